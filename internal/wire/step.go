@@ -1,0 +1,22 @@
+package wire
+
+import (
+	"crypto/sha1"
+	"encoding/hex"
+	"strconv"
+)
+
+// CompleteID is StepHash("complete", 0): an op with this id speaks of the
+// function itself, not of a step.
+const CompleteID = "0737c22d3bfae812339732d14d8c7dbd6dc4e09c"
+
+// StepHash returns the id an SDK sends for the n-th use of name in one run,
+// n counting from 0: the hex SHA-1 of name, or of "name:n" when n > 0.
+// Source: SDK protocol notes 03 §6.
+func StepHash(name string, n int) string {
+	if n > 0 {
+		name += ":" + strconv.Itoa(n)
+	}
+	sum := sha1.Sum([]byte(name))
+	return hex.EncodeToString(sum[:])
+}
