@@ -1,0 +1,86 @@
+package call
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/pawlhq/pawl/internal/durable"
+	"github.com/pawlhq/pawl/internal/wire"
+)
+
+// Ops turns an app's ops into the engine's, as of now. What it returns shares
+// no memory with the body they were read from.
+func Ops(ops []wire.Op, now time.Time) []durable.Op {
+	out := make([]durable.Op, 0, len(ops))
+	for _, op := range ops {
+		out = append(out, translate(op, now))
+	}
+	return out
+}
+
+func translate(op wire.Op, now time.Time) durable.Op {
+	o := durable.Op{
+		Step: op.ID, Op: op.Op, Name: op.DisplayName, Started: op.Started, Took: op.Took, Race: op.Race(),
+	}
+	if o.Name == "" {
+		o.Name = op.UserID
+	}
+	switch op.Op {
+	case wire.OpNone:
+	case wire.OpStepRun:
+		o.Kind, o.Memo = durable.OpDone, wire.MemoData(op.Data)
+	case wire.OpStepError, wire.OpStepFailed:
+		err := wire.Error{Name: "Error", Message: "unknown error"}
+		if op.Error != nil {
+			err = *op.Error
+		} else {
+			err = wire.NewError(err.Name, err.Message, "", true)
+		}
+		o.Kind, o.Err, o.Memo = durable.OpError, Failure(err), wire.MemoError(err)
+		if op.Op == wire.OpStepFailed {
+			o.Kind = durable.OpFailed
+		}
+	case wire.OpStepPlanned:
+		o.Kind = durable.OpPlanned
+	case wire.OpSleep:
+		until, err := op.SleepUntil(now)
+		o.Kind, o.Until = durable.OpSleep, until
+		if err != nil {
+			o.Kind, o.Err = durable.OpRefused, sleepFailure(err)
+		}
+	case wire.OpRunComplete:
+		o.Kind, o.Memo = durable.OpComplete, slices.Clone(op.Data)
+	default:
+		o.Kind = durable.OpRefused
+		o.Err = durable.Failure{Name: "UnsupportedOp", Message: unsupported(op)}
+	}
+	return o
+}
+
+// unsupported says what an op asks for that this version cannot do.
+func unsupported(op wire.Op) string {
+	name := op.DisplayName
+	switch op.Op {
+	case wire.OpWaitForEvent, wire.OpInvokeFunction, wire.OpWaitForSignal, wire.OpAIGateway, wire.OpGateway,
+		wire.OpDeferAdd, wire.OpDeferAbort, wire.OpDiscoveryRequest, wire.OpSyncRunComplete:
+		return fmt.Sprintf("step %q asks for %s, which this version of Pawl does not support yet", name, op.Op)
+	default:
+		return fmt.Sprintf("step %q: %s does not belong to Opcode values", name, op.Op)
+	}
+}
+
+func sleepFailure(err error) durable.Failure {
+	f := durable.Failure{Name: "InvalidSleep", Message: err.Error()}
+	var long *wire.TooLongError
+	if errors.As(err, &long) {
+		f.Name = "InngestErrTimeoutTooLong"
+	}
+	return f
+}
+
+// Failure is an app's error as the engine keeps it.
+func Failure(e wire.Error) durable.Failure {
+	return durable.Failure{Name: e.Name, Message: e.Message, Stack: e.Stack, Raw: slices.Clone(e.Raw)}
+}

@@ -1,0 +1,43 @@
+package durable
+
+import "time"
+
+// App is what an SDK serves at one URL, or what it was when it last told us.
+type App struct {
+	Name       string
+	ID         string // UUID, derived from the name, so that a new sync keeps it
+	URL        string
+	SDK        string // such as "js:v4.24.0"
+	Framework  string
+	AppVersion string // the user's own version of the app; "" if not given
+	Checksum   string // of what it registered; equal means nothing changed
+	Problem    string // why the last sync failed; "" if it did not
+	SyncedAt   time.Time
+}
+
+// Function is one handler of an app, in one version of its settings.
+type Function struct {
+	Slug     string // "<app>-<function>", unique
+	ID       string // UUID, derived from app and slug
+	App      string
+	Name     string
+	Version  int // rises by one with each change of Config
+	URL      string
+	Retries  int // tries after the first
+	Triggers []Trigger
+	Config   JSON     // what the app registered, canonical
+	Unheld   []string // options that were registered and that this version does not hold
+	Archived bool     // no longer served; its runs in progress go on
+}
+
+// MaxAttempts is how often one request of a run of f is tried.
+func (f Function) MaxAttempts() int { return f.Retries + 1 }
+
+// Trigger is what makes a function start: an event by name (a trailing "*"
+// after "/" or "." matches any rest) with an optional expression, or a cron.
+type Trigger struct {
+	Event      string
+	Expression string
+	Cron       string
+	Jitter     time.Duration
+}

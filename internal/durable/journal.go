@@ -1,0 +1,34 @@
+package durable
+
+import "time"
+
+// EntryKind says what an entry of a journal tells.
+type EntryKind int8
+
+// The numbers are stored; they never change.
+const (
+	StepPlanned EntryKind = 1 // the app named a step; a request for it follows
+	StepAsleep  EntryKind = 2 // the run sleeps until Until
+	Tried       EntryKind = 3 // a try failed (of a step, or of the function's body); the next is at Until
+	StepDone    EntryKind = 4 // final; Data is the memo
+	StepFailed  EntryKind = 5 // final; Data is the memo, an error that the function may catch
+	StepMissed  EntryKind = 6 // a planned step was not reached any more
+	Nothing     EntryKind = 7 // an answer that brought nothing
+	BodyFailed  EntryKind = 8 // the last try of the function's body failed
+)
+
+// Entry is one line of a run's journal. It is never changed.
+type Entry struct {
+	Step    string // hashed id; Discovery for the function's body
+	Kind    EntryKind
+	Op      string // the SDK's word for what it is, such as "StepRun" or "Sleep"
+	Name    string // for people
+	Attempt int    // from 0
+	At      time.Time
+	Started time.Time // of the step's body, by the app's clock; zero if not told
+	Took    time.Duration
+	Until   time.Time // of a sleep, or of the next try
+	Data    JSON      // the memo, or the error of a try as the app sent it
+	Group   bool      // one of several branches
+	Race    bool      // the function goes on when any branch of the group ends
+}

@@ -1,0 +1,334 @@
+package durable
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Input is news about a run: Dispatch, Answer, Return, Refusal, Checkpoint,
+// Due or Cancel.
+type Input interface{ input() }
+
+// Claim names the request that an input belongs to: the item's step and the
+// generation under which it was sent.
+type Claim struct {
+	Step       string
+	Generation int64
+}
+
+// Dispatch: a request for the item is about to be sent.
+type Dispatch struct{ Claim }
+
+// Answer: the app made progress and asks to be called again (206).
+type Answer struct {
+	Claim
+	Ops      []Op
+	Protocol int       // the SDK's execution version; 0 if not told
+	NoRetry  bool      // a step's error in Ops is final
+	RetryAt  time.Time // when a step's error in Ops should be tried again; zero: by policy
+}
+
+// Return: the function ended with a result (200).
+type Return struct {
+	Claim
+	Output   JSON
+	Protocol int
+	// Missed means that the answer only says that the targeted step was not
+	// reached, which one SDK expresses as a null result.
+	Missed bool
+}
+
+// Refusal: the request failed: the function threw, or no valid answer came.
+type Refusal struct {
+	Claim
+	Ops      []Op // what was reported along with it
+	Err      Failure
+	Protocol int
+	NoRetry  bool
+	RetryAt  time.Time
+}
+
+// Checkpoint: an app reports finished steps while its call goes on. Generation
+// 0 in the claim means that the app did not say which call it is in.
+type Checkpoint struct {
+	Claim
+	Ops []Op
+}
+
+// Due: a sleep is over.
+type Due struct{ Claim }
+
+// Cancel: somebody wants the run to end now.
+type Cancel struct{ Reason string }
+
+func (Dispatch) input()   {}
+func (Answer) input()     {}
+func (Return) input()     {}
+func (Refusal) input()    {}
+func (Checkpoint) input() {}
+func (Due) input()        {}
+func (Cancel) input()     {}
+
+var (
+	// ErrEnded means that the run had ended before the news came.
+	ErrEnded = errors.New("the run has ended")
+	// ErrStale means that the news belongs to a request that was given up and
+	// has been sent again since.
+	ErrStale = errors.New("a newer request for the run was sent")
+	// ErrNotCheckpoint means that a checkpoint held an op that ends a call.
+	ErrNotCheckpoint = errors.New("an op that belongs in an answer, not in a checkpoint")
+)
+
+// Change is what an input means for a run: what the store writes in one
+// transaction.
+type Change struct {
+	Entries []Entry  // appended to the journal
+	Head    *Head    // the new head; nil: as it was
+	Put     []Put    // items inserted or replaced
+	Drop    []string // items removed, by step
+	Emit    []Event  // events that the server sends
+	// Soft means that nothing depends on the change yet: it is written in
+	// order, but need not be on disk before the caller goes on.
+	Soft bool
+}
+
+// Put is a queue item to write. Unless KeepClaim is set it becomes free to
+// claim when it is due.
+type Put struct {
+	Item
+	KeepClaim bool
+}
+
+// Empty reports whether c changes nothing.
+func (c Change) Empty() bool {
+	return len(c.Entries)+len(c.Put)+len(c.Drop)+len(c.Emit) == 0 && c.Head == nil
+}
+
+// Next decides what in means for r. It is pure: equal arguments give equal
+// answers. Errors are ErrEnded and ErrStale; the change is then empty, and so
+// it is for news that was known already.
+func Next(r *Run, in Input, p Policy, now time.Time) (Change, error) {
+	if r.Status.Final() {
+		return Change{}, ErrEnded
+	}
+	t := turn{r: r, p: p, now: now, head: r.Head, open: r.Open, bytes: r.Bytes, done: len(r.Stack)}
+	switch in := in.(type) {
+	case Dispatch:
+		return t.dispatch(in)
+	case Answer:
+		return t.answer(in)
+	case Return:
+		return t.returned(in)
+	case Refusal:
+		return t.refused(in)
+	case Checkpoint:
+		return t.checkpoint(in)
+	case Due:
+		return t.due(in)
+	case Cancel:
+		t.end(Cancelled, nil, Failure{})
+		return t.change(), nil
+	default:
+		panic(fmt.Sprintf("durable: unknown input %T", in))
+	}
+}
+
+// turn is one evaluation of Next: the run as it was, and beside it what has
+// been decided so far.
+type turn struct {
+	r   *Run
+	p   Policy
+	now time.Time
+
+	c      Change
+	head   Head
+	states map[string]State // of the steps that this turn touched
+	open   int
+	bytes  int
+	done   int
+	ended  bool
+}
+
+func (t *turn) change() Change {
+	h := &t.r.Head
+	if t.head.Status != h.Status || t.head.Protocol != h.Protocol || t.head.Started != h.Started {
+		head := t.head
+		t.c.Head = &head
+	}
+	return t.c
+}
+
+func (t *turn) state(step string) State {
+	if s, ok := t.states[step]; ok {
+		return s
+	}
+	return t.r.state(step)
+}
+
+func (t *turn) setState(step string, s State) {
+	was := t.state(step)
+	wasOpen, isOpen := was == Planned || was == Asleep, s == Planned || s == Asleep
+	switch {
+	case isOpen && !wasOpen:
+		t.open++
+	case wasOpen && !isOpen:
+		t.open--
+	}
+	if t.states == nil {
+		t.states = map[string]State{}
+	}
+	t.states[step] = s
+}
+
+// held returns the item that a claim is on, or ErrStale if the claim is not
+// the one in force.
+func (t *turn) held(c Claim) (*Item, error) {
+	item := t.r.Items[c.Step]
+	if item == nil || !item.Claimed || item.Generation != c.Generation {
+		return nil, ErrStale
+	}
+	return item, nil
+}
+
+func (t *turn) pin(protocol int) {
+	if t.head.Protocol == Unpinned && protocol > 0 {
+		t.head.Protocol = protocol
+	}
+}
+
+func (t *turn) dispatch(in Dispatch) (Change, error) {
+	if _, err := t.held(in.Claim); err != nil {
+		return Change{}, err
+	}
+	if in.Step != Discovery && t.r.state(in.Step) == Done {
+		t.c.Drop = append(t.c.Drop, in.Step) // its result came another way
+		return t.change(), nil
+	}
+	if t.head.Status == Queued {
+		t.head.Status, t.head.Started = Running, t.now
+		t.c.Soft = true
+	}
+	return t.change(), nil
+}
+
+func (t *turn) answer(in Answer) (Change, error) {
+	item, err := t.held(in.Claim)
+	if err != nil {
+		return Change{}, err
+	}
+	t.pin(in.Protocol)
+	retry := t.apply(in.Ops, item, in.NoRetry, in.RetryAt)
+	if t.ended {
+		return t.change(), nil
+	}
+	if !retry {
+		t.settle(item, opens(in.Ops), false)
+	}
+	return t.change(), nil
+}
+
+func (t *turn) returned(in Return) (Change, error) {
+	item, err := t.held(in.Claim)
+	if err != nil {
+		return Change{}, err
+	}
+	t.pin(in.Protocol)
+	if in.Missed {
+		t.settle(item, 0, true)
+		return t.change(), nil
+	}
+	if len(in.Output) > t.p.MaxOutput {
+		t.end(Failed, nil, tooLarge("the function's result", len(in.Output), t.p.MaxOutput))
+		return t.change(), nil
+	}
+	t.end(Completed, in.Output, Failure{})
+	return t.change(), nil
+}
+
+func (t *turn) refused(in Refusal) (Change, error) {
+	item, err := t.held(in.Claim)
+	if err != nil {
+		return Change{}, err
+	}
+	t.pin(in.Protocol)
+	progress := t.saveAll(in.Ops, item)
+	if !t.ended {
+		t.bodyFailed(item, progress, in.Err, in.NoRetry, in.RetryAt)
+	}
+	return t.change(), nil
+}
+
+// saveAll stores the finished steps among ops and reports whether any was new.
+func (t *turn) saveAll(ops []Op, item *Item) bool {
+	before := t.done
+	for _, op := range ops {
+		if op.Kind == OpDone || op.Kind == OpFailed {
+			t.save(op, item.Attempt)
+		}
+	}
+	return t.done > before
+}
+
+// bodyFailed: the function's body threw, or nothing valid came back: the same
+// request is tried again, or the run has failed.
+func (t *turn) bodyFailed(item *Item, progress bool, f Failure, noRetry bool, retryAt time.Time) {
+	attempt := item.Attempt
+	if progress {
+		attempt = 0
+	}
+	e := Entry{Step: Discovery, Kind: Tried, Attempt: attempt, At: t.now, Data: f.JSON(), Name: f.Name}
+	if noRetry || attempt+1 >= t.p.MaxAttempts {
+		e.Kind = BodyFailed
+		t.record(e)
+		t.end(Failed, nil, f)
+		return
+	}
+	e.Until = t.p.nextTry(attempt, retryAt, t.now)
+	t.record(e)
+	t.put(Item{Step: item.Step, Kind: Call, Due: e.Until, Attempt: attempt + 1, Again: item.Again})
+}
+
+// checkpoint stores steps that finished while the call goes on. Progress gives
+// the call's item its full budget of tries back.
+func (t *turn) checkpoint(in Checkpoint) (Change, error) {
+	item := t.r.Items[Discovery]
+	if item == nil || in.Generation != 0 && item.Generation != 0 && in.Generation != item.Generation {
+		return Change{}, ErrStale
+	}
+	before := t.done
+	for _, op := range in.Ops {
+		switch op.Kind {
+		case OpDone, OpFailed:
+			t.save(op, item.Attempt)
+		case OpNone, OpPlanned: // a plan in a checkpoint only tells that a step starts
+		case OpRefused:
+			t.end(Failed, nil, unsupported(op))
+		default:
+			return Change{}, fmt.Errorf("%w: %s", ErrNotCheckpoint, op.Op)
+		}
+		if t.ended {
+			return t.change(), nil
+		}
+	}
+	if t.done > before && item.Attempt > 0 {
+		reset := *item
+		reset.Attempt = 0
+		t.c.Put = append(t.c.Put, Put{Item: reset, KeepClaim: true})
+	}
+	return t.change(), nil
+}
+
+func (t *turn) due(in Due) (Change, error) {
+	item, err := t.held(in.Claim)
+	if err != nil {
+		return Change{}, err
+	}
+	if t.state(in.Step) == Asleep {
+		t.finish(Entry{Step: in.Step, Kind: StepDone, Op: "Sleep", At: t.now, Data: JSON("null")})
+	}
+	if !t.ended {
+		t.settle(item, 0, false)
+	}
+	return t.change(), nil
+}

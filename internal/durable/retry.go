@@ -1,0 +1,43 @@
+package durable
+
+import "time"
+
+// Policy is what Next must know beside the run: the function's settings as
+// they are now, the server's limits, and one random number.
+type Policy struct {
+	MaxAttempts int           // tries of one request, at least 1
+	Interval    time.Duration // between tries; 0: the table below with jitter
+	Jitter      float64       // random, in [0, 1)
+	MaxSteps    int           // finished steps of one run
+	MaxState    int           // bytes of the memoised results of one run
+	MaxOutput   int           // bytes of one step's result
+}
+
+// DefaultPolicy has the limits that the official SDKs' documentation states.
+// Source: spec/11 §12, §17.
+var DefaultPolicy = Policy{MaxAttempts: 5, MaxSteps: 1000, MaxState: 32 << 20, MaxOutput: 4 << 20}
+
+// waits[n] is the pause after the n-th failed try, n from 0; the last one
+// stays. Source: spec/11 §12.
+var waits = [...]time.Duration{
+	15 * time.Second, 30 * time.Second, time.Minute, 2 * time.Minute, 5 * time.Minute,
+	10 * time.Minute, 20 * time.Minute, 40 * time.Minute, time.Hour, 2 * time.Hour,
+}
+
+// maxJitter is added to a wait in a random part, so that what failed together
+// is not tried together.
+const maxJitter = 30 * time.Second
+
+// nextTry is when the try after a failed one is due, attempt counting the
+// failed tries before it from 0. A time that the app asked for wins.
+func (p Policy) nextTry(attempt int, asked, now time.Time) time.Time {
+	switch {
+	case !asked.IsZero():
+		return asked
+	case p.Interval > 0:
+		return now.Add(p.Interval)
+	default:
+		wait := waits[min(attempt, len(waits)-1)]
+		return now.Add(wait + time.Duration(p.Jitter*float64(maxJitter)))
+	}
+}

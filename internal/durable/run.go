@@ -1,0 +1,225 @@
+package durable
+
+import (
+	"strings"
+	"time"
+)
+
+// Status says where a run is in its life: Queued, Running, and then exactly
+// one of Completed, Failed (out of attempts) or Cancelled, for ever.
+type Status int8
+
+// The numbers are stored; they never change.
+const (
+	Queued    Status = 0
+	Running   Status = 1
+	Completed Status = 2
+	Failed    Status = 3
+	Cancelled Status = 4
+)
+
+var statusNames = [...]string{"Queued", "Running", "Completed", "Failed", "Cancelled"}
+
+func (s Status) String() string { return statusNames[s] }
+
+// Final reports whether nothing more can happen to the run.
+func (s Status) Final() bool { return s >= Completed }
+
+// ParseStatus finds the status of that name, in any letter case that String
+// or an upper-case API uses.
+func ParseStatus(name string) (Status, bool) {
+	for i, n := range statusNames {
+		if strings.EqualFold(n, name) {
+			return Status(i), true
+		}
+	}
+	return 0, false
+}
+
+// Head is the part of a run that is one row: it is written when it changes,
+// which a step alone does not make it do.
+type Head struct {
+	Status  Status
+	Started time.Time // when the first request was sent; zero before
+	Ended   time.Time // zero before
+	// Protocol is the SDK's execution version, taken from its first answer:
+	// Unpinned before, 1 (a request after each parallel branch) or 2 (one
+	// request after the last).
+	Protocol int
+	Output   JSON // the result, or the error of a failed run; nil before the end
+}
+
+// Unpinned is the Protocol of a run whose app has not answered yet.
+const Unpinned = -1
+
+// Run is one execution of a function, from its events to a final status.
+type Run struct {
+	ID       string // ULID
+	Function string // slug
+	App      string
+	Version  int // of the function, when the run started
+	Events   []Event
+	Queued   time.Time
+	Head
+
+	// The rest is folded from the journal and the queue.
+
+	Seq   int              // entries in the journal
+	Steps map[string]*Step // by hashed id
+	Stack []string         // hashed ids of the finished steps, in the order of their end
+	Bytes int              // what the memoised results weigh
+	Open  int              // steps planned or asleep: not finished yet
+	Plan  bool             // branches are open: the app must plan steps and not run them
+	Idle  int              // answers in a row that brought nothing
+	Items map[string]*Item // what is queued or in flight for it, by step
+}
+
+// NewRun returns a run of f, started by e, that has not been called yet; its
+// first request is due at due.
+func NewRun(id string, f Function, e Event, due, now time.Time) *Run {
+	r := &Run{
+		ID: id, Function: f.Slug, App: f.App, Version: f.Version,
+		Events: []Event{e}, Queued: now, Head: Head{Protocol: Unpinned},
+		Steps: map[string]*Step{}, Items: map[string]*Item{},
+	}
+	r.Items[Discovery] = &Item{Run: id, Step: Discovery, Due: due}
+	return r
+}
+
+// State says where a step is in its life.
+type State int8
+
+// A step is Unknown until an app names it; Planned: a request for it is queued
+// or in flight; Asleep until a time; Done: its memo is final.
+const (
+	Unknown State = iota
+	Planned
+	Asleep
+	Done
+)
+
+// Step is a named part of a run whose result is remembered.
+type Step struct {
+	State State
+	Memo  JSON // as the SDK wants it back: {"data":…}, {"error":…} or null; final once Done
+	Race  bool // the function goes on when any branch of its group ends
+}
+
+// Discovery is the Step of the item that enters a function to find out what
+// comes next.
+const Discovery = ""
+
+// ItemKind says what is to be done when an item is due.
+type ItemKind int8
+
+// The numbers are stored; they never change.
+const (
+	Call ItemKind = 0 // send a request to the app
+	Wake ItemKind = 1 // a sleep is over
+)
+
+// Item is something due for a run at a time. A run has at most one item for
+// each step, and one for Discovery.
+type Item struct {
+	Run  string
+	Step string
+	Kind ItemKind
+	Due  time.Time
+	// Attempt counts the failed tries before this one, from 0.
+	Attempt int
+	// Again means that something happened while the request was in flight that
+	// it cannot know: when it is answered, send another.
+	Again bool
+
+	// Claimed and Generation are the lease: who holds the item is known by the
+	// generation, which rises with every claim. Answers of another generation
+	// change nothing. Generation stays, as the newest one given out, after a
+	// claim has ended; it is 0 when the item was not claimed since the store
+	// was opened.
+	Claimed    bool
+	Generation int64
+}
+
+func (r *Run) state(step string) State {
+	if s := r.Steps[step]; s != nil {
+		return s.State
+	}
+	return Unknown
+}
+
+// Apply makes r what it is after c. It is called once c is sure to be written
+// in the order of its making.
+func (r *Run) Apply(c Change) {
+	if c.Head != nil {
+		r.Head = *c.Head
+	}
+	for _, e := range c.Entries {
+		r.Fold(e)
+	}
+	if r.Status.Final() {
+		clear(r.Items)
+		return
+	}
+	for _, step := range c.Drop {
+		delete(r.Items, step)
+	}
+	for _, p := range c.Put {
+		item := p.Item
+		if old := r.Items[item.Step]; old != nil {
+			item.Generation = old.Generation
+			item.Claimed = p.KeepClaim && old.Claimed
+		}
+		r.Items[item.Step] = &item
+	}
+}
+
+// Fold makes r what it is after one more entry of its journal.
+func (r *Run) Fold(e Entry) {
+	r.Seq++
+	if e.Kind == Nothing {
+		r.Idle++
+		return
+	}
+	if e.Step == Discovery {
+		return // a try of the function's body: only for people to read
+	}
+	s := r.Steps[e.Step]
+	if s == nil {
+		s = &Step{}
+		r.Steps[e.Step] = s
+	}
+	wasOpen := s.State == Planned || s.State == Asleep
+	switch e.Kind {
+	case StepPlanned, StepAsleep:
+		if !wasOpen {
+			r.Open++
+		}
+		s.State = Planned
+		if e.Kind == StepAsleep {
+			s.State = Asleep
+		}
+		s.Race = e.Race
+		r.Plan = r.Plan || e.Group
+	case StepDone, StepFailed:
+		s.State, s.Memo = Done, e.Data
+		r.Stack = append(r.Stack, e.Step)
+		r.Bytes += len(e.Data)
+		r.Idle = 0
+		r.close(wasOpen)
+	case StepMissed:
+		s.State = Unknown
+		r.Idle++
+		r.close(wasOpen)
+	}
+}
+
+// close counts an open step as ended. When the last branch has joined, the
+// newer protocol runs what follows inline again.
+func (r *Run) close(wasOpen bool) {
+	if wasOpen {
+		r.Open--
+	}
+	if r.Open == 0 && r.Protocol != 1 {
+		r.Plan = false
+	}
+}

@@ -1,0 +1,258 @@
+package durable
+
+import (
+	"crypto/sha1" //nolint:gosec // the protocol's step ids are SHA-1; nothing is secured by it
+	"encoding/hex"
+	"fmt"
+	"time"
+)
+
+// CompleteID is the step id under which SDKs report on the function itself.
+// Source: spec/03 §5.2.
+var CompleteID = func() string {
+	sum := sha1.Sum([]byte("complete")) //nolint:gosec // see above
+	return hex.EncodeToString(sum[:])
+}()
+
+// maxIdle is how many answers in a row may bring nothing before the run fails:
+// an app that asks to be called again for ever would never end.
+const maxIdle = 20
+
+// idleWait is the pause after an answer that brought nothing, doubled with
+// each more up to 2^10 of it.
+const idleWait = 10 * time.Millisecond
+
+// apply carries out the ops of an answer to the request of item, and reports
+// whether that request is to be tried again because a step of it failed.
+func (t *turn) apply(ops []Op, item *Item, noRetry bool, retryAt time.Time) (retry bool) {
+	group := opens(ops) > 1
+	progress := false
+	for _, op := range ops {
+		if t.ended {
+			return false
+		}
+		switch op.Kind {
+		case OpNone:
+		case OpDone, OpFailed:
+			if op.Step == CompleteID && op.Kind == OpFailed {
+				t.bodyFailed(item, progress, op.Err, true, time.Time{})
+				return true
+			}
+			progress = t.save(op, item.Attempt) || progress
+		case OpError:
+			if op.Step == CompleteID {
+				t.bodyFailed(item, progress, op.Err, noRetry, retryAt)
+				return true
+			}
+			retry = t.stepFailed(op, item, progress, noRetry, retryAt) || retry
+		case OpPlanned:
+			t.plan(op, group)
+		case OpSleep:
+			t.sleep(op, group)
+		case OpComplete:
+			if len(op.Memo) > t.p.MaxOutput {
+				t.end(Failed, nil, tooLarge("the function's result", len(op.Memo), t.p.MaxOutput))
+				return false
+			}
+			t.end(Completed, op.Memo, Failure{})
+		default:
+			t.end(Failed, nil, unsupported(op))
+		}
+	}
+	return retry
+}
+
+func opens(ops []Op) int {
+	n := 0
+	for _, op := range ops {
+		if op.open() {
+			n++
+		}
+	}
+	return n
+}
+
+// save stores the outcome of a finished step, unless it is known, and reports
+// whether it was news.
+func (t *turn) save(op Op, attempt int) bool {
+	kind := StepDone
+	if op.Kind == OpFailed {
+		kind = StepFailed
+	}
+	return t.finish(Entry{
+		Step: op.Step, Kind: kind, Op: op.Op, Name: op.Name, Attempt: attempt,
+		At: t.now, Started: op.Started, Took: op.Took, Data: op.Memo,
+	})
+}
+
+// finish appends a step's final entry, within the limits of a run.
+func (t *turn) finish(e Entry) bool {
+	if t.state(e.Step) == Done {
+		return false
+	}
+	switch {
+	case len(e.Data) > t.p.MaxOutput:
+		t.end(Failed, nil, tooLarge(fmt.Sprintf("the output of step %q", e.Name), len(e.Data), t.p.MaxOutput))
+		return false
+	case t.done >= t.p.MaxSteps:
+		t.end(Failed, nil, Failure{
+			Name:    "InngestErrFunctionOverflowed",
+			Message: fmt.Sprintf("The function run exceeded the step limit of %d steps.", t.p.MaxSteps),
+		})
+		return false
+	case t.bytes+len(e.Data) > t.p.MaxState:
+		t.end(Failed, nil, Failure{
+			Name:    "InngestErrStateOverflowed",
+			Message: fmt.Sprintf("The function run exceeded the state size limit of %d bytes.", t.p.MaxState),
+		})
+		return false
+	}
+	// A queued request for the step, as opposed to the one that brought this
+	// news, has become needless.
+	if item := t.r.Items[e.Step]; item != nil && !item.Claimed {
+		t.c.Drop = append(t.c.Drop, e.Step)
+	}
+	t.setState(e.Step, Done)
+	t.done++
+	t.bytes += len(e.Data)
+	t.record(e)
+	return true
+}
+
+// stepFailed: a step's body threw. The request that ran it is tried again, or,
+// out of tries, its error becomes the step's memo for the function to catch.
+func (t *turn) stepFailed(op Op, item *Item, progress, noRetry bool, retryAt time.Time) (retry bool) {
+	if t.state(op.Step) == Done {
+		return false
+	}
+	attempt := item.Attempt
+	if progress {
+		attempt = 0
+	}
+	if noRetry || attempt+1 >= t.p.MaxAttempts {
+		op.Kind = OpFailed
+		t.save(op, attempt)
+		return false
+	}
+	until := t.p.nextTry(attempt, retryAt, t.now)
+	t.record(Entry{
+		Step: op.Step, Kind: Tried, Op: op.Op, Name: op.Name, Attempt: attempt,
+		At: t.now, Started: op.Started, Took: op.Took, Until: until, Data: op.Err.JSON(),
+	})
+	t.put(Item{Step: item.Step, Kind: Call, Due: until, Attempt: attempt + 1, Again: item.Again})
+	return true
+}
+
+// plan queues a request for a step, once.
+func (t *turn) plan(op Op, group bool) {
+	if t.state(op.Step) != Unknown {
+		return
+	}
+	t.setState(op.Step, Planned)
+	t.record(Entry{Step: op.Step, Kind: StepPlanned, Op: op.Op, Name: op.Name, At: t.now, Group: group, Race: op.Race})
+	t.put(Item{Step: op.Step, Kind: Call, Due: t.now})
+}
+
+// maxSleep is the longest that a run may rest. Source: spec/11 §17.
+const maxSleep = 366 * 24 * time.Hour
+
+// sleep queues the end of a sleep, once; one that is over already is recorded
+// as done.
+func (t *turn) sleep(op Op, group bool) {
+	if t.state(op.Step) != Unknown {
+		return
+	}
+	e := Entry{Step: op.Step, Op: op.Op, Name: op.Name, At: t.now, Until: op.Until, Group: group, Race: op.Race}
+	switch {
+	case op.Until.Sub(t.now) > maxSleep:
+		t.end(Failed, nil, Failure{
+			Name:    "InngestErrTimeoutTooLong",
+			Message: fmt.Sprintf("step %q sleeps until %s, more than 366 days from now", op.Name, op.Until.UTC().Format(time.RFC3339)),
+		})
+	case !op.Until.After(t.now):
+		e.Kind, e.Data = StepDone, JSON("null")
+		t.finish(e)
+	default:
+		e.Kind = StepAsleep
+		t.setState(op.Step, Asleep)
+		t.record(e)
+		t.put(Item{Step: op.Step, Kind: Wake, Due: op.Until})
+	}
+}
+
+// settle ends the claim on item and decides whether the function must be
+// entered again to find out what comes next. opened is the number of open ops
+// that the answer named; missed means that the targeted step was not reached.
+func (t *turn) settle(item *Item, opened int, missed bool) {
+	brought := len(t.c.Entries) > 0
+	if item.Step != Discovery {
+		t.c.Drop = append(t.c.Drop, item.Step)
+		if s := t.state(item.Step); s == Planned || s == Asleep {
+			// The answer was about something else: the step is planned anew
+			// when the function names it again.
+			missed = true
+			t.setState(item.Step, Unknown)
+			t.record(Entry{Step: item.Step, Kind: StepMissed, At: t.now})
+		}
+	}
+	needed := t.needsDiscovery(item, opened)
+	idle := missed || needed && !brought && !item.Again
+	if idle && !missed {
+		t.record(Entry{Step: Discovery, Kind: Nothing, At: t.now})
+	}
+	if idle && t.r.Idle+1 >= maxIdle {
+		t.end(Failed, nil, Failure{
+			Name:    "NoProgress",
+			Message: fmt.Sprintf("the app answered %d requests in a row without a step, a result or an error", maxIdle),
+		})
+		return
+	}
+	if !needed {
+		if item.Step == Discovery {
+			t.c.Drop = append(t.c.Drop, Discovery)
+		}
+		return
+	}
+	due := t.now
+	if idle {
+		due = due.Add(idleWait << min(t.r.Idle, 10))
+	}
+	t.discover(item, due)
+}
+
+// needsDiscovery decides whether the function is entered again. Source:
+// spec/03 §7.
+func (t *turn) needsDiscovery(item *Item, opened int) bool {
+	if t.open == 0 {
+		return true // all that was open has ended
+	}
+	if item.Step == Discovery {
+		// The function named open branches: the last of them enters it again.
+		// If it named none it has more to say, whatever is still open.
+		return opened == 0 || item.Again
+	}
+	step := t.r.Steps[item.Step]
+	return t.head.Protocol == 1 || step != nil && step.Race
+}
+
+// discover sees to it that the function is entered after now, with one item
+// however many branches ask for it.
+func (t *turn) discover(from *Item, due time.Time) {
+	other := t.r.Items[Discovery]
+	if from.Step != Discovery && other != nil {
+		if other.Claimed { // it was sent before this news
+			again := *other
+			again.Again = true
+			t.c.Put = append(t.c.Put, Put{Item: again, KeepClaim: true})
+		}
+		return // queued: it will know what is known when it is sent
+	}
+	t.put(Item{Step: Discovery, Kind: Call, Due: due})
+}
+
+func (t *turn) put(i Item) {
+	i.Run = t.r.ID
+	t.c.Put = append(t.c.Put, Put{Item: i})
+}
+
+func (t *turn) record(e Entry) { t.c.Entries = append(t.c.Entries, e) }

@@ -1,0 +1,87 @@
+package queue
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/pawlhq/pawl/internal/store"
+)
+
+type itemKey struct{ run, step string }
+
+// holding is a lease in work.
+type holding struct {
+	lease  store.Lease
+	cancel context.CancelFunc
+}
+
+// held are the leases in work.
+type held struct {
+	mu     sync.Mutex
+	byItem map[itemKey]*holding
+}
+
+// add notes a lease and returns the context of the work on it.
+func (h *held) add(ctx context.Context, l store.Lease) context.Context {
+	ctx, cancel := context.WithCancel(ctx)
+	k := itemKey{l.Run, l.Step}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if old := h.byItem[k]; old != nil {
+		old.cancel() // it lost its lease to this one
+	}
+	if h.byItem == nil {
+		h.byItem = map[itemKey]*holding{}
+	}
+	h.byItem[k] = &holding{l, cancel}
+	return ctx
+}
+
+func (h *held) drop(l store.Lease) {
+	k := itemKey{l.Run, l.Step}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if cur := h.byItem[k]; cur != nil && cur.lease.Generation == l.Generation {
+		cur.cancel()
+		delete(h.byItem, k)
+	}
+}
+
+func (h *held) interrupt(run string) {
+	for _, x := range h.all() {
+		if x.lease.Run == run {
+			x.cancel()
+		}
+	}
+}
+
+func (h *held) all() []*holding {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	list := make([]*holding, 0, len(h.byItem))
+	for _, x := range h.byItem {
+		list = append(list, x)
+	}
+	return list
+}
+
+// renew keeps the leases of what is in work and ends the work on those that
+// were lost: another worker has them now, or their run has ended.
+func (w *Worker) renew(ctx context.Context) {
+	t := time.NewTicker(renewEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		for _, x := range w.held.all() {
+			ok, err := w.Store.Extend(ctx, x.lease, time.Now(), leaseTTL)
+			if err == nil && !ok {
+				x.cancel()
+			}
+		}
+	}
+}

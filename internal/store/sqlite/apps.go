@@ -1,0 +1,101 @@
+package sqlite
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+
+	"github.com/pawlhq/pawl/internal/durable"
+)
+
+// SaveApp writes an app and the changed ones of its functions.
+func (s *Store) SaveApp(ctx context.Context, app durable.App, changed []durable.Function) error {
+	w := newWrite(time.Time{})
+	w.app, w.versions = &app, changed
+	if err := s.submit(ctx, w); err != nil {
+		return err
+	}
+	return s.await(w)
+}
+
+func writeApp(c *sqlite.Conn, a durable.App, versions []durable.Function) error {
+	stmt := c.Prep(`INSERT INTO apps (name, id, url, sdk, framework, app_version, checksum, problem, synced_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (name) DO UPDATE SET id = excluded.id, url = excluded.url, sdk = excluded.sdk,
+		framework = excluded.framework, app_version = excluded.app_version, checksum = excluded.checksum,
+		problem = excluded.problem, synced_at = excluded.synced_at`)
+	for i, v := range []string{a.Name, a.ID, a.URL, a.SDK, a.Framework, a.AppVersion, a.Checksum, a.Problem} {
+		stmt.BindText(i+1, v)
+	}
+	stmt.BindInt64(9, micros(a.SyncedAt))
+	if err := exec(stmt); err != nil {
+		return err
+	}
+	for _, f := range versions {
+		triggers, err := json.Marshal(f.Triggers)
+		if err != nil {
+			return fmt.Errorf("triggers of %s: %w", f.Slug, err)
+		}
+		unheld, err := json.Marshal(f.Unheld)
+		if err != nil {
+			return fmt.Errorf("options of %s: %w", f.Slug, err)
+		}
+		stmt := c.Prep(`INSERT INTO functions (slug, version, id, app, name, url, retries, triggers, config, unheld, archived)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
+		stmt.BindText(1, f.Slug)
+		stmt.BindInt64(2, int64(f.Version))
+		for i, v := range []string{f.ID, f.App, f.Name, f.URL} {
+			stmt.BindText(i+3, v)
+		}
+		stmt.BindInt64(7, int64(f.Retries))
+		stmt.BindText(8, string(triggers))
+		stmt.BindText(9, string(f.Config))
+		stmt.BindText(10, string(unheld))
+		stmt.BindBool(11, f.Archived)
+		if err := exec(stmt); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// LoadApps returns all apps and the newest version of each function.
+func (s *Store) LoadApps(ctx context.Context) (apps []durable.App, fns []durable.Function, err error) {
+	err = s.read(ctx, func(c *sqlite.Conn) error {
+		stmt := c.Prep(`SELECT name, id, url, sdk, framework, app_version, checksum, problem, synced_at FROM apps ORDER BY name`)
+		err := rows(stmt, func() {
+			apps = append(apps, durable.App{
+				Name: stmt.ColumnText(0), ID: stmt.ColumnText(1), URL: stmt.ColumnText(2), SDK: stmt.ColumnText(3),
+				Framework: stmt.ColumnText(4), AppVersion: stmt.ColumnText(5), Checksum: stmt.ColumnText(6),
+				Problem: stmt.ColumnText(7), SyncedAt: fromMicros(stmt.ColumnInt64(8)),
+			})
+		})
+		if err != nil {
+			return err
+		}
+		stmt = c.Prep(`SELECT slug, version, id, app, name, url, retries, triggers, config, unheld, archived FROM functions AS f
+			WHERE version = (SELECT max(version) FROM functions WHERE slug = f.slug) ORDER BY slug`)
+		var bad error
+		err = rows(stmt, func() {
+			f := durable.Function{
+				Slug: stmt.ColumnText(0), Version: stmt.ColumnInt(1), ID: stmt.ColumnText(2), App: stmt.ColumnText(3),
+				Name: stmt.ColumnText(4), URL: stmt.ColumnText(5), Retries: stmt.ColumnInt(6),
+				Config: durable.JSON(stmt.ColumnText(8)), Archived: stmt.ColumnBool(10),
+			}
+			for col, v := range map[int]any{7: &f.Triggers, 9: &f.Unheld} {
+				if err := json.Unmarshal([]byte(stmt.ColumnText(col)), v); err != nil {
+					bad = fmt.Errorf("function %s: %w", f.Slug, err)
+				}
+			}
+			fns = append(fns, f)
+		})
+		if err != nil {
+			return err
+		}
+		return bad
+	})
+	return apps, fns, err
+}

@@ -1,0 +1,179 @@
+package sqlite
+
+import (
+	"container/list"
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"github.com/pawlhq/pawl/internal/durable"
+)
+
+// head is a run in memory.
+type head struct {
+	id   string
+	mu   sync.Mutex // held while a transition is decided, and while it is read from disk
+	run  *durable.Run
+	dead atomic.Bool // a write of it failed: it is ahead of the disk
+
+	// The rest is guarded by heads.mu.
+	refs int // users and writes on their way
+	size int
+	elem *list.Element // in heads.idle while refs is 0
+}
+
+// heads are the runs in memory: those in use, and the ones used last of those
+// that are not.
+type heads struct {
+	mu   sync.Mutex
+	byID map[string]*head
+	idle *list.List // least recently used in front
+	size int        // of the idle ones
+	max  int
+}
+
+func (hs *heads) init(maxBytes int) {
+	hs.byID, hs.idle, hs.max = map[string]*head{}, list.New(), maxBytes
+}
+
+// hold returns the head of a run, in use, and whether its run has yet to be
+// read. Its lock is taken in that case.
+func (hs *heads) hold(id string) (h *head, empty bool) {
+	hs.mu.Lock()
+	h = hs.byID[id]
+	if h == nil {
+		h = &head{id: id}
+		h.mu.Lock() // nobody else has it yet
+		hs.byID[id] = h
+		empty = true
+	}
+	hs.keep(h)
+	hs.mu.Unlock()
+	return h, empty
+}
+
+// peek returns the head of a run if there is one, in use.
+func (hs *heads) peek(id string) *head {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	h := hs.byID[id]
+	if h != nil {
+		hs.keep(h)
+	}
+	return h
+}
+
+func (hs *heads) keep(h *head) {
+	h.refs++
+	if h.elem != nil {
+		hs.idle.Remove(h.elem)
+		hs.size -= h.size
+		h.elem = nil
+	}
+}
+
+// again counts one more use of a head that is in use.
+func (hs *heads) again(h *head) {
+	hs.mu.Lock()
+	h.refs++
+	hs.mu.Unlock()
+}
+
+// add puts a run that was just written into memory.
+func (hs *heads) add(r *durable.Run) {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	if hs.byID[r.ID] != nil {
+		return
+	}
+	h := &head{id: r.ID, run: r}
+	hs.byID[r.ID] = h
+	h.size = weight(r)
+	h.elem = hs.idle.PushBack(h)
+	hs.size += h.size
+	hs.shrink()
+}
+
+// release ends a use. forget drops the run from memory: it has ended.
+func (hs *heads) release(h *head, forget bool) {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	h.refs--
+	if hs.byID[h.id] != h {
+		return
+	}
+	if forget {
+		delete(hs.byID, h.id)
+		return
+	}
+	if h.refs == 0 {
+		// Nobody decides on it now: who does holds a reference.
+		h.size = weight(h.run)
+		h.elem = hs.idle.PushBack(h)
+		hs.size += h.size
+		hs.shrink()
+	}
+}
+
+func (hs *heads) shrink() {
+	for hs.size > hs.max {
+		h := hs.idle.Remove(hs.idle.Front()).(*head)
+		hs.size -= h.size
+		h.elem = nil
+		delete(hs.byID, h.id)
+	}
+}
+
+// kill makes a head worthless; the next user reads the run from disk.
+func (hs *heads) kill(h *head) {
+	h.dead.Store(true)
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	if hs.byID[h.id] == h {
+		delete(hs.byID, h.id)
+	}
+}
+
+// weight is about what a run takes in memory.
+func weight(r *durable.Run) int {
+	if r == nil {
+		return 0
+	}
+	n := 512 + r.Bytes + 256*len(r.Steps)
+	for _, e := range r.Events {
+		n += len(e.Body)
+	}
+	return n
+}
+
+// load returns the head of run id, locked and in use, reading it if needed.
+func (s *Store) load(ctx context.Context, id string) (*head, error) {
+	for {
+		h, empty := s.heads.hold(id)
+		if !empty {
+			h.mu.Lock()
+			if !h.dead.Load() {
+				return h, nil
+			}
+			h.mu.Unlock()
+			s.heads.release(h, false)
+			continue
+		}
+		r, err := s.readRun(ctx, id)
+		if err != nil {
+			s.heads.kill(h)
+			h.mu.Unlock()
+			s.heads.release(h, false)
+			return nil, err
+		}
+		s.queue.mark(r)
+		h.run = r
+		return h, nil
+	}
+}
+
+// unload ends the use of a head that load returned.
+func (s *Store) unload(h *head) {
+	h.mu.Unlock()
+	s.heads.release(h, false)
+}

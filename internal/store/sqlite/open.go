@@ -1,0 +1,338 @@
+package sqlite
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
+
+	"github.com/pawlhq/pawl/internal/store"
+)
+
+// Durability says what a crash may cost.
+type Durability int
+
+const (
+	// Full: fsync before each acknowledgement. Nothing acknowledged is lost.
+	Full Durability = iota
+	// Relaxed: fsync in the background. A crash of the process loses nothing,
+	// a power cut may lose the last moments.
+	Relaxed
+	// None: no fsync. As Relaxed for a crash of the process; a power cut may
+	// cost the whole file.
+	None
+)
+
+// ParseDurability knows "full", "relaxed" and "none".
+func ParseDurability(s string) (Durability, error) {
+	switch s {
+	case "full":
+		return Full, nil
+	case "relaxed":
+		return Relaxed, nil
+	case "none":
+		return None, nil
+	}
+	return 0, fmt.Errorf("durability %q is not known; use full, relaxed or none", s)
+}
+
+// Options are the settings of a store.
+type Options struct {
+	Durability Durability
+	Log        *slog.Logger // default: nothing is logged
+	CacheBytes int          // for heads of runs in progress; default 256 MiB
+}
+
+// Store is a store.Store in one SQLite file.
+type Store struct {
+	log     *slog.Logger
+	path    string
+	lock    *os.File
+	write   *sqlite.Conn // of the writer alone
+	check   *sqlite.Conn // of the checkpointer alone
+	readers chan *sqlite.Conn
+	lent    int // readers that there are
+
+	heads heads
+	queue queue
+
+	broken  atomic.Pointer[error]
+	writes  chan *write
+	kick    chan struct{} // tells the checkpointer that the log has grown
+	closing chan struct{}
+	closed  sync.Once
+	wait    sync.WaitGroup
+
+	commits atomic.Int64 // transactions committed, each one fsync when Full
+}
+
+var _ store.Store = (*Store)(nil)
+
+const (
+	readers      = 4
+	defaultCache = 256 << 20
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Open opens the store at path and makes it if there is none. It starts the
+// goroutines that write to it; Close ends them.
+func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("open %s: %w", path, err)
+		}
+	}()
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.CacheBytes == 0 {
+		o.CacheBytes = defaultCache
+	}
+	if err := create(path); err != nil {
+		return nil, err
+	}
+	s := &Store{
+		log: o.Log, path: path,
+		readers: make(chan *sqlite.Conn, readers),
+		writes:  make(chan *write, maxWaiting),
+		kick:    make(chan struct{}, 1),
+		closing: make(chan struct{}),
+	}
+	s.heads.init(o.CacheBytes)
+	s.queue.init()
+	defer func() {
+		if err != nil {
+			s.closeFiles()
+		}
+	}()
+	if s.lock, err = lockFile(path + ".lock"); err != nil {
+		return nil, err
+	}
+	if s.write, err = connect(path, o.Durability); err != nil {
+		return nil, err
+	}
+	if err := migrate(s.write); err != nil {
+		return nil, err
+	}
+	if s.check, err = connect(path, o.Durability); err != nil {
+		return nil, err
+	}
+	for range readers {
+		c, err := connect(path, o.Durability)
+		if err != nil {
+			return nil, err
+		}
+		s.readers <- c
+		s.lent++
+	}
+	if err := s.nextEpoch(); err != nil {
+		return nil, err
+	}
+	if err := s.queue.refill(ctx, s, time.Time{}, 1); err != nil {
+		return nil, err
+	}
+	s.wait.Go(s.writeLoop)
+	s.wait.Go(s.checkpointLoop)
+	return s, nil
+}
+
+// create makes an empty file that only its owner can read, whatever the umask
+// is; SQLite's other files take its mode.
+func create(path string) error {
+	dir := filepath.Dir(path)
+	if info, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("there is no directory %s; make it first", dir)
+	} else if err != nil {
+		return err
+	} else if !info.IsDir() {
+		return fmt.Errorf("%s is not a directory", dir)
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		// Opening it for writing would say whether we may; closing it again
+		// here, before SQLite has it open, drops nobody's lock.
+		f, err = os.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
+			return fmt.Errorf("cannot write the file: %w", unwrapPath(err))
+		}
+	case err != nil:
+		return fmt.Errorf("cannot make the file: %w; choose a directory that Pawl may write to", unwrapPath(err))
+	default:
+		if err := f.Chmod(0o600); err != nil {
+			return err
+		}
+	}
+	return f.Close()
+}
+
+func unwrapPath(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}
+
+func connect(path string, d Durability) (*sqlite.Conn, error) {
+	c, err := sqlite.OpenConn(path, sqlite.OpenReadWrite, sqlite.OpenWAL)
+	if err != nil {
+		if sqlite.ErrCode(err).ToPrimary() == sqlite.ResultNotADB {
+			return nil, errors.New("it is not a Pawl database")
+		}
+		return nil, err
+	}
+	// The writer's own checkpoint is a backstop; see checkpointLoop.
+	sync := map[Durability]string{Full: "FULL", Relaxed: "NORMAL", None: "OFF"}[d]
+	for _, pragma := range []string{
+		"PRAGMA synchronous = " + sync,
+		"PRAGMA wal_autocheckpoint = 16000",
+		"PRAGMA cache_size = -32768",
+		"PRAGMA temp_store = MEMORY",
+		"PRAGMA trusted_schema = OFF",
+	} {
+		if err := sqlitex.ExecuteTransient(c, pragma, nil); err != nil {
+			_ = c.Close()
+			if sqlite.ErrCode(err).ToPrimary() == sqlite.ResultNotADB {
+				return nil, errors.New("it is not a Pawl database")
+			}
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// applicationID marks the file as Pawl's ("Pawl" in ASCII).
+const applicationID = 0x5061776c
+
+// migrate brings the schema to the newest version, each step in a transaction
+// of its own.
+func migrate(c *sqlite.Conn) error {
+	files, err := fs.Glob(migrations, "migrations/*.sql")
+	if err != nil {
+		return err
+	}
+	id, err := pragmaInt(c, "application_id")
+	if err != nil {
+		return err
+	}
+	version, err := pragmaInt(c, "user_version")
+	if err != nil {
+		return err
+	}
+	tables, err := sqlitex.ResultInt64(c.Prep("SELECT count(*) FROM sqlite_schema"))
+	if err != nil {
+		return err
+	}
+	switch {
+	case id != applicationID && tables > 0:
+		return errors.New("it is a database of another program; choose another file")
+	case version > int64(len(files)):
+		return fmt.Errorf("its schema is version %d, this pawl knows up to %d; run a newer pawl", version, len(files))
+	}
+	for n := version; n < int64(len(files)); n++ {
+		sql, err := fs.ReadFile(migrations, files[n])
+		if err != nil {
+			return err
+		}
+		script := fmt.Sprintf("PRAGMA application_id = %d;\n%s\nPRAGMA user_version = %d;\n", applicationID, sql, n+1)
+		if err := sqlitex.ExecuteScript(c, script, nil); err != nil {
+			return fmt.Errorf("migrate to version %d: %w", n+1, fault(err))
+		}
+	}
+	return nil
+}
+
+func pragmaInt(c *sqlite.Conn, name string) (int64, error) {
+	stmt, _, err := c.PrepareTransient("PRAGMA " + name)
+	if err != nil {
+		return 0, err
+	}
+	defer stmt.Finalize() //nolint:errcheck // reading is over
+	return sqlitex.ResultInt64(stmt)
+}
+
+// nextEpoch takes an epoch that no process before had, so that generations
+// rise over a restart.
+func (s *Store) nextEpoch() error {
+	epoch, err := sqlitex.ResultInt64(s.write.Prep(
+		`INSERT INTO meta (key, value) VALUES ('epoch', 1)
+		 ON CONFLICT (key) DO UPDATE SET value = value + 1 RETURNING value`))
+	if err != nil {
+		return fault(err)
+	}
+	s.queue.generation = epoch << epochShift
+	return nil
+}
+
+// epochShift leaves room for 2^31 claims in one epoch and for 2^22 epochs in
+// the 53 bits that SDKs carry exactly.
+const epochShift = 31
+
+// Commits is how many transactions were committed since the store was opened;
+// with full durability that is the number of its fsyncs.
+func (s *Store) Commits() int64 { return s.commits.Load() }
+
+// Healthy says why the store cannot write, or nil.
+func (s *Store) Healthy() error {
+	if err := s.broken.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// Close writes what is waiting and closes the files.
+func (s *Store) Close() error {
+	var err error
+	s.closed.Do(func() {
+		close(s.closing)
+		s.wait.Wait()
+		err = s.closeFiles()
+	})
+	return err
+}
+
+func (s *Store) closeFiles() error {
+	var errs []error
+	for range s.lent { // waits for those that are in use
+		errs = append(errs, (<-s.readers).Close())
+	}
+	// The last to close folds the log into the file.
+	for _, c := range []*sqlite.Conn{s.check, s.write} {
+		if c != nil {
+			errs = append(errs, c.Close())
+		}
+	}
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// reader lends a connection for reading.
+func (s *Store) reader(ctx context.Context) (*sqlite.Conn, func(), error) {
+	select {
+	case c := <-s.readers:
+		c.SetInterrupt(ctx.Done())
+		return c, func() {
+			c.SetInterrupt(nil)
+			s.readers <- c
+		}, nil
+	case <-ctx.Done():
+		return nil, nil, ctx.Err()
+	case <-s.closing:
+		return nil, nil, store.ErrClosed
+	}
+}

@@ -1,0 +1,222 @@
+package sqlite
+
+import (
+	"time"
+
+	"zombiezen.com/go/sqlite"
+
+	"github.com/pawlhq/pawl/internal/durable"
+)
+
+// micros is t as it is stored; 0 stands for no time.
+func micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+func fromMicros(us int64) time.Time {
+	if us == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(us).UTC()
+}
+
+func blob(stmt *sqlite.Stmt, col int) durable.JSON {
+	if stmt.ColumnType(col) == sqlite.TypeNull {
+		return nil
+	}
+	b := make([]byte, stmt.ColumnLen(col))
+	stmt.ColumnBytes(col, b)
+	return b
+}
+
+func bindBlob(stmt *sqlite.Stmt, param int, b []byte) {
+	if b == nil {
+		stmt.BindNull(param)
+		return
+	}
+	stmt.BindBytes(param, b)
+}
+
+// exec runs a prepared statement that returns no rows.
+func exec(stmt *sqlite.Stmt) error {
+	_, err := stmt.Step()
+	if rerr := stmt.Reset(); err == nil {
+		err = rerr
+	}
+	return err
+}
+
+const (
+	flagGroup = 1 << iota
+	flagRace
+)
+
+func insertEntry(c *sqlite.Conn, run string, n int, e durable.Entry) error {
+	stmt := c.Prep(`INSERT INTO journal (run, n, step, kind, op, name, attempt, at, started, took, until, flags, data)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
+	var flags int64
+	if e.Group {
+		flags |= flagGroup
+	}
+	if e.Race {
+		flags |= flagRace
+	}
+	stmt.BindText(1, run)
+	stmt.BindInt64(2, int64(n))
+	stmt.BindText(3, e.Step)
+	stmt.BindInt64(4, int64(e.Kind))
+	stmt.BindText(5, e.Op)
+	stmt.BindText(6, e.Name)
+	stmt.BindInt64(7, int64(e.Attempt))
+	stmt.BindInt64(8, micros(e.At))
+	stmt.BindInt64(9, micros(e.Started))
+	stmt.BindInt64(10, e.Took.Microseconds())
+	stmt.BindInt64(11, micros(e.Until))
+	stmt.BindInt64(12, flags)
+	bindBlob(stmt, 13, e.Data)
+	return exec(stmt)
+}
+
+const entryColumns = `step, kind, op, name, attempt, at, started, took, until, flags, data`
+
+func scanEntry(stmt *sqlite.Stmt) durable.Entry {
+	flags := stmt.ColumnInt64(9)
+	return durable.Entry{
+		Step: stmt.ColumnText(0), Kind: durable.EntryKind(stmt.ColumnInt64(1)), //nolint:gosec // written from the same type
+		Op: stmt.ColumnText(2), Name: stmt.ColumnText(3), Attempt: stmt.ColumnInt(4),
+		At: fromMicros(stmt.ColumnInt64(5)), Started: fromMicros(stmt.ColumnInt64(6)),
+		Took:  time.Duration(stmt.ColumnInt64(7)) * time.Microsecond,
+		Until: fromMicros(stmt.ColumnInt64(8)),
+		Group: flags&flagGroup != 0, Race: flags&flagRace != 0,
+		Data: blob(stmt, 10),
+	}
+}
+
+func insertRun(c *sqlite.Conn, r *durable.Run) error {
+	stmt := c.Prep(`INSERT INTO runs (id, function, app, version, event, status, queued, started, ended, protocol)
+		VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, ?)`)
+	stmt.BindText(1, r.ID)
+	stmt.BindText(2, r.Function)
+	stmt.BindText(3, r.App)
+	stmt.BindInt64(4, int64(r.Version))
+	stmt.BindText(5, r.Events[0].ID)
+	stmt.BindInt64(6, int64(r.Status))
+	stmt.BindInt64(7, micros(r.Queued))
+	stmt.BindInt64(8, int64(r.Protocol))
+	return exec(stmt)
+}
+
+const runColumns = `runs.id, runs.function, runs.app, runs.version, runs.event, runs.status, runs.queued,
+	runs.started, runs.ended, runs.protocol, runs.output`
+
+// scanRun reads a run without its journal, its items and its events but for
+// the first event's id.
+func scanRun(stmt *sqlite.Stmt) *durable.Run {
+	return &durable.Run{
+		ID: stmt.ColumnText(0), Function: stmt.ColumnText(1), App: stmt.ColumnText(2), Version: stmt.ColumnInt(3),
+		Events: []durable.Event{{ID: stmt.ColumnText(4)}},
+		Queued: fromMicros(stmt.ColumnInt64(6)),
+		Head: durable.Head{
+			Status:  durable.Status(stmt.ColumnInt64(5)), //nolint:gosec // written from the same type
+			Started: fromMicros(stmt.ColumnInt64(7)), Ended: fromMicros(stmt.ColumnInt64(8)),
+			Protocol: stmt.ColumnInt(9), Output: blob(stmt, 10),
+		},
+		Steps: map[string]*durable.Step{}, Items: map[string]*durable.Item{},
+	}
+}
+
+func updateHead(c *sqlite.Conn, run string, h durable.Head) error {
+	stmt := c.Prep(`UPDATE runs SET status = ?, started = ?, ended = ?, protocol = ?, output = ? WHERE id = ?`)
+	stmt.BindInt64(1, int64(h.Status))
+	stmt.BindInt64(2, micros(h.Started))
+	stmt.BindInt64(3, micros(h.Ended))
+	stmt.BindInt64(4, int64(h.Protocol))
+	bindBlob(stmt, 5, h.Output)
+	stmt.BindText(6, run)
+	return exec(stmt)
+}
+
+func upsertItem(c *sqlite.Conn, i durable.Item) error {
+	stmt := c.Prep(`INSERT INTO queue (run, step, kind, due, attempt, again) VALUES (?, ?, ?, ?, ?, ?)
+		ON CONFLICT (run, step) DO UPDATE SET kind = excluded.kind, due = excluded.due,
+		attempt = excluded.attempt, again = excluded.again`)
+	stmt.BindText(1, i.Run)
+	stmt.BindText(2, i.Step)
+	stmt.BindInt64(3, int64(i.Kind))
+	stmt.BindInt64(4, micros(i.Due))
+	stmt.BindInt64(5, int64(i.Attempt))
+	stmt.BindBool(6, i.Again)
+	return exec(stmt)
+}
+
+const itemColumns = `run, step, kind, due, attempt, again`
+
+func scanItem(stmt *sqlite.Stmt) durable.Item {
+	return durable.Item{
+		Run: stmt.ColumnText(0), Step: stmt.ColumnText(1),
+		Kind: durable.ItemKind(stmt.ColumnInt64(2)), //nolint:gosec // written from the same type
+		Due:  fromMicros(stmt.ColumnInt64(3)), Attempt: stmt.ColumnInt(4), Again: stmt.ColumnBool(5),
+	}
+}
+
+func deleteItem(c *sqlite.Conn, run, step string) error {
+	stmt := c.Prep(`DELETE FROM queue WHERE run = ? AND step = ?`)
+	stmt.BindText(1, run)
+	stmt.BindText(2, step)
+	return exec(stmt)
+}
+
+func deleteItems(c *sqlite.Conn, run string) error {
+	stmt := c.Prep(`DELETE FROM queue WHERE run = ?`)
+	stmt.BindText(1, run)
+	return exec(stmt)
+}
+
+// insertEvent reports false when an event of that id is there already.
+func insertEvent(c *sqlite.Conn, e durable.Event) (bool, error) {
+	stmt := c.Prep(`INSERT INTO events (id, key, name, internal, at, received, body) VALUES (?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (id) DO NOTHING`)
+	stmt.BindText(1, e.ID)
+	stmt.BindText(2, e.Key)
+	stmt.BindText(3, e.Name)
+	stmt.BindBool(4, e.Internal())
+	stmt.BindInt64(5, micros(e.At))
+	stmt.BindInt64(6, micros(e.Received))
+	bindBlob(stmt, 7, e.Body)
+	err := exec(stmt)
+	return err == nil && c.Changes() > 0, err
+}
+
+const eventColumns = `id, key, name, at, received, body`
+
+func scanEvent(stmt *sqlite.Stmt) durable.Event {
+	return durable.Event{
+		ID: stmt.ColumnText(0), Key: stmt.ColumnText(1), Name: stmt.ColumnText(2),
+		At: fromMicros(stmt.ColumnInt64(3)), Received: fromMicros(stmt.ColumnInt64(4)), Body: blob(stmt, 5),
+	}
+}
+
+// takeKey notes that run stands for a sender's event id, and reports false if
+// another run does. Each call also clears away a few keys whose time is over,
+// so that they never pile up.
+func takeKey(c *sqlite.Conn, function, key, run string, now time.Time) (bool, error) {
+	stmt := c.Prep(`DELETE FROM event_keys WHERE (function, key) IN
+		(SELECT function, key FROM event_keys WHERE expires <= ? ORDER BY expires LIMIT 3)`)
+	stmt.BindInt64(1, micros(now))
+	if err := exec(stmt); err != nil {
+		return false, err
+	}
+	stmt = c.Prep(`INSERT INTO event_keys (function, key, run, expires) VALUES (?, ?, ?, ?)
+		ON CONFLICT (function, key) DO UPDATE SET run = excluded.run, expires = excluded.expires
+		WHERE event_keys.expires <= ?`)
+	stmt.BindText(1, function)
+	stmt.BindText(2, key)
+	stmt.BindText(3, run)
+	stmt.BindInt64(4, micros(now.Add(keyLife)))
+	stmt.BindInt64(5, micros(now))
+	err := exec(stmt)
+	return err == nil && c.Changes() > 0, err
+}

@@ -1,0 +1,104 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+
+	"github.com/pawlhq/pawl/internal/durable"
+	"github.com/pawlhq/pawl/internal/store"
+)
+
+const keyLife = store.KeyLife
+
+// Accept writes events and the runs they start.
+func (s *Store) Accept(ctx context.Context, now time.Time, batch []store.Accepted) ([]string, error) {
+	w := newWrite(now)
+	w.accepted = batch
+	if err := s.submit(ctx, w); err != nil {
+		return nil, err
+	}
+	if err := s.await(w); err != nil {
+		return nil, err
+	}
+	return w.started, nil
+}
+
+// Transition decides and writes what happens to a run.
+func (s *Store) Transition(ctx context.Context, id string, decide func(*durable.Run) (store.Decision, error)) error {
+	for {
+		err := s.transition(ctx, id, decide)
+		if !errors.Is(err, errDead) {
+			return err
+		}
+		// The head was ahead of a write that failed: decide on what is on disk.
+	}
+}
+
+func (s *Store) transition(ctx context.Context, id string, decide func(*durable.Run) (store.Decision, error)) error {
+	h, err := s.load(ctx, id)
+	if err != nil {
+		return err
+	}
+	d, err := decide(h.run)
+	if err != nil || d.Empty() && len(d.Accepted) == 0 {
+		s.unload(h)
+		return err
+	}
+	w := newWrite(time.Now())
+	w.head, w.run, w.n, w.change, w.accepted = h, id, h.run.Seq, d.Change, d.Accepted
+	if d.Head != nil && d.Head.Status.Final() {
+		w.final = true
+		w.change.Put, w.change.Drop = nil, nil
+		for step := range h.run.Items {
+			w.change.Drop = append(w.change.Drop, step)
+		}
+	}
+	s.heads.again(h) // until it is on disk
+	if err := s.submit(ctx, w); err != nil {
+		s.heads.release(h, false)
+		s.unload(h)
+		return err
+	}
+	h.run.Apply(d.Change)
+	s.unload(h)
+	if d.Soft {
+		return nil
+	}
+	return s.await(w)
+}
+
+// View shows a run.
+func (s *Store) View(ctx context.Context, id string, fn func(*durable.Run) error) error {
+	h, err := s.load(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer s.unload(h)
+	return fn(h.run)
+}
+
+// readRun reads a run with its events, its journal and its items.
+func (s *Store) readRun(ctx context.Context, id string) (r *durable.Run, err error) {
+	err = s.read(ctx, func(c *sqlite.Conn) error {
+		if r, err = selectRun(c, id); err != nil {
+			return err
+		}
+		if r.Events[0], err = selectEvent(c, r.Events[0].ID); err != nil {
+			return err
+		}
+		stmt := c.Prep(`SELECT ` + entryColumns + ` FROM journal WHERE run = ? ORDER BY n`)
+		stmt.BindText(1, id)
+		if err := rows(stmt, func() { r.Fold(scanEntry(stmt)) }); err != nil {
+			return err
+		}
+		items, err := selectItems(c, id)
+		for _, i := range items {
+			r.Items[i.Step] = &i
+		}
+		return err
+	})
+	return r, err
+}

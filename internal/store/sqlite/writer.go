@@ -1,0 +1,298 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
+
+	"github.com/pawlhq/pawl/internal/durable"
+	"github.com/pawlhq/pawl/internal/store"
+)
+
+// Bounds of the writer: how many writes may wait before callers block, and how
+// many one transaction takes.
+const (
+	maxWaiting = 4096
+	maxGroup   = 512
+)
+
+// write is one transition on its way to the disk.
+type write struct {
+	head *head // the run that changes; nil for an Accept or an app
+	now  time.Time
+
+	accepted []store.Accepted
+	run      string
+	n        int // journal entries before the change
+	change   durable.Change
+	final    bool
+	app      *durable.App
+	versions []durable.Function
+
+	started []string // runs that did start
+	fresh   []*durable.Run
+	done    chan error // has room for the answer
+}
+
+func newWrite(now time.Time) *write { return &write{now: now, done: make(chan error, 1)} }
+
+// submit hands w to the writer.
+func (s *Store) submit(ctx context.Context, w *write) error {
+	if err := s.Healthy(); err != nil {
+		return err
+	}
+	select {
+	case <-s.closing:
+		return store.ErrClosed
+	default:
+	}
+	select {
+	case s.writes <- w:
+		return nil
+	case <-s.closing:
+		return store.ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// await waits until w is on disk. It does not end with a caller's context: the
+// write happens or not whoever waits for it, and the answer comes soon.
+func (s *Store) await(w *write) error {
+	select {
+	case err := <-w.done:
+		return err
+	case <-s.closing:
+		// The writer drains what was submitted before it ends.
+		s.wait.Wait()
+		select {
+		case err := <-w.done:
+			return err
+		default:
+			return store.ErrClosed
+		}
+	}
+}
+
+func (s *Store) writeLoop() {
+	group := make([]*write, 0, maxGroup)
+	for {
+		group = group[:0]
+		select {
+		case w := <-s.writes:
+			group = append(group, w)
+		case <-s.closing:
+			select {
+			case w := <-s.writes:
+				group = append(group, w)
+			default:
+				close(s.kick)
+				return
+			}
+		}
+		// Others who are about to submit get the chance to share this fsync.
+		runtime.Gosched()
+		runtime.Gosched()
+		group = s.gather(group)
+		s.commit(group)
+		clear(group)
+	}
+}
+
+// gather adds what is waiting to group without blocking.
+func (s *Store) gather(group []*write) []*write {
+	for len(group) < maxGroup {
+		select {
+		case w := <-s.writes:
+			group = append(group, w)
+		default:
+			return group
+		}
+	}
+	return group
+}
+
+// commit writes a group in one transaction. When that fails for a reason that
+// lies in one of the writes, each is tried alone, so that it fails alone.
+func (s *Store) commit(group []*write) {
+	group = slices.DeleteFunc(group, func(w *write) bool {
+		dead := w.head != nil && w.head.dead.Load()
+		if dead {
+			s.settle(w, errDead)
+		}
+		return dead
+	})
+	if len(group) == 0 {
+		return
+	}
+	err := s.transact(group)
+	switch {
+	case err == nil:
+		s.commits.Add(1)
+		s.queue.committed(group)
+		for _, w := range group {
+			s.settle(w, nil)
+		}
+		select {
+		case s.kick <- struct{}{}:
+		default:
+		}
+	case len(group) > 1 && !errors.Is(fault(err), store.ErrFull) && !broken(err):
+		for _, w := range group {
+			s.commit([]*write{w})
+		}
+	default:
+		s.fail(group, err)
+	}
+}
+
+// errDead is the end of a write that was decided on a head which an earlier
+// failure had made worthless.
+var errDead = fmt.Errorf("%w: the write before this one failed; try again", store.ErrUnavailable)
+
+// fail drops the heads of a group that could not be written: they are ahead of
+// the disk, and so is every write that was decided on them since.
+func (s *Store) fail(group []*write, err error) {
+	cause := fault(err)
+	s.log.Error("a write failed; nothing of it is saved", "err", cause)
+	if broken(err) {
+		err := fmt.Errorf("%w; the disk may have lost data: check it, then start Pawl again", cause)
+		s.broken.CompareAndSwap(nil, &err)
+	}
+	for _, w := range group {
+		if w.head != nil {
+			s.heads.kill(w.head)
+		}
+	}
+	for _, w := range group {
+		s.settle(w, cause)
+	}
+}
+
+// settle tells the caller of w how it ended.
+func (s *Store) settle(w *write, err error) {
+	if w.head != nil {
+		s.heads.release(w.head, w.final && err == nil)
+	}
+	w.done <- err
+}
+
+func (s *Store) transact(group []*write) (err error) {
+	if err := s.Healthy(); err != nil {
+		return err
+	}
+	end, err := sqlitex.ImmediateTransaction(s.write)
+	if err != nil {
+		return err
+	}
+	defer end(&err)
+	for _, w := range group {
+		if err := w.apply(s.write); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// apply writes the rows of w.
+func (w *write) apply(c *sqlite.Conn) error {
+	w.started, w.fresh = w.started[:0], w.fresh[:0]
+	if w.app != nil {
+		if err := writeApp(c, *w.app, w.versions); err != nil {
+			return err
+		}
+	}
+	if w.run != "" {
+		if err := w.applyChange(c); err != nil {
+			return err
+		}
+	}
+	for _, a := range w.accepted {
+		if err := w.applyAccepted(c, a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *write) applyChange(c *sqlite.Conn) error {
+	for i, e := range w.change.Entries {
+		if err := insertEntry(c, w.run, w.n+i+1, e); err != nil {
+			return err
+		}
+	}
+	if h := w.change.Head; h != nil {
+		if err := updateHead(c, w.run, *h); err != nil {
+			return err
+		}
+	}
+	if w.final {
+		return deleteItems(c, w.run)
+	}
+	for _, step := range w.change.Drop {
+		if err := deleteItem(c, w.run, step); err != nil {
+			return err
+		}
+	}
+	for _, p := range w.change.Put {
+		if err := upsertItem(c, p.Item); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// applyAccepted writes an event and the runs that it starts, but for those
+// that were started for the same key before.
+func (w *write) applyAccepted(c *sqlite.Conn, a store.Accepted) error {
+	fresh, err := insertEvent(c, a.Event)
+	if err != nil || !fresh {
+		return err
+	}
+	for _, r := range a.Starts {
+		if a.Event.Key != "" {
+			free, err := takeKey(c, r.Function, a.Event.Key, r.ID, w.now)
+			if err != nil {
+				return err
+			}
+			if !free {
+				continue
+			}
+		}
+		if err := insertRun(c, r); err != nil {
+			return err
+		}
+		for _, item := range r.Items {
+			if err := upsertItem(c, *item); err != nil {
+				return err
+			}
+		}
+		w.started = append(w.started, r.ID)
+		w.fresh = append(w.fresh, r)
+	}
+	return nil
+}
+
+// checkpointEvery is how long the log may grow before it is folded into the
+// file, off the path of commits.
+const checkpointEvery = 50 * time.Millisecond
+
+func (s *Store) checkpointLoop() {
+	for range s.kick {
+		pause := time.NewTimer(checkpointEvery)
+		select {
+		case <-pause.C:
+		case <-s.closing:
+			pause.Stop()
+		}
+		if err := sqlitex.ExecuteTransient(s.check, "PRAGMA wal_checkpoint(PASSIVE)", nil); err != nil {
+			s.log.Warn("checkpoint failed; the log grows until one succeeds", "err", err)
+		}
+	}
+}

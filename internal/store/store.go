@@ -1,0 +1,143 @@
+// Package store is the contract of what must survive a crash. A method is a
+// whole transition: when it has returned without an error, all of it is on
+// disk; when it has returned an error, none of it happened (or, for
+// ErrUnknown, the store cannot say).
+//
+// The contract holds nothing that only one database can do. Package sqlite
+// implements it; package storetest proves that an implementation behaves.
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/pawlhq/pawl/internal/durable"
+)
+
+var (
+	// ErrNotFound means that there is no such app, event or run.
+	ErrNotFound = errors.New("not found")
+	// ErrFull means that the disk is full: nothing was saved; reads go on, and
+	// writes do when there is room again.
+	ErrFull = errors.New("the disk is full")
+	// ErrUnavailable means that the store cannot write just now and that
+	// nothing was saved.
+	ErrUnavailable = errors.New("the store is not available")
+	// ErrClosed means that the store was closed.
+	ErrClosed = errors.New("the store is closed")
+)
+
+// Store is all that an engine needs.
+type Store interface {
+	Apps
+	Runs
+	Queue
+	History
+	// Close waits for what is being written and closes the store.
+	Close() error
+}
+
+// Apps keeps what apps registered.
+type Apps interface {
+	// SaveApp writes an app and the functions of it that are new or have
+	// changed, each as a new row of its version, in one transaction.
+	SaveApp(ctx context.Context, app durable.App, changed []durable.Function) error
+	// LoadApps returns every app, and every function in its newest version.
+	LoadApps(ctx context.Context) ([]durable.App, []durable.Function, error)
+}
+
+// Accepted is an event with the runs that it starts.
+type Accepted struct {
+	Event  durable.Event
+	Starts []*durable.Run
+}
+
+// Decision is what a decide function has made of a run: its change, and the
+// events it sends with all that they start.
+type Decision struct {
+	durable.Change
+	Accepted []Accepted
+}
+
+// Runs writes events and moves runs.
+type Runs interface {
+	// Accept writes events with the runs that they start, in one transaction.
+	// An event whose ID is known is skipped together with its starts: it is a
+	// repetition of the same send. A start is skipped when its function was
+	// started for the same event key within KeyLife before now. It reports the
+	// ids of the runs that did start.
+	Accept(ctx context.Context, now time.Time, batch []Accepted) ([]string, error)
+
+	// Transition moves run id: it asks decide what happens and commits the
+	// answer in one transaction. decide must be pure: it may be asked again
+	// when the run has changed meanwhile. It must not keep or change the run.
+	// An error of decide is returned as it is, and nothing is saved.
+	Transition(ctx context.Context, id string, decide func(*durable.Run) (Decision, error)) error
+
+	// View shows run id as it is now. fn must not keep or change it.
+	View(ctx context.Context, id string, fn func(*durable.Run) error) error
+}
+
+// KeyLife is how long an event's key keeps a function from being started a
+// second time for it. Source: spec/10 §6.
+const KeyLife = 24 * time.Hour
+
+// Lease is a claim on an item that is due.
+type Lease struct {
+	durable.Item
+	Until time.Time // the item is free again then, unless extended
+}
+
+// Queue hands out what is due.
+type Queue interface {
+	// Claim leases up to limit items due at now, earliest first, until now+ttl.
+	// Each claim of an item has a higher generation than any before it, also
+	// over a restart.
+	Claim(ctx context.Context, now time.Time, ttl time.Duration, limit int) ([]Lease, error)
+	// Extend keeps a lease until now+ttl. It reports false when it was lost.
+	Extend(ctx context.Context, l Lease, now time.Time, ttl time.Duration) (bool, error)
+	// Release gives items back unworked, due as they were.
+	Release(ctx context.Context, leases []Lease) error
+	// NextDue is when the earliest item that is not leased is due or the
+	// earliest lease ends; false if there is neither.
+	NextDue(ctx context.Context) (time.Time, bool, error)
+	// Wake receives when something may have become due earlier than NextDue
+	// last said. It has room for one wake-up and one reader.
+	Wake() <-chan struct{}
+}
+
+// Page bounds a list: Limit rows after the row that Cursor names, newest first.
+type Page struct {
+	Limit  int
+	Cursor string // an id; "" for the first page
+}
+
+// EventFilter chooses events for a list.
+type EventFilter struct {
+	Name     string    // "" for all
+	After    time.Time // received at or after; zero for no bound
+	Before   time.Time // received before; zero for no bound
+	Internal bool      // also those that the server sent
+}
+
+// RunFilter chooses runs for a list. One of Function and Event may be set.
+type RunFilter struct {
+	Function string // slug; "" for all
+	Event    string // id of a trigger event; "" for all
+	Status   *durable.Status
+}
+
+// History reads what happened. It sees only what is committed.
+type History interface {
+	Event(ctx context.Context, id string) (durable.Event, error)
+	Events(ctx context.Context, f EventFilter, p Page) ([]durable.Event, error)
+	// Run returns a run with its head and its trigger events, without its steps.
+	Run(ctx context.Context, id string) (*durable.Run, error)
+	// Runs lists runs as Run does, without the bodies of their events.
+	Runs(ctx context.Context, f RunFilter, p Page) ([]*durable.Run, error)
+	// Journal returns the entries of a run, in order, from the one after seq.
+	Journal(ctx context.Context, run string, seq int) ([]durable.Entry, error)
+	// Items returns what is queued for a run.
+	Items(ctx context.Context, run string) ([]durable.Item, error)
+}
