@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"mime"
 	"strconv"
 	"strings"
@@ -227,20 +228,23 @@ func readFields(raw []byte) (fields, error) {
 		}
 		v, err := c.value()
 		if err != nil {
-			return fmt.Errorf("invalid JSON: %w", err)
+			return err
 		}
 		if isNull(v) {
 			return nil
 		}
 		return f.set(string(name), v)
 	})
-	if err != nil {
-		return f, err
+	if err == nil {
+		if err := c.end(); err != nil {
+			return f, fmt.Errorf("invalid JSON: %w", err)
+		}
+		return f, nil
 	}
-	if err := c.end(); err != nil {
+	if _, ok := errors.AsType[*jsontext.SyntacticError](err); ok || errors.Is(err, io.ErrUnexpectedEOF) {
 		return f, fmt.Errorf("invalid JSON: %w", err)
 	}
-	return f, nil
+	return f, err
 }
 
 func (f *fields) set(name string, v jsontext.Value) (err error) {

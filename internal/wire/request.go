@@ -169,16 +169,18 @@ func (c Call) sizeHint() int {
 // stepID means discovery. It fails when the URL is none that a call could use:
 // the schemes are http and https, and ws and wss for apps that are connected.
 func CallURL(registered, stepID string) (string, error) {
-	u, err := parseURL(registered)
-	if err != nil {
+	if _, err := parseURL(registered); err != nil {
 		return "", err
 	}
+	// Cut by hand: printing a parsed URL would write some paths in another way.
+	registered, _, _ = strings.Cut(registered, "#")
+	base, raw, _ := strings.Cut(registered, "?")
 	if stepID == "" {
 		stepID = StepDiscovery
 	}
 	var query []string
 	set := "stepId=" + url.QueryEscape(stepID)
-	for part := range strings.SplitSeq(u.RawQuery, "&") {
+	for part := range strings.SplitSeq(raw, "&") {
 		switch {
 		case part == "":
 		case !isParam(part, "stepId"):
@@ -191,10 +193,7 @@ func CallURL(registered, stepID string) (string, error) {
 	if set != "" {
 		query = append(query, set)
 	}
-	u.RawQuery = strings.Join(query, "&")
-	u.ForceQuery = false
-	u.Fragment, u.RawFragment = "", ""
-	return u.String(), nil
+	return base + "?" + strings.Join(query, "&"), nil
 }
 
 // parseURL takes the URLs that apps register. Its errors do not repeat the URL,
