@@ -118,8 +118,8 @@ type intake struct {
 
 func (in intake) readAll(body []byte) ([]Event, error) {
 	// Broken Unicode is looked for in each event, so that it costs that one only.
-	dec := jsontext.NewDecoder(bytes.NewBuffer(body), jsontext.AllowInvalidUTF8(true))
-	c := cursor{dec, body}
+	c := newCursor(body, jsontext.AllowInvalidUTF8(true))
+	defer c.close()
 	if err := c.open('['); err != nil {
 		return nil, requestError(400, "%s", errShape)
 	}
@@ -220,6 +220,7 @@ type fields struct {
 func readFields(raw []byte) (fields, error) {
 	var f fields
 	c := newCursor(raw)
+	defer c.close()
 	err := c.members(func(name []byte) error {
 		switch string(name) {
 		case "id", "name", "v", "ts", "data", "user", "meta":
@@ -322,6 +323,7 @@ func (f fields) body(e Event) (jsontext.Value, error) {
 func withoutMember(v jsontext.Value, name string) (jsontext.Value, error) {
 	out := append(make([]byte, 0, len(v)), '{')
 	c := newCursor(v)
+	defer c.close()
 	err := c.members(func(n []byte) error {
 		drop := string(n) == name
 		member := string(n)

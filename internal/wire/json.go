@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -83,12 +84,32 @@ func noEOF(err error) error {
 
 // cursor walks JSON without copying: values are slices of src.
 type cursor struct {
-	dec *jsontext.Decoder
+	*walker
 	src []byte
 }
 
-func newCursor(src []byte) cursor {
-	return cursor{jsontext.NewDecoder(bytes.NewBuffer(src)), src}
+// walker is the part of a cursor that is worth using again: a decoder keeps the
+// tables in which it looks for repeated names.
+type walker struct {
+	dec jsontext.Decoder
+	buf bytes.Buffer
+}
+
+var walkers = sync.Pool{New: func() any { return new(walker) }}
+
+// newCursor starts at the beginning of src. It is closed when it is done with.
+func newCursor(src []byte, opts ...jsontext.Options) cursor {
+	w := walkers.Get().(*walker)
+	w.buf = *bytes.NewBuffer(src)
+	w.dec.Reset(&w.buf, opts...)
+	return cursor{w, src}
+}
+
+// close gives the walker back, without the source.
+func (c cursor) close() {
+	c.buf = bytes.Buffer{}
+	c.dec.Reset(&c.buf)
+	walkers.Put(c.walker)
 }
 
 // kind says what comes next; 0 when nothing readable does.

@@ -75,6 +75,7 @@ func ParseOps(body []byte) ([]Op, error) {
 
 func parseOps(body []byte) ([]Op, error) {
 	c := newCursor(body)
+	defer c.close()
 	var ops []Op
 	switch c.kind() {
 	case '{':
@@ -298,6 +299,7 @@ func (op Op) Opt(name string) (v jsontext.Value) {
 		return nil
 	}
 	c := newCursor(op.Opts)
+	defer c.close()
 	err := c.members(func(n []byte) error {
 		if string(n) != name {
 			return c.skip()

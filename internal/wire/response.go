@@ -263,6 +263,7 @@ func (r *response) unwrap() bool {
 	u := response{header: r.header, inner: http.Header{}}
 	var payload jsontext.Value
 	c := newCursor(envelope)
+	defer c.close()
 	err = c.members(func(name []byte) error {
 		switch string(name) {
 		case "headers":

@@ -33,6 +33,7 @@ func readSessions(meta jsontext.Value) (sessions, error) {
 	cut := map[string]bool{} // keys the user set or cut
 	cutAll := false
 	c := newCursor(meta)
+	defer c.close()
 	err := c.members(func(name []byte) (err error) {
 		switch string(name) {
 		case "sessions":

@@ -39,6 +39,7 @@ func ParseError(raw jsontext.Value, fallbackBody []byte) Error {
 	switch raw.Kind() {
 	case '{':
 		c := newCursor(raw)
+		defer c.close()
 		err := c.members(func(name []byte) error {
 			v, err := c.value()
 			if err != nil || v.Kind() != '"' {
