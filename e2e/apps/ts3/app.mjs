@@ -1,0 +1,16 @@
+// Every scenario on the TypeScript SDK, version 3.
+import { Inngest, NonRetriableError, RetryAfterError } from "inngest";
+import { serve } from "inngest/node";
+import { scenarios } from "../ts/functions.mjs";
+import { listen, openLog } from "../ts/server.mjs";
+
+const app = "ts3";
+const client = new Inngest({ id: app });
+const functions = scenarios({
+  app,
+  log: openLog(process.env.APP_LOG),
+  sdk: { NonRetriableError, RetryAfterError },
+  define: (options, trigger, handler) => client.createFunction(options, trigger, handler),
+});
+
+listen({ client, handler: serve({ client, functions }), port: Number(process.env.PORT) });

@@ -1,0 +1,220 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// recorder stands between pawl and one app, in both directions. It changes
+// nothing; a broken connection on one side is a broken connection on the other.
+// What it sees goes into the app log, and what concerns a run into its traffic.
+type recorder struct {
+	appURL  string // where pawl calls the app
+	pawlURL string // where the app calls pawl
+	log     *appLog
+
+	mu      sync.Mutex
+	traffic map[string]traffic // by run
+	bearers map[string]bool    // credentials that the app used
+}
+
+// traffic counts what was said about one run.
+type traffic struct {
+	calls       int // POST requests to the app
+	useAPI      int // of these, with the state left out
+	targeted    int // of these, aimed at a single step
+	fetches     int // the app fetched the state
+	checkpoints int // answered with 200
+	signed      int // requests with a signature
+	answers     int // signed answers
+}
+
+// newRecorder starts a recorder in front of the app at appAddr and of the server
+// at pawlURL. The app may start later.
+func newRecorder(t *testing.T, log *appLog, appAddr, pawlURL string) *recorder {
+	t.Helper()
+	r := &recorder{log: log, traffic: map[string]traffic{}, bearers: map[string]bool{}}
+	toApp := httptest.NewServer(r.proxy("http://"+appAddr, r.fromPawl, r.answered))
+	toPawl := httptest.NewServer(r.proxy(pawlURL, r.fromApp, r.acknowledged))
+	t.Cleanup(toApp.Close)
+	t.Cleanup(toPawl.Close)
+	r.appURL, r.pawlURL = toApp.URL, toPawl.URL
+	return r
+}
+
+func (r *recorder) of(run string) traffic {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.traffic[run]
+}
+
+func (r *recorder) count(run string, change func(*traffic)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t := r.traffic[run]
+	change(&t)
+	r.traffic[run] = t
+}
+
+func (r *recorder) usedBearers() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var used []string
+	for b := range r.bearers {
+		used = append(used, b)
+	}
+	return used
+}
+
+func (r *recorder) proxy(target string, request func(*http.Request, []byte), answer func(*http.Response, []byte)) http.Handler {
+	to, err := url.Parse(target)
+	if err != nil {
+		panic(err) // both targets are our own
+	}
+	forward := &httputil.ReverseProxy{
+		Rewrite: func(p *httputil.ProxyRequest) {
+			p.SetURL(to)
+			p.Out.Host = p.In.Host
+		},
+		ModifyResponse: func(res *http.Response) error {
+			body, err := io.ReadAll(res.Body)
+			if err != nil {
+				return err
+			}
+			res.Body.Close()
+			res.Body = io.NopCloser(bytes.NewReader(body))
+			answer(res, body)
+			return nil
+		},
+		ErrorHandler: func(http.ResponseWriter, *http.Request, error) {
+			panic(http.ErrAbortHandler)
+		},
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		body, err := io.ReadAll(req.Body)
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		req.Body = io.NopCloser(bytes.NewReader(body))
+		req.ContentLength = int64(len(body))
+		request(req, body)
+		forward.ServeHTTP(w, req.WithContext(context.WithValue(req.Context(), sentBody{}, body)))
+	})
+}
+
+// fromPawl sees a call on its way to the app.
+func (r *recorder) fromPawl(req *http.Request, body []byte) {
+	var call struct {
+		Ctx struct {
+			Run string `json:"run_id"`
+		}
+		UseAPI bool `json:"use_api"`
+		Steps  map[string]json.RawMessage
+	}
+	if req.Method != http.MethodPost || json.Unmarshal(body, &call) != nil || call.Ctx.Run == "" {
+		return
+	}
+	if !call.UseAPI {
+		r.log.append(line{Run: call.Ctx.Run, What: "memo", IDs: keys(call.Steps)})
+	}
+	r.count(call.Ctx.Run, func(t *traffic) {
+		t.calls++
+		if call.UseAPI {
+			t.useAPI++
+		}
+		if req.URL.Query().Get("stepId") != "step" {
+			t.targeted++
+		}
+		if req.Header.Get("X-Inngest-Signature") != "" {
+			t.signed++
+		}
+	})
+}
+
+// answered sees the app's answer to a call on its way to pawl.
+func (r *recorder) answered(res *http.Response, body []byte) {
+	run := res.Request.Header.Get("X-Run-ID")
+	if run == "" {
+		return
+	}
+	if res.Header.Get("X-Inngest-Signature") != "" {
+		r.count(run, func(t *traffic) { t.answers++ })
+	}
+	var ops []struct{ Op, ID string }
+	if json.Unmarshal(body, &ops) != nil {
+		return
+	}
+	ids := make([]string, len(ops))
+	for i, op := range ops {
+		ids[i] = op.Op + " " + op.ID
+	}
+	r.log.append(line{Run: run, What: "answer", IDs: ids})
+}
+
+// fromApp sees a request of the app on its way to pawl.
+func (r *recorder) fromApp(req *http.Request, _ []byte) {
+	if bearer, ok := strings.CutPrefix(req.Header.Get("Authorization"), "Bearer "); ok {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.bearers[bearer] = true
+	}
+}
+
+// acknowledged sees pawl's answer to a request of the app, before the app does.
+func (r *recorder) acknowledged(res *http.Response, body []byte) {
+	if res.StatusCode != http.StatusOK {
+		return
+	}
+	path := strings.Split(strings.Trim(res.Request.URL.Path, "/"), "/")
+	switch {
+	case len(path) == 4 && path[1] == "checkpoint" && path[3] == "async":
+		sent, err := checkpointed(res.Request)
+		if err != nil {
+			return // pawl took what is no JSON: no step can have been saved
+		}
+		r.log.append(line{Run: path[2], What: "ack", IDs: sent})
+		r.count(path[2], func(t *traffic) { t.checkpoints++ })
+	case len(path) == 4 && path[1] == "runs" && path[3] == "actions":
+		var memo map[string]json.RawMessage
+		if json.Unmarshal(body, &memo) == nil {
+			r.log.append(line{Run: path[2], What: "memo", IDs: keys(memo)})
+			r.count(path[2], func(t *traffic) { t.fetches++ })
+		}
+	}
+}
+
+// sentBody is the context key of a forwarded request's body.
+type sentBody struct{}
+
+// checkpointed returns the ids of the steps that a checkpoint request reported.
+func checkpointed(req *http.Request) ([]string, error) {
+	body, _ := req.Context().Value(sentBody{}).([]byte)
+	var sent struct{ Steps []struct{ Op, ID string } }
+	if err := json.Unmarshal(body, &sent); err != nil {
+		return nil, err
+	}
+	var ids []string
+	for _, step := range sent.Steps {
+		if step.Op == "StepRun" || step.Op == "Step" {
+			ids = append(ids, step.ID)
+		}
+	}
+	return ids, nil
+}
+
+func keys(m map[string]json.RawMessage) []string {
+	ids := make([]string, 0, len(m))
+	for id := range m {
+		ids = append(ids, id)
+	}
+	return ids
+}

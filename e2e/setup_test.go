@@ -1,0 +1,146 @@
+package e2e
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if dir, err := buildDir(); err == nil {
+		os.RemoveAll(dir)
+	}
+	os.Exit(code)
+}
+
+// guard skips the test unless the end-to-end tests were asked for. Once they
+// are, a missing tool is a failure.
+func guard(t *testing.T) {
+	t.Helper()
+	if os.Getenv("PAWL_E2E") != "1" && os.Getenv("CI") != "true" {
+		t.Skip("end-to-end tests need Node, Python and a package registry; set PAWL_E2E=1 to run them")
+	}
+}
+
+// buildDir is where this run's binary lives; TestMain removes it.
+var buildDir = sync.OnceValues(func() (string, error) {
+	return os.MkdirTemp("", "pawl-e2e-")
+})
+
+// binary builds pawl once and returns its path.
+var binary = sync.OnceValues(func() (string, error) {
+	if given := os.Getenv("PAWL_E2E_BIN"); given != "" {
+		return filepath.Abs(given)
+	}
+	dir, err := buildDir()
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "pawl")
+	cmd := exec.Command("go", "build", "-o", path, "../cmd/pawl")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build pawl: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+// sdk is one of the SDKs that the scenarios run with.
+type sdk struct {
+	name string // app id, and prefix of its functions and events
+	dir  string
+	lock string // the file whose hash says whether an installation is current
+}
+
+var (
+	ts4 = sdk{name: "ts4", dir: "apps/ts4", lock: "package-lock.json"}
+	ts3 = sdk{name: "ts3", dir: "apps/ts3", lock: "package-lock.json"}
+	py  = sdk{name: "py", dir: "apps/py", lock: "requirements.txt"}
+)
+
+// contactForm is the example app, installed like an SDK's.
+var contactForm = sdk{name: "contact-form", dir: "../examples/contact-form", lock: "package-lock.json"}
+
+// command installs what the app needs, and returns the command that starts it.
+func (s sdk) command(t *testing.T) []string {
+	t.Helper()
+	install, ok := installs[s.name]
+	require.True(t, ok, "no installation for %s", s.name)
+	require.NoError(t, install(), "install %s", s.name)
+	dir, err := filepath.Abs(s.dir)
+	require.NoError(t, err)
+	switch s.name {
+	case "py":
+		return []string{filepath.Join(dir, ".venv/bin/python"), "-B", filepath.Join(dir, "app.py")}
+	case "contact-form":
+		return []string{"node", filepath.Join(dir, "main.mjs")}
+	default:
+		return []string{"node", filepath.Join(dir, "app.mjs")}
+	}
+}
+
+// installs holds for each app a function that installs it once.
+var installs = map[string]func() error{
+	ts4.name:         sync.OnceValue(ts4.installNode),
+	ts3.name:         sync.OnceValue(ts3.installNode),
+	contactForm.name: sync.OnceValue(contactForm.installNode),
+	py.name:          sync.OnceValue(py.installPython),
+}
+
+func (s sdk) installNode() error {
+	return s.installed(func() error {
+		return run(s.dir, "npm", "ci", "--silent")
+	})
+}
+
+func (s sdk) installPython() error {
+	return s.installed(func() error {
+		if err := run(s.dir, "python3", "-c", "import sys; assert sys.version_info >= (3, 11), sys.version"); err != nil {
+			return err
+		}
+		if err := run(s.dir, "python3", "-m", "venv", "--clear", ".venv"); err != nil {
+			return err
+		}
+		return run(s.dir, ".venv/bin/pip", "install", "--quiet", "--requirement", "requirements.txt")
+	})
+}
+
+// installed runs install unless the last successful installation in this
+// checkout had the same lock file.
+func (s sdk) installed(install func() error) error {
+	lock, err := os.ReadFile(filepath.Join(s.dir, s.lock))
+	if err != nil {
+		return err
+	}
+	marker := filepath.Join(s.dir, ".installed")
+	want := fmt.Sprintf("%x\n", sha256.Sum256(lock))
+	got, err := os.ReadFile(marker)
+	if err == nil && string(got) == want {
+		return nil
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err := install(); err != nil {
+		return err
+	}
+	return os.WriteFile(marker, []byte(want), 0o644)
+}
+
+func run(dir, name string, args ...string) error {
+	cmd := exec.Command(name, args...)
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s %s in %s: %w\n%s", name, strings.Join(args, " "), dir, err, out)
+	}
+	return nil
+}
