@@ -1,0 +1,107 @@
+package e2e
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestCrash kills the server at one kind of moment after the other. What was
+// promised before the kill holds after it.
+func TestCrash(t *testing.T) {
+	for _, s := range []sdk{ts4, ts3, py} {
+		t.Run(s.name, func(t *testing.T) {
+			p, a := startPair(t, s, dev)
+
+			t.Run("row 113 right after the 200 of POST /e", func(t *testing.T) {
+				id := p.send(event{Name: s.name + "/serial"})[0]
+				p.kill()
+				p.start()
+				run := p.outcome(id, 1)[0]
+				require.Equal(t, "Completed", run.Status, "output %s", run.Output)
+				require.JSONEq(t, "6", string(run.Output))
+			})
+
+			t.Run("row 111 during a sleep", func(t *testing.T) {
+				id := p.send(event{Name: s.name + "/sleep"})[0]
+				run := p.awaitRuns(id, 1)[0]
+				eventually(t, patience, func() error {
+					if !slices.ContainsFunc(p.steps(run.ID), func(st stepInfo) bool { return st.Op == "Sleep" }) {
+						return fmt.Errorf("run %s does not sleep", run.ID)
+					}
+					return nil
+				})
+				p.kill()
+				p.start()
+				run = p.await(run.ID)
+				require.Equal(t, "Completed", run.Status, "output %s", run.Output)
+				o := outcome{p, a, nil, run, a.log.lines(t, run.ID)}
+				o.bodies(t, "before", 0)
+				o.bodies(t, "after", 0)
+				require.GreaterOrEqual(t, o.between(t, "before", "after"), int64(2000))
+			})
+
+			t.Run("row 111 during a retry delay", func(t *testing.T) {
+				id := p.send(event{Name: s.name + "/retry-after"})[0]
+				run := p.awaitRuns(id, 1)[0]
+				eventually(t, patience, func() error { // the failed attempt is saved
+					for _, st := range p.steps(run.ID) {
+						if len(st.Error) > 0 && string(st.Error) != "null" {
+							return nil
+						}
+					}
+					if s == py { // its RetryAfterError is not the step's but the function's
+						a.log.await(t, func(ln line) bool { return ln.Run == run.ID && ln.What == "end" })
+						return nil
+					}
+					return fmt.Errorf("run %s has no failed attempt", run.ID)
+				})
+				p.kill()
+				p.start()
+				run = p.await(run.ID)
+				require.Equal(t, "Completed", run.Status, "output %s", run.Output)
+				lines := a.log.lines(t, run.ID)
+				tries := attempts(lines, "later")
+				require.Equal(t, 1, tries[len(tries)-1], "attempt that ended well, of %v", tries)
+				if s != py {
+					require.Equal(t, []int{0, 1}, tries)
+					require.GreaterOrEqual(t, times(lines, "later", "start")[1]-times(lines, "later", "end")[0], int64(3000))
+				}
+			})
+
+			t.Run("row 112 during a step", func(t *testing.T) {
+				id := p.send(event{Name: s.name + "/slow"})[0]
+				run := p.awaitRuns(id, 1)[0]
+				a.log.await(t, started(run.ID, "second"))
+				p.kill()
+				p.start()
+				run = p.await(run.ID)
+				require.Equal(t, "Completed", run.Status, "output %s", run.Output)
+				require.JSONEq(t, `"done"`, string(run.Output))
+				lines := a.log.lines(t, run.ID)
+				require.Len(t, attempts(lines, "first"), 1)
+				require.LessOrEqual(t, len(attempts(lines, "second")), 2)
+				require.Len(t, attempts(lines, "third"), 1)
+			})
+
+			t.Run("SIGTERM during a step waits for it", func(t *testing.T) {
+				id := p.send(event{Name: s.name + "/slow"})[0]
+				run := p.awaitRuns(id, 1)[0]
+				a.log.await(t, started(run.ID, "second"))
+				p.stop()
+				p.start()
+				run = p.await(run.ID)
+				require.Equal(t, "Completed", run.Status, "output %s", run.Output)
+				for _, step := range []string{"first", "second", "third"} {
+					require.Len(t, attempts(a.log.lines(t, run.ID), step), 1, step)
+				}
+			})
+
+			lines := a.log.lines(t, "")
+			require.Empty(t, repeated(lines), "bodies started although their result was saved")
+			require.Empty(t, forgotten(lines), "requests that lacked a saved step")
+		})
+	}
+}
