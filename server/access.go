@@ -1,0 +1,67 @@
+package server
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"net"
+	"net/http"
+	"strings"
+)
+
+// allowed lets a caller pass, or answers and reports false. It runs before any
+// byte of a body is read. Refusals are always 401: SDKs then try their fallback
+// key, and would take a 403 for the same. Source: spec/01 §4.3, spec/10 §2.
+func (s *Server) allowed(who caller, w http.ResponseWriter, r *http.Request) bool {
+	switch who {
+	case anyone:
+		return true
+	case eventKey:
+		return s.eventKeyAllowed(w, r)
+	case signingKey:
+		if s.dev || s.keys.Authorize(r.Header.Get("Authorization")) == nil {
+			return true
+		}
+		w.Header().Set("WWW-Authenticate", "Bearer")
+		fail(w, http.StatusUnauthorized, "Authentication failed")
+		return false
+	default:
+		fail(w, http.StatusForbidden, "nobody may call this")
+		return false
+	}
+}
+
+func (s *Server) eventKeyAllowed(w http.ResponseWriter, r *http.Request) bool {
+	key := r.PathValue("key")
+	switch {
+	case key == "":
+		raw(w, http.StatusUnauthorized, `{"status":401,"error":"Event key is required"}`)
+		return false
+	case s.dev:
+		return true
+	case len(s.eventKeys) == 0:
+		raw(w, http.StatusServiceUnavailable, `{"status":503,"error":"Event keys are required to process events securely"}`)
+		return false
+	}
+	got, ok := sha256.Sum256([]byte(key)), 0
+	for i := range s.eventKeys {
+		ok |= subtle.ConstantTimeCompare(got[:], s.eventKeys[i][:])
+	}
+	if ok != 1 {
+		raw(w, http.StatusUnauthorized, `{"status":401,"error":"Event key not found"}`)
+		return false
+	}
+	return true
+}
+
+// localHost reports whether a Host header names this machine, whatever the
+// port. A page that has rebound its own name to 127.0.0.1 still sends its name.
+func localHost(host string) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	switch strings.ToLower(strings.TrimSuffix(host, ".")) {
+	case "localhost", "127.0.0.1", "::1", "[::1]", "host.docker.internal":
+		return true
+	}
+	return false
+}

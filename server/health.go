@@ -1,0 +1,69 @@
+package server
+
+import (
+	"net/http"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/pawlhq/pawl/internal/durable"
+)
+
+// health says whether requests are served: 503 while draining, and when the
+// engine or its store cannot work. The reason is for the log, not for whoever
+// asks.
+func (s *Server) health(w http.ResponseWriter, r *http.Request, _ []byte) {
+	if s.draining.Err() != nil {
+		fail(w, http.StatusServiceUnavailable, "draining")
+		return
+	}
+	if err := s.eng.Healthy(); err != nil {
+		s.log.WarnContext(r.Context(), "not healthy", "err", err)
+		fail(w, http.StatusServiceUnavailable, "not healthy")
+		return
+	}
+	raw(w, http.StatusOK, `{"status":200,"message":"OK"}`)
+}
+
+// devInfo is how SDKs find out that a dev server is there. Source: spec/02 §7.
+func (s *Server) devInfo(w http.ResponseWriter, r *http.Request, _ []byte) {
+	if !s.dev {
+		notFound(w, r)
+		return
+	}
+	type handler struct {
+		URL string `json:"url"`
+		SDK string `json:"sdk"`
+	}
+	info := struct {
+		Version             string          `json:"version"`
+		Authed              bool            `json:"authed"`
+		Functions           []any           `json:"functions"`
+		Handlers            []handler       `json:"handlers"`
+		IsSingleNodeService bool            `json:"isSingleNodeService"`
+		IsMissingSigningKey bool            `json:"isMissingSigningKey"`
+		IsMissingEventKeys  bool            `json:"isMissingEventKeys"`
+		Features            map[string]bool `json:"features"`
+	}{Version: s.version, Features: map[string]bool{}}
+	for _, app := range s.eng.Apps() {
+		info.Handlers = append(info.Handlers, handler{app.URL, app.SDK})
+		for _, f := range app.Functions {
+			if !f.Archived {
+				info.Functions = append(info.Functions, config(f))
+			}
+		}
+	}
+	b, err := json.Marshal(info, marshalOptions)
+	if err != nil {
+		s.log.ErrorContext(r.Context(), "dev information cannot be encoded", "err", err)
+		b = []byte(`{}`)
+	}
+	raw(w, http.StatusOK, b)
+}
+
+// config is what the app registered of f, or the least of it.
+func config(f durable.Function) any {
+	if len(f.Config) > 0 {
+		return f.Config
+	}
+	return map[string]string{"id": f.Slug, "name": f.Name}
+}

@@ -1,0 +1,328 @@
+package server
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/oklog/ulid/v2"
+
+	"github.com/pawlhq/pawl/internal/durable"
+	"github.com/pawlhq/pawl/internal/store"
+)
+
+// The one account and the one environment there are. Source: spec/12 §1.
+const (
+	accountID     = "00000000-0000-4000-a000-000000000000"
+	environmentID = "00000000-0000-4000-b000-000000000000"
+)
+
+// eventView is an event in the v1 API.
+type eventView struct {
+	InternalID    string         `json:"internal_id"`
+	AccountID     string         `json:"account_id"`
+	EnvironmentID string         `json:"environment_id"`
+	Source        string         `json:"source"`
+	SourceID      *string        `json:"source_id"`
+	ReceivedAt    time.Time      `json:"received_at"`
+	ID            string         `json:"id"`
+	Name          string         `json:"name"`
+	Data          jsontext.Value `json:"data"`
+	User          jsontext.Value `json:"user,omitzero"`
+	Timestamp     int64          `json:"ts"`
+	V             string         `json:"v,omitzero"`
+}
+
+func viewEvent(e durable.Event) eventView {
+	v := eventView{
+		InternalID: e.ID, AccountID: accountID, EnvironmentID: environmentID, ReceivedAt: e.Received.UTC(),
+		ID: e.Key, Name: e.Name, Data: jsontext.Value("null"), Timestamp: e.At.UnixMilli(),
+	}
+	if v.ID == "" {
+		v.ID = e.ID
+	}
+	for name, value := range members(e.Body) {
+		switch name {
+		case "data":
+			v.Data = value
+		case "user":
+			if string(value) != "{}" {
+				v.User = value
+			}
+		case "v":
+			b, _ := jsontext.AppendUnquote(nil, value) // only a string gets stored
+			v.V = string(b)
+		}
+	}
+	return v
+}
+
+// runView is a run in the v1 API. Function to QueuedAt are Pawl's own.
+type runView struct {
+	RunID           string         `json:"run_id"`
+	StartedAt       *time.Time     `json:"run_started_at"`
+	FunctionID      string         `json:"function_id"`
+	FunctionVersion int            `json:"function_version"`
+	EnvironmentID   string         `json:"environment_id"`
+	EventID         string         `json:"event_id"`
+	Status          string         `json:"status"`
+	EndedAt         *time.Time     `json:"ended_at"`
+	Output          jsontext.Value `json:"output"`
+	Function        string         `json:"function"` // slug
+	App             string         `json:"app"`
+	EventName       string         `json:"event_name"`
+	QueuedAt        time.Time      `json:"queued_at"`
+}
+
+func (s *Server) viewRun(r *durable.Run) runView {
+	v := runView{
+		RunID: r.ID, StartedAt: timeOrNull(r.Started), FunctionVersion: r.Version, EnvironmentID: environmentID,
+		Status: statusWord(r.Status), EndedAt: timeOrNull(r.Ended), Output: r.Output,
+		Function: r.Function, App: r.App, QueuedAt: r.Queued.UTC(),
+	}
+	if len(v.Output) == 0 {
+		v.Output = jsontext.Value("null")
+	}
+	if f, ok := s.eng.Function(r.Function); ok {
+		v.FunctionID = f.ID
+	}
+	if len(r.Events) > 0 {
+		v.EventID, v.EventName = r.Events[0].ID, r.Events[0].Name
+	}
+	return v
+}
+
+func (s *Server) viewRuns(runs []*durable.Run) []runView {
+	views := make([]runView, len(runs))
+	for i, r := range runs {
+		views[i] = s.viewRun(r)
+	}
+	return views
+}
+
+// scheduled is the API's word for a queued run.
+const scheduled = "Scheduled"
+
+func statusWord(s durable.Status) string {
+	if s == durable.Queued {
+		return scheduled
+	}
+	return s.String()
+}
+
+func timeOrNull(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
+
+func (s *Server) listEvents(w http.ResponseWriter, r *http.Request, _ []byte) {
+	q := query{values: r.URL.Query()}
+	page := q.page(20, 51)
+	filter := store.EventFilter{
+		Name:   q.values.Get("name"),
+		After:  q.time("received_after", time.Now().Add(-time.Hour)),
+		Before: q.time("received_before", time.Time{}),
+	}
+	if q.refused(w) {
+		return
+	}
+	events, err := s.eng.History().Events(r.Context(), filter, page)
+	if err != nil {
+		s.failWith(w, r, err, "")
+		return
+	}
+	views := make([]eventView, len(events))
+	for i, e := range events {
+		views[i] = viewEvent(e)
+	}
+	s.reply(w, views)
+}
+
+const noEvent = "Event not found"
+
+func (s *Server) showEvent(w http.ResponseWriter, r *http.Request, _ []byte) {
+	e, err := s.eng.History().Event(r.Context(), r.PathValue("event"))
+	if err != nil {
+		s.failWith(w, r, err, noEvent)
+		return
+	}
+	s.reply(w, viewEvent(e))
+}
+
+// mostRuns bounds the runs of one event that are listed.
+const mostRuns = 400
+
+func (s *Server) runsOfEvent(w http.ResponseWriter, r *http.Request, _ []byte) {
+	id := r.PathValue("event")
+	if _, err := s.eng.History().Event(r.Context(), id); err != nil {
+		s.failWith(w, r, err, noEvent)
+		return
+	}
+	runs, err := s.eng.History().Runs(r.Context(), store.RunFilter{Event: id}, store.Page{Limit: mostRuns})
+	if err != nil {
+		s.failWith(w, r, err, "")
+		return
+	}
+	s.reply(w, s.viewRuns(runs))
+}
+
+func (s *Server) listRuns(w http.ResponseWriter, r *http.Request, _ []byte) {
+	q := query{values: r.URL.Query()}
+	page := q.page(20, 200)
+	filter := store.RunFilter{Function: q.values.Get("function"), Status: q.status()}
+	if q.refused(w) {
+		return
+	}
+	runs, err := s.eng.History().Runs(r.Context(), filter, page)
+	if err != nil {
+		s.failWith(w, r, err, "")
+		return
+	}
+	s.reply(w, s.viewRuns(runs))
+}
+
+func (s *Server) showRun(w http.ResponseWriter, r *http.Request, _ []byte) {
+	id := r.PathValue("run")
+	run, err := s.eng.History().Run(r.Context(), id)
+	if err != nil {
+		s.failWith(w, r, err, noRun(id))
+		return
+	}
+	s.reply(w, s.viewRun(run))
+}
+
+func noRun(id string) string { return "Unable to load function run: " + printable(id) }
+
+// cancelRun cancels. To cancel what has ended changes nothing and is no mistake.
+func (s *Server) cancelRun(w http.ResponseWriter, r *http.Request, _ []byte) {
+	id := r.PathValue("run")
+	if _, err := ulid.ParseStrict(id); err != nil {
+		fail(w, http.StatusBadRequest, "Invalid run ID: "+printable(id))
+		return
+	}
+	if err := s.eng.Cancel(r.Context(), id); err != nil && !errors.Is(err, durable.ErrEnded) {
+		s.failWith(w, r, err, noRun(id))
+		return
+	}
+	raw(w, http.StatusOK, "")
+}
+
+// jobView is one thing that is queued for a run.
+type jobView struct {
+	RunID    string    `json:"run_id"`
+	Step     string    `json:"step"` // hashed id, "step" for the function's body
+	Kind     string    `json:"kind"` // call or wake
+	Attempt  int       `json:"attempt"`
+	At       time.Time `json:"at"`
+	InFlight bool      `json:"in_flight"`
+}
+
+func (s *Server) jobs(w http.ResponseWriter, r *http.Request, _ []byte) {
+	id := r.PathValue("run")
+	if _, err := s.eng.History().Run(r.Context(), id); err != nil {
+		s.failWith(w, r, err, noRun(id))
+		return
+	}
+	items, err := s.eng.History().Items(r.Context(), id)
+	if err != nil {
+		s.failWith(w, r, err, "")
+		return
+	}
+	views := make([]jobView, len(items))
+	for i, item := range items {
+		views[i] = jobView{RunID: id, Step: item.Step, Kind: "call", Attempt: item.Attempt, At: item.Due.UTC(), InFlight: item.Claimed}
+		if item.Step == durable.Discovery {
+			views[i].Step = "step"
+		}
+		if item.Kind == durable.Wake {
+			views[i].Kind = "wake"
+		}
+	}
+	s.reply(w, views)
+}
+
+// failWith answers for an error of the engine; missing is what to say when the
+// thing does not exist.
+func (s *Server) failWith(w http.ResponseWriter, r *http.Request, err error, missing string) {
+	status, message := s.trouble(w, r, err)
+	if status == http.StatusNotFound && missing != "" {
+		message = missing
+	}
+	fail(w, status, message)
+}
+
+// query reads the parameters of a list and keeps the first that is wrong.
+type query struct {
+	values url.Values
+	wrong  string
+}
+
+func (q *query) refuse(message string) {
+	if q.wrong == "" {
+		q.wrong = message
+	}
+}
+
+// refused answers when a parameter was wrong.
+func (q *query) refused(w http.ResponseWriter) bool {
+	if q.wrong != "" {
+		fail(w, http.StatusBadRequest, q.wrong)
+	}
+	return q.wrong != ""
+}
+
+func (q *query) page(usual, most int) store.Page {
+	p := store.Page{Limit: q.number("limit", usual, 1, most), Cursor: q.values.Get("cursor")}
+	if p.Cursor != "" {
+		if _, err := ulid.ParseStrict(p.Cursor); err != nil {
+			q.refuse("cursor must be the id of the last row")
+		}
+	}
+	return p
+}
+
+func (q *query) number(name string, usual, least, most int) int {
+	text := q.values.Get(name)
+	if text == "" {
+		return usual
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < least || n > most {
+		q.refuse(name + " must be a number from " + strconv.Itoa(least) + " to " + strconv.Itoa(most))
+		return usual
+	}
+	return n
+}
+
+func (q *query) time(name string, usual time.Time) time.Time {
+	text := q.values.Get(name)
+	if text == "" {
+		return usual
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		q.refuse(name + " must be a time such as 2026-01-02T15:04:05Z")
+	}
+	return t
+}
+
+func (q *query) status() *durable.Status {
+	text := q.values.Get("status")
+	switch status, ok := durable.ParseStatus(text); {
+	case text == "":
+		return nil
+	case ok:
+		return &status
+	case text == scheduled:
+		queued := durable.Queued
+		return &queued
+	}
+	q.refuse("status must be Queued, Running, Completed, Failed or Cancelled")
+	return nil
+}

@@ -1,0 +1,133 @@
+package server
+
+import (
+	"net/http"
+	"strings"
+)
+
+// caller says who may call a route.
+type caller int
+
+// The zero value lets nobody in. In dev, everybody on this machine holds every
+// key.
+const (
+	nobody     caller = iota
+	anyone            // no credential is asked for
+	eventKey          // whoever has an event key, in the path
+	signingKey        // whoever has a signing key, as bearer
+)
+
+// route is one line of the table.
+type route struct {
+	method  string
+	pattern string // as http.ServeMux reads it, without a method
+	who     caller
+	serve   handler
+
+	body   int64 // the most bytes its body may have; 0: no body is read
+	json   bool  // the body has to be called JSON
+	cors   bool  // pages of any origin may call it
+	refuse func(w http.ResponseWriter, status int, message string)
+}
+
+// handler works for a request; body is nil unless the route reads one, and is
+// used again for another request when the handler returns.
+type handler func(s *Server, w http.ResponseWriter, r *http.Request, body []byte)
+
+// The most that bodies may have, in bytes.
+const (
+	maxEventsBody     = 64 << 20
+	maxRegisterBody   = 8 << 20
+	maxCheckpointBody = 40 << 20
+)
+
+// routes is the table of all that is served.
+func routes() []route {
+	table := []route{
+		{method: "GET", pattern: "/health", who: anyone, serve: (*Server).health},
+		{method: "GET", pattern: "/dev", who: anyone, serve: (*Server).devInfo},
+
+		{method: "POST", pattern: "/e/{key}", who: eventKey, serve: (*Server).events, body: maxEventsBody, cors: true, refuse: failEvents},
+		{method: "POST", pattern: "/e/{$}", who: eventKey, serve: (*Server).events, body: maxEventsBody, cors: true, refuse: failEvents},
+
+		{method: "POST", pattern: "/fn/register", who: signingKey, serve: (*Server).register, body: maxRegisterBody, json: true, refuse: failRegister},
+
+		{method: "GET", pattern: "/v0/runs/{run}/batch", who: signingKey, serve: (*Server).batch},
+		{method: "GET", pattern: "/v0/runs/{run}/actions", who: signingKey, serve: (*Server).actions},
+
+		{method: "GET", pattern: "/v1/events", who: signingKey, serve: (*Server).listEvents},
+		{method: "GET", pattern: "/v1/events/{event}", who: signingKey, serve: (*Server).showEvent},
+		{method: "GET", pattern: "/v1/events/{event}/runs", who: signingKey, serve: (*Server).runsOfEvent},
+		{method: "GET", pattern: "/v1/runs", who: signingKey, serve: (*Server).listRuns},
+		{method: "GET", pattern: "/v1/runs/{run}", who: signingKey, serve: (*Server).showRun},
+		{method: "DELETE", pattern: "/v1/runs/{run}", who: signingKey, serve: (*Server).cancelRun},
+		{method: "GET", pattern: "/v1/runs/{run}/jobs", who: signingKey, serve: (*Server).jobs},
+		{method: "GET", pattern: "/v1/runs/{run}/steps", who: signingKey, serve: (*Server).steps},
+		{method: "GET", pattern: "/v1/apps", who: signingKey, serve: (*Server).listApps},
+		{method: "GET", pattern: "/v1/apps/{app}/functions", who: signingKey, serve: (*Server).appFunctions},
+
+		{method: "GET", pattern: "/{$}", who: anyone, serve: (*Server).home},
+		{method: "GET", pattern: "/runs/{run}", who: anyone, serve: (*Server).runPage},
+		{method: "GET", pattern: "/assets/pawl.css", who: anyone, serve: (*Server).style},
+	}
+	// SDKs know checkpoints under two prefixes.
+	for _, prefix := range []string{"/v1/checkpoint", "/v1/http/runs"} {
+		table = append(table,
+			route{method: "POST", pattern: prefix + "/{run}/async", who: signingKey, serve: (*Server).checkpoint, body: maxCheckpointBody, json: true},
+			later("POST", prefix, "durable endpoints"),
+			later("POST", prefix+"/{run}/steps", "durable endpoints"),
+			later("POST", prefix+"/{run}/response", "durable endpoints"),
+			later("GET", prefix+"/{run}/output", "durable endpoints"),
+		)
+	}
+	table = append(table,
+		later("POST", "/invoke/{slug}", "invoking functions over HTTP"),
+		later("POST", "/v1/signals", "signals"),
+		later("POST", "/v1/runs/{run}/metadata", "run metadata"),
+		later("POST", "/v1/traces/userland", "traces"),
+		later("POST", "/v1/cancellations", "bulk cancellation"),
+		later("GET", "/v1/cancellations", "bulk cancellation"),
+		later("DELETE", "/v1/cancellations/{id}", "bulk cancellation"),
+		later("POST", "/v1/realtime/token", "realtime"),
+		later("POST", "/v1/realtime/publish", "realtime"),
+		later("POST", "/v1/realtime/publish/tee", "realtime"),
+		later("GET", "/v1/realtime/connect", "realtime"),
+		later("GET", "/v1/realtime/sse", "realtime"),
+		later("POST", "/v0/connect/start", "connected workers"),
+		later("POST", "/v0/connect/flush", "connected workers"),
+		later("POST", "/v0/gql", "the GraphQL API"),
+		later("POST", "/v2/events", "the v2 API"),
+		later("POST", "/api/v2/events", "the v2 API"),
+	)
+	for i := range table {
+		if table[i].refuse == nil {
+			table[i].refuse = fail
+		}
+	}
+	return table
+}
+
+// later is a route of the protocol that this version does not have yet: saying
+// so is kinder than 404, which looks like a wrong address.
+func later(method, pattern, what string) route {
+	return route{method: method, pattern: pattern, who: signingKey, serve: func(_ *Server, w http.ResponseWriter, r *http.Request, _ []byte) {
+		fail(w, http.StatusNotImplemented, r.Method+" "+printable(r.URL.Path)+": this version of Pawl does not have "+what+" yet")
+	}}
+}
+
+func notFound(w http.ResponseWriter, r *http.Request) {
+	fail(w, http.StatusNotFound, "there is no "+printable(r.URL.Path)+" here")
+}
+
+// printable is a piece of a request that may stand in an answer: short, and
+// without anything that could steer a terminal.
+func printable(s string) string {
+	const most = 200
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, s[:min(len(s), most)])
+	return s
+}
