@@ -31,9 +31,9 @@ const (
 
 // Event is one event as it enters the server.
 type Event struct {
-	ID        string         // internal ULID
-	Key       string         // the id the sender set, "" if none: the deduplication key
-	Name      string         //
+	ID        string // internal ULID
+	Key       string // the id the sender set, "" if none: the deduplication key
+	Name      string
 	Timestamp int64          // Unix milliseconds
 	Body      jsontext.Value // as functions see it; keys sorted, numbers as they were sent
 }
