@@ -43,7 +43,7 @@ func (s *Server) devInfo(w http.ResponseWriter, r *http.Request, _ []byte) {
 		IsMissingSigningKey bool            `json:"isMissingSigningKey"`
 		IsMissingEventKeys  bool            `json:"isMissingEventKeys"`
 		Features            map[string]bool `json:"features"`
-	}{Version: s.version, Features: map[string]bool{}}
+	}{Version: s.version, IsSingleNodeService: true, Features: map[string]bool{}}
 	for _, app := range s.eng.Apps() {
 		info.Handlers = append(info.Handlers, handler{app.URL, app.SDK})
 		for _, f := range app.Functions {

@@ -1,0 +1,186 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/spf13/cobra"
+
+	"github.com/pawlhq/pawl/internal/wire"
+)
+
+const usualURL = "http://127.0.0.1:8288"
+
+// client talks to a running Pawl.
+type client struct {
+	base   string
+	bearer string // "" for dev
+	http   http.Client
+}
+
+// addClientFlags makes the flags that every command of a client has.
+func addClientFlags(c *cobra.Command) {
+	c.PersistentFlags().String("url", or(os.Getenv("PAWL_URL"), usualURL), "Where Pawl is; also PAWL_URL")
+	c.PersistentFlags().String("signing-key", "", "Key that pawl serve was given; also PAWL_SIGNING_KEY or INNGEST_SIGNING_KEY")
+	c.PersistentFlags().Bool("json", false, "Print JSON")
+}
+
+func or(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+func newClient(c *cobra.Command) (*client, error) {
+	base, _ := c.Flags().GetString("url")
+	u, err := url.Parse(base)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, usageError{fmt.Errorf("--url: want a URL such as %s", usualURL)}
+	}
+	cl := &client{base: strings.TrimRight(base, "/")}
+	raw, _ := c.Flags().GetString("signing-key")
+	if raw = or(raw, os.Getenv("PAWL_SIGNING_KEY"), os.Getenv("INNGEST_SIGNING_KEY")); raw != "" {
+		key, err := wire.ParseKey(raw)
+		if err != nil {
+			return nil, usageError{fmt.Errorf("--signing-key: %w", err)}
+		}
+		cl.bearer = key.Hashed() // the key itself stays here
+	}
+	return cl, nil
+}
+
+// apiError is a refusal of the server.
+type apiError struct {
+	Status  int
+	Message string
+}
+
+func (e *apiError) Error() string {
+	switch e.Status {
+	case http.StatusUnauthorized:
+		return "pawl refused the key: " + e.Message + "; give it with --signing-key or PAWL_SIGNING_KEY"
+	default:
+		return e.Message
+	}
+}
+
+// mostAnswer bounds an answer, in bytes.
+const mostAnswer = 256 << 20
+
+// do sends a request and returns the body of a good answer.
+func (c *client) do(ctx context.Context, method, path string, header http.Header, body []byte) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	for name, values := range header {
+		req.Header[name] = values
+	}
+	if c.bearer != "" {
+		req.Header.Set("Authorization", "Bearer "+c.bearer)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		var u *url.Error
+		if errors.As(err, &u) {
+			err = u.Err // without the URL, which may hold a key
+		}
+		return nil, fmt.Errorf("there is no answer from %s: %w; is pawl running there?", c.base, err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // reading is over
+	b, err := io.ReadAll(io.LimitReader(resp.Body, mostAnswer))
+	if err != nil {
+		return nil, fmt.Errorf("read the answer of %s: %w", c.base, err)
+	}
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		var refusal struct {
+			Error string `json:"error"`
+		}
+		_ = json.Unmarshal(b, &refusal) // what is not JSON has no message
+		return nil, &apiError{resp.StatusCode, or(oneLine(refusal.Error), fmt.Sprintf("%s answered with status %d", c.base, resp.StatusCode))}
+	}
+	return b, nil
+}
+
+// get reads data out of the envelope of the API.
+func (c *client) get(ctx context.Context, path string, query url.Values, into any) error {
+	if len(query) > 0 {
+		path += "?" + query.Encode()
+	}
+	b, err := c.do(ctx, http.MethodGet, path, nil, nil)
+	if err != nil {
+		return err
+	}
+	envelope := struct {
+		Data any `json:"data"`
+	}{into}
+	if err := json.Unmarshal(b, &envelope, jsontext.AllowInvalidUTF8(true)); err != nil {
+		return fmt.Errorf("the answer of %s cannot be read; is it a Pawl of another version? %w", c.base, err)
+	}
+	return nil
+}
+
+// run is a run as the API tells it.
+type run struct {
+	ID        string         `json:"run_id"`
+	Function  string         `json:"function"`
+	App       string         `json:"app"`
+	Event     string         `json:"event_name"`
+	EventID   string         `json:"event_id"`
+	Status    string         `json:"status"`
+	QueuedAt  time.Time      `json:"queued_at"`
+	StartedAt *time.Time     `json:"run_started_at"`
+	EndedAt   *time.Time     `json:"ended_at"`
+	Output    jsontext.Value `json:"output"`
+}
+
+func (r run) took() string {
+	if r.StartedAt == nil || r.EndedAt == nil {
+		return ""
+	}
+	return r.EndedAt.Sub(*r.StartedAt).Round(time.Millisecond).String()
+}
+
+// history is a run with its steps.
+type history struct {
+	Run   run    `json:"run"`
+	Seq   int    `json:"seq"`
+	Steps []step `json:"steps"`
+}
+
+type step struct {
+	Step     string         `json:"step"`
+	Name     string         `json:"name"`
+	Op       string         `json:"op"`
+	Status   string         `json:"status"`
+	Attempts []attempt      `json:"attempts"`
+	Output   jsontext.Value `json:"output,omitzero"`
+	Error    jsontext.Value `json:"error,omitzero"`
+	Started  *time.Time     `json:"started_at"`
+	Ended    *time.Time     `json:"ended_at"`
+	Until    *time.Time     `json:"until,omitzero"`
+}
+
+type attempt struct {
+	Attempt int            `json:"attempt"`
+	Started *time.Time     `json:"started_at"`
+	Ended   *time.Time     `json:"ended_at"`
+	Error   jsontext.Value `json:"error,omitzero"`
+	NextAt  *time.Time     `json:"next_at,omitzero"`
+}

@@ -1,0 +1,254 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"strconv"
+	"time"
+
+	"charm.land/lipgloss/v2"
+	"charm.land/lipgloss/v2/table"
+	"charm.land/lipgloss/v2/tree"
+	"github.com/dustin/go-humanize"
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/spf13/cobra"
+
+	"github.com/pawlhq/pawl/internal/wire"
+)
+
+func runsCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "runs",
+		Short: "Look at runs",
+		Args:  args(cobra.NoArgs),
+		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	addClientFlags(c)
+	list := &cobra.Command{
+		Use: "list", Short: "List the latest runs", Args: args(cobra.NoArgs), RunE: listRuns,
+	}
+	list.Flags().Int("limit", 20, "How many, at most 200")
+	list.Flags().String("cursor", "", "Id of the run to go on after")
+	list.Flags().String("function", "", "Only runs of this function")
+	list.Flags().String("status", "", "Only Queued, Running, Completed, Failed or Cancelled")
+	show := &cobra.Command{
+		Use: "show ID", Short: "Show a run with its steps", Args: args(cobra.ExactArgs(1)), RunE: showRun,
+	}
+	follow := &cobra.Command{
+		Use: "follow [ID]", Short: "Follow a run until it ends; fails when it does",
+		Long: "Follows a run, the latest unless an id is given, until it ends.\nExits with 1 when the run failed or was cancelled.",
+		Args: args(cobra.MaximumNArgs(1)), RunE: followRun,
+	}
+	c.AddCommand(list, show, follow)
+	return c
+}
+
+func listRuns(c *cobra.Command, _ []string) error {
+	cl, err := newClient(c)
+	if err != nil {
+		return err
+	}
+	query := url.Values{}
+	for _, name := range []string{"limit", "cursor", "function", "status"} {
+		if v := c.Flags().Lookup(name).Value.String(); v != "" {
+			query.Set(name, v)
+		}
+	}
+	var runs []run
+	if err := cl.get(c.Context(), "/v1/runs", query, &runs); err != nil {
+		return err
+	}
+	if asJSON, _ := c.Flags().GetBool("json"); asJSON {
+		return printJSON(c.OutOrStdout(), runs)
+	}
+	if len(runs) == 0 {
+		_, err := fmt.Fprintln(c.OutOrStdout(), "There are no runs. Send an event: pawl send NAME")
+		return err
+	}
+	t := table.New().Border(lipgloss.HiddenBorder()).BorderTop(false).BorderBottom(false).BorderLeft(false).BorderHeader(false).
+		Headers("RUN", "STATUS", "FUNCTION", "EVENT", "QUEUED", "TOOK").
+		StyleFunc(func(int, int) lipgloss.Style { return lipgloss.NewStyle().PaddingRight(1) })
+	for _, r := range runs {
+		t.Row(r.ID, colour(r.Status), oneLine(r.Function), oneLine(r.Event), humanize.Time(r.QueuedAt), r.took())
+	}
+	_, err = lipgloss.Fprintln(c.OutOrStdout(), t.Render())
+	return err
+}
+
+func showRun(c *cobra.Command, list []string) error {
+	cl, err := newClient(c)
+	if err != nil {
+		return err
+	}
+	var h history
+	if err := cl.get(c.Context(), "/v1/runs/"+url.PathEscape(list[0])+"/steps", nil, &h); err != nil {
+		return err
+	}
+	if asJSON, _ := c.Flags().GetBool("json"); asJSON {
+		return printJSON(c.OutOrStdout(), h)
+	}
+	_, err = lipgloss.Fprintln(c.OutOrStdout(), drawn(h))
+	return err
+}
+
+// drawn is a run as a tree of its steps and their tries.
+func drawn(h history) string {
+	t := tree.Root(fmt.Sprintf("%s  %s  %s", oneLine(h.Run.Function), colour(h.Run.Status), took(h.Run.StartedAt, h.Run.EndedAt)))
+	t.Child("run " + h.Run.ID + ", event " + oneLine(h.Run.Event))
+	for _, s := range h.Steps {
+		line := fmt.Sprintf("%s  %s  %s", oneLine(s.Name), colour(s.Status), took(s.Started, s.Ended))
+		if s.Until != nil {
+			line += "until " + s.Until.Local().Format(time.DateTime)
+		}
+		node := tree.Root(line)
+		for _, a := range s.Attempts {
+			if len(a.Error) > 0 {
+				node.Child(failedTry(a))
+			}
+		}
+		t.Child(node)
+	}
+	switch h.Run.Status {
+	case "Completed":
+		t.Child("result " + short(h.Run.Output))
+	case "Failed":
+		t.Child("error " + oneLine(wire.ParseError(h.Run.Output, nil).Error()))
+	}
+	return t.String()
+}
+
+func failedTry(a attempt) string {
+	line := fmt.Sprintf("try %d failed: %s", a.Attempt, oneLine(wire.ParseError(a.Error, nil).Error()))
+	if a.NextAt != nil {
+		line += ", next at " + a.NextAt.Local().Format(time.TimeOnly)
+	}
+	return line
+}
+
+// newsWait is how long one request waits for news.
+const newsWait = 30 * time.Second
+
+func followRun(c *cobra.Command, list []string) error {
+	cl, err := newClient(c)
+	if err != nil {
+		return err
+	}
+	id := ""
+	if len(list) > 0 {
+		id = list[0]
+	} else if id, err = cl.latest(c.Context()); err != nil {
+		return err
+	}
+	out := c.OutOrStdout()
+	asJSON, _ := c.Flags().GetBool("json")
+	if !asJSON {
+		_, _ = fmt.Fprintln(out, "run", id)
+	}
+	told := map[string]string{}
+	query := url.Values{} // the first look does not wait
+	for {
+		var h history
+		if err := cl.get(c.Context(), "/v1/runs/"+url.PathEscape(id)+"/steps", query, &h); err != nil {
+			return err
+		}
+		if !asJSON {
+			tellSteps(out, h, told)
+		}
+		if h.Run.EndedAt != nil {
+			return ended(out, h, asJSON)
+		}
+		query = url.Values{"after": {strconv.Itoa(h.Seq)}, "wait": {newsWait.String()}}
+	}
+}
+
+func (c *client) latest(ctx context.Context) (string, error) {
+	var runs []run
+	if err := c.get(ctx, "/v1/runs", url.Values{"limit": {"1"}}, &runs); err != nil {
+		return "", err
+	}
+	if len(runs) == 0 {
+		return "", errors.New("there are no runs yet; send an event: pawl send NAME")
+	}
+	return runs[0].ID, nil
+}
+
+// tellSteps prints the steps that changed since told.
+func tellSteps(out io.Writer, h history, told map[string]string) {
+	for _, s := range h.Steps {
+		state := fmt.Sprint(s.Status, len(s.Attempts))
+		if told[s.Step] == state {
+			continue
+		}
+		told[s.Step] = state
+		line := fmt.Sprintf("  %s  %s %s", colour(s.Status), oneLine(s.Name), took(s.Started, s.Ended))
+		if n := len(s.Attempts); n > 0 && len(s.Attempts[n-1].Error) > 0 {
+			line += "\n    " + failedTry(s.Attempts[n-1])
+		}
+		_, _ = lipgloss.Fprintln(out, line)
+	}
+}
+
+func ended(out io.Writer, h history, asJSON bool) error {
+	if asJSON {
+		if err := printJSON(out, h); err != nil {
+			return err
+		}
+	} else {
+		_, _ = lipgloss.Fprintln(out, colour(h.Run.Status)+" "+took(h.Run.StartedAt, h.Run.EndedAt))
+	}
+	switch h.Run.Status {
+	case "Completed":
+		return nil
+	case "Failed":
+		err := errors.New(oneLine(wire.ParseError(h.Run.Output, nil).Error()))
+		return fmt.Errorf("the run failed: %w", err)
+	}
+	return errors.New("the run was cancelled")
+}
+
+func took(from, to *time.Time) string {
+	if from == nil || to == nil {
+		return ""
+	}
+	return "took " + to.Sub(*from).Round(time.Millisecond).String()
+}
+
+// short is a payload on one line.
+func short(v jsontext.Value) string {
+	const most = 200
+	if len(v) > most {
+		return oneLine(string(v[:most])) + "…"
+	}
+	return oneLine(string(v))
+}
+
+// colour is a status word in its colour; a pipe gets the word alone.
+func colour(status string) string {
+	c := lipgloss.NewStyle()
+	switch status {
+	case "Completed", "completed":
+		c = c.Foreground(lipgloss.Green)
+	case "Failed", "failed":
+		c = c.Foreground(lipgloss.Red)
+	case "retrying":
+		c = c.Foreground(lipgloss.Yellow)
+	case "Running", "planned", "sleeping":
+		c = c.Foreground(lipgloss.Blue)
+	default:
+		c = c.Faint(true)
+	}
+	return c.Render(status)
+}
+
+func printJSON(out io.Writer, v any) error {
+	b, err := json.Marshal(v, jsontext.WithIndent("  "), jsontext.AllowInvalidUTF8(true), json.FormatNilSliceAsNull(false))
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "%s\n", b)
+	return err
+}

@@ -1,0 +1,235 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pawlhq/pawl/engine"
+	"github.com/pawlhq/pawl/internal/store/sqlite"
+	"github.com/pawlhq/pawl/internal/wire"
+	"github.com/pawlhq/pawl/server"
+)
+
+func devCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:     "dev",
+		Short:   "Run Pawl next to the app you are writing",
+		Long:    "Runs Pawl on this machine only, without keys. It finds apps on the usual ports by\nitself and tells what happens to their functions.",
+		Example: "pawl dev\npawl dev --app http://localhost:4000/api/inngest",
+		Args:    args(cobra.NoArgs),
+		RunE:    func(c *cobra.Command, _ []string) error { return serve(c, modeDev) },
+	}
+	addFlags(c.Flags(), modeDev)
+	return c
+}
+
+func serveCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:     "serve",
+		Short:   "Run Pawl as a server",
+		Long:    "Runs Pawl as a server for your apps. It needs a signing key and an event key.",
+		Example: "pawl serve --db sqlite:pawl.db --app https://shop.example.com/api/inngest",
+		Args:    args(cobra.NoArgs),
+		RunE:    func(c *cobra.Command, _ []string) error { return serve(c, modeServe) },
+	}
+	addFlags(c.Flags(), modeServe)
+	return c
+}
+
+// serve runs until ctx ends or something breaks that it cannot work without.
+func serve(c *cobra.Command, mode string) (err error) {
+	l := loader{mode: mode, flags: c.Flags(), environ: os.Environ()}
+	s, err := l.load()
+	if err != nil {
+		return err
+	}
+	p := &process{settings: s, dev: mode == modeDev, out: c.OutOrStdout()}
+	p.log, p.narrator = newLog(s, p.dev, p.out, c.ErrOrStderr())
+	return p.run(c.Context())
+}
+
+// process is a running dev or serve.
+type process struct {
+	settings
+	dev      bool
+	out      io.Writer
+	log      *slog.Logger
+	narrator *narrator // nil unless people watch
+}
+
+func (p *process) run(ctx context.Context) (err error) {
+	listener, err := listen(ctx, p.Listen)
+	if err != nil {
+		return err
+	}
+	defer listener.Close() //nolint:errcheck // the HTTP server has closed it by then
+	keys, err := p.keyring()
+	if err != nil {
+		return err
+	}
+	eng, cleanUp, err := p.openEngine(ctx, keys)
+	if err != nil {
+		return err
+	}
+	defer cleanUp()
+	if p.narrator != nil {
+		p.narrator.follow(eng)
+	}
+
+	// What stops first is what feeds the rest: the syncer, then the engine,
+	// whose calls in flight still bring checkpoints over HTTP, then HTTP.
+	working, stop := context.WithCancel(ctx)
+	defer stop()
+	cfg := server.Config{Dev: p.dev, EventKeys: p.EventKey, Version: version(), Log: p.log, Draining: working}
+	if keys != nil {
+		cfg.Keys = *keys
+	}
+	front := server.New(eng, cfg).HTTPServer()
+	failed := make(chan error, 2)
+	var running sync.WaitGroup
+	running.Go(func() { failed <- front.Serve(listener) })
+	debug, err := p.debugServer(ctx)
+	if err != nil {
+		stop()
+		return errors.Join(err, p.close(eng, front, nil), waitFor(&running))
+	}
+	if debug.server != nil {
+		running.Go(func() { failed <- debug.server.Serve(debug.listener) })
+	}
+	p.announce(listener.Addr())
+	running.Go(func() { p.syncer(eng, listener.Addr()).run(working) })
+
+	select {
+	case <-ctx.Done():
+		p.log.Info("stopping", "drain", p.Drain)
+	case err = <-failed:
+		err = fmt.Errorf("serve: %w", err)
+	}
+	stop()
+	return errors.Join(err, p.close(eng, front, debug.server), waitFor(&running))
+}
+
+func waitFor(running *sync.WaitGroup) error {
+	running.Wait()
+	return nil
+}
+
+// lastWords is how long requests may go on after the engine has closed. All
+// that could take long has been refused by then.
+const lastWords = 5 * time.Second
+
+// close drains: calls in flight first, then the requests.
+func (p *process) close(eng *engine.Engine, front, debug *http.Server) error {
+	ctx, cancel := context.WithTimeout(context.Background(), p.Drain+lastWords) // the context of run is over
+	defer cancel()
+	err := eng.Close(ctx)
+	last, cancel := context.WithTimeout(ctx, lastWords)
+	defer cancel()
+	if front.Shutdown(last) != nil {
+		_ = front.Close() // whoever still asks is cut off
+	}
+	if debug != nil {
+		_ = debug.Close()
+	}
+	return err
+}
+
+// openEngine opens the store and an engine on it. cleanUp removes a temporary
+// store.
+func (p *process) openEngine(ctx context.Context, keys *wire.Keyring) (eng *engine.Engine, cleanUp func(), err error) {
+	path, cleanUp := strings.TrimPrefix(p.DB, dbPrefix), func() {}
+	if path == "" {
+		dir, err := os.MkdirTemp("", "pawl-dev-")
+		if err != nil {
+			return nil, nil, fmt.Errorf("make a temporary store: %w", err)
+		}
+		path, cleanUp = filepath.Join(dir, "pawl.db"), func() { _ = os.RemoveAll(dir) }
+	}
+	durability, err := sqlite.ParseDurability(p.Durability)
+	if err != nil {
+		cleanUp()
+		return nil, nil, err
+	}
+	st, err := sqlite.Open(ctx, path, sqlite.Options{Durability: durability, Log: p.log})
+	if err != nil {
+		cleanUp()
+		return nil, nil, err
+	}
+	eng, err = engine.Open(ctx, engine.Config{
+		Store: st, Log: p.log, Keys: keys, Dev: p.dev,
+		RetryInterval: p.RetryInterval, MaxCalls: p.MaxCalls, Drain: p.Drain,
+	})
+	if err != nil {
+		err = errors.Join(err, st.Close())
+		cleanUp()
+		return nil, nil, err
+	}
+	return eng, cleanUp, nil
+}
+
+// listen says in one sentence why it cannot.
+func listen(ctx context.Context, address string) (net.Listener, error) {
+	var lc net.ListenConfig
+	listener, err := lc.Listen(ctx, "tcp", address)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%s is in use by another program; stop it, or choose another address with --listen", address)
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("this user may not listen on %s; choose a port above 1023 with --listen", address)
+	case err != nil:
+		return nil, fmt.Errorf("cannot listen on %s: %w", address, errors.Unwrap(err))
+	}
+	return listener, nil
+}
+
+// debugging serves profiles on a listener of its own.
+type debugging struct {
+	server   *http.Server
+	listener net.Listener
+}
+
+func (p *process) debugServer(ctx context.Context) (d debugging, err error) {
+	if p.DebugListen == "" {
+		return d, nil
+	}
+	if d.listener, err = listen(ctx, p.DebugListen); err != nil {
+		return d, err
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/cmdline", http.NotFound) // may hold keys
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	d.server = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 64 << 10}
+	p.log.Info("profiles are served", "url", "http://"+d.listener.Addr().String()+"/debug/pprof/")
+	return d, nil
+}
+
+// announce says where Pawl is, and in dev what comes next.
+func (p *process) announce(addr net.Addr) {
+	if !p.dev {
+		p.log.Info("serving", "address", addr.String(), "db", p.DB, "durability", p.Durability)
+		return
+	}
+	url := "http://" + addr.String()
+	kept := "in a temporary file, gone when pawl ends"
+	if p.DB != "" {
+		kept = "in " + strings.TrimPrefix(p.DB, dbPrefix)
+	}
+	_, _ = fmt.Fprintf(p.out, "Pawl %s listens on %s\nRuns are kept %s.\nStart your app with INNGEST_DEV=%s\n\n", version(), url, kept, url)
+}

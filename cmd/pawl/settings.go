@@ -1,0 +1,298 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/knadh/koanf/parsers/yaml"
+	"github.com/knadh/koanf/providers/env/v2"
+	"github.com/knadh/koanf/providers/file"
+	"github.com/knadh/koanf/providers/posflag"
+	"github.com/knadh/koanf/v2"
+	"github.com/spf13/pflag"
+)
+
+// settings are all that dev and serve can be told. The tags are the name (of
+// the flag, of the key in the file, and in capitals after PAWL_ of the variable
+// in the environment), the commands that know it, the default, and the help
+// text with its unit.
+type settings struct {
+	Listen             string        `key:"listen" in:"dev serve" default:"127.0.0.1:8288" help:"Address to listen on, as host:port"`
+	DB                 string        `key:"db" in:"dev serve" default:"dev=;serve=sqlite:pawl.db" help:"Where everything is kept, as sqlite:PATH (dev: a temporary file unless given)"`
+	App                []string      `key:"app" in:"dev serve" help:"URL at which an app serves its functions; may be given several times"`
+	SigningKey         string        `key:"signing-key" in:"serve" help:"Key shared with the apps; better given as PAWL_SIGNING_KEY or INNGEST_SIGNING_KEY"`
+	SigningKeyPrevious string        `key:"signing-key-previous" in:"serve" help:"Key that was the signing key before and is still accepted"`
+	EventKey           []string      `key:"event-key" in:"serve" help:"Key of those who send events; may be given several times; also INNGEST_EVENT_KEY"`
+	Durability         string        `key:"durability" in:"dev serve" default:"" help:"full (default): synced to disk before each answer; relaxed: soon after; none: never (default for a temporary file)"`
+	NoDiscovery        bool          `key:"no-discovery" in:"dev" help:"Do not look for apps on the usual ports"`
+	RetryInterval      time.Duration `key:"retry-interval" in:"dev serve" default:"0s" help:"Pause between tries, as 1s or 5m; 0s: rising from 15 seconds to 2 hours"`
+	PollInterval       time.Duration `key:"poll-interval" in:"dev serve" default:"5s" help:"Pause between looks at an app (serve: until its first sync)"`
+	Drain              time.Duration `key:"drain" in:"dev serve" default:"30s" help:"How long calls in flight may go on when Pawl is stopped"`
+	MaxCalls           int           `key:"max-calls" in:"dev serve" default:"1024" help:"Calls to apps at the same time"`
+	DebugListen        string        `key:"debug-listen" in:"dev serve" help:"Loopback address for profiles, as host:port; empty: none"`
+	LogFormat          string        `key:"log-format" in:"dev serve" default:"text" help:"text or json"`
+	LogLevel           string        `key:"log-level" in:"dev serve" default:"info" help:"debug, info, warn or error"`
+}
+
+// setting is one field of settings.
+type setting struct {
+	key, help string
+	modes     []string
+	index     int
+	kind      reflect.Type
+	usual     string
+}
+
+// allSettings reads the tags.
+func allSettings(mode string) []setting {
+	t := reflect.TypeFor[settings]()
+	list := make([]setting, t.NumField())
+	for i := range list {
+		f := t.Field(i)
+		s := setting{key: f.Tag.Get("key"), help: f.Tag.Get("help"), modes: strings.Fields(f.Tag.Get("in")), index: i, kind: f.Type}
+		s.usual = f.Tag.Get("default")
+		if strings.Contains(s.usual, ";") { // one for each command
+			for part := range strings.SplitSeq(s.usual, ";") {
+				if of, usual, _ := strings.Cut(part, "="); of == mode {
+					s.usual = usual
+					break
+				}
+			}
+		}
+		list[i] = s
+	}
+	return list
+}
+
+func (s setting) in(mode string) bool { return slices.Contains(s.modes, mode) }
+
+// envName is the variable that says the same as the flag.
+func (s setting) envName() string {
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(s.key, "-", "_"))
+}
+
+const (
+	envPrefix = "PAWL_"
+	fileName  = "pawl.yaml"
+)
+
+// addFlags makes the flags of a command.
+func addFlags(flags *pflag.FlagSet, mode string) {
+	flags.String("config", "", "File with settings (default "+fileName+" in the working directory, if there is one)")
+	for _, s := range allSettings(mode) {
+		if !s.in(mode) {
+			continue
+		}
+		switch s.kind.Kind() {
+		case reflect.Bool:
+			flags.Bool(s.key, false, s.help)
+		case reflect.Slice:
+			flags.StringArray(s.key, nil, s.help)
+		default: // numbers and durations are text here, so that one place reads them
+			flags.String(s.key, s.usual, s.help)
+		}
+	}
+}
+
+// loader finds settings: a flag wins over the environment, that over the file,
+// that over the default.
+type loader struct {
+	mode    string
+	flags   *pflag.FlagSet
+	environ []string
+	dir     string // where fileName is looked for
+
+	file     string // that was read; "" for none
+	problems []error
+}
+
+func (l *loader) problem(format string, args ...any) {
+	l.problems = append(l.problems, fmt.Errorf(format, args...))
+}
+
+// load returns the settings, or a usageError with everything that is wrong.
+func (l *loader) load() (settings, error) {
+	list := allSettings(l.mode)
+	fileLayer, envLayer, all := koanf.New("."), koanf.New("."), koanf.New(".")
+	l.readFile(fileLayer, list)
+	l.readEnv(envLayer, list)
+	for _, layer := range []*koanf.Koanf{fileLayer, envLayer} {
+		if err := all.Merge(layer); err != nil {
+			l.problem("%w", err)
+		}
+	}
+	flags := posflag.ProviderWithFlag(l.flags, ".", all, func(f *pflag.Flag) (string, any) {
+		if list, ok := f.Value.(pflag.SliceValue); ok {
+			return f.Name, list.GetSlice()
+		}
+		return f.Name, f.Value.String()
+	})
+	if err := all.Load(flags, nil); err != nil {
+		l.problem("%w", err)
+	}
+	var out settings
+	v := reflect.ValueOf(&out).Elem()
+	for _, s := range list {
+		if !s.in(l.mode) {
+			continue
+		}
+		from := "--" + s.key
+		switch {
+		case l.flags.Changed(s.key):
+		case envLayer.Exists(s.key):
+			from = s.envName()
+		case fileLayer.Exists(s.key):
+			from = l.file + ": " + s.key
+		}
+		if err := set(v.Field(s.index), all.Get(s.key)); err != nil {
+			l.problem("%s: %w", from, err)
+		}
+	}
+	l.check(&out)
+	if len(l.problems) > 0 {
+		return settings{}, usageError{problemList(l.problems)}
+	}
+	return out, nil
+}
+
+// readFile reads the file that was asked for, or the usual one if it is there.
+func (l *loader) readFile(into *koanf.Koanf, list []setting) {
+	path, _ := l.flags.GetString("config")
+	if path == "" {
+		path = l.env(envPrefix + "CONFIG")
+	}
+	if path == "" {
+		path = filepath.Join(l.dir, fileName)
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			return
+		}
+	}
+	l.file = filepath.Base(path)
+	if err := into.Load(file.Provider(path), yaml.Parser()); err != nil {
+		var p *fs.PathError
+		if errors.As(err, &p) {
+			err = p.Err
+		}
+		l.problem("%s cannot be read: %w", path, err)
+		return
+	}
+	for _, key := range into.Keys() {
+		if !slices.ContainsFunc(list, func(s setting) bool { return s.key == key }) {
+			l.problem("%s: there is no setting %q", l.file, key)
+		}
+	}
+}
+
+// readEnv reads the variables there are settings for. Others that begin with
+// PAWL_ are no mistake: orchestrators make such for a service of that name.
+func (l *loader) readEnv(into *koanf.Koanf, list []setting) {
+	provider := env.Provider(".", env.Opt{EnvironFunc: func() []string {
+		return slices.DeleteFunc(slices.Clone(l.environ), func(kv string) bool { return strings.HasSuffix(kv, "=") })
+	}, TransformFunc: func(name, value string) (string, any) {
+		for _, s := range list {
+			alias := inngestNames[s.key]
+			// A name of Pawl's own wins over the one that the SDKs know.
+			if name != s.envName() && (name != alias || alias == "" || l.env(s.envName()) != "") {
+				continue
+			}
+			if s.kind.Kind() == reflect.Slice {
+				return s.key, strings.Split(value, ",")
+			}
+			return s.key, value
+		}
+		return "", nil
+	}})
+	if err := into.Load(provider, nil); err != nil {
+		l.problem("%w", err)
+	}
+}
+
+// inngestNames are variables that SDKs read too, so that one file can serve app
+// and server.
+var inngestNames = map[string]string{"signing-key": "INNGEST_SIGNING_KEY", "event-key": "INNGEST_EVENT_KEY"}
+
+func (l *loader) env(name string) string {
+	for _, kv := range l.environ {
+		if k, v, _ := strings.Cut(kv, "="); k == name {
+			return v
+		}
+	}
+	return ""
+}
+
+// set reads a value in the form that any layer gives it.
+func set(field reflect.Value, value any) error {
+	if field.Kind() == reflect.Slice {
+		var list []string
+		switch value := value.(type) {
+		case nil:
+		case []string:
+			list = value
+		case []any:
+			for _, v := range value {
+				list = append(list, fmt.Sprint(v))
+			}
+		default:
+			list = []string{fmt.Sprint(value)}
+		}
+		for _, v := range list {
+			if v = strings.TrimSpace(v); v != "" {
+				field.Set(reflect.Append(field, reflect.ValueOf(v)))
+			}
+		}
+		return nil
+	}
+	switch value.(type) {
+	case []any, map[string]any:
+		return errors.New("want one value")
+	case nil:
+		return nil
+	}
+	text := strings.TrimSpace(fmt.Sprint(value))
+	switch field.Interface().(type) {
+	case time.Duration:
+		d, err := time.ParseDuration(text)
+		if err != nil || d < 0 {
+			return fmt.Errorf("%q is not a duration; write it as 30s or 5m", text)
+		}
+		field.SetInt(int64(d))
+	case bool:
+		b, err := strconv.ParseBool(text)
+		if err != nil {
+			return fmt.Errorf("%q is neither true nor false", text)
+		}
+		field.SetBool(b)
+	case int:
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			return fmt.Errorf("%q is not a whole number", text)
+		}
+		field.SetInt(int64(n))
+	default:
+		field.SetString(text)
+	}
+	return nil
+}
+
+// problemList is every bad setting at once.
+type problemList []error
+
+func (l problemList) Error() string {
+	if len(l) == 1 {
+		return l[0].Error()
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d settings are wrong:", len(l))
+	for _, err := range l {
+		b.WriteString("\n  - " + err.Error())
+	}
+	return b.String()
+}
