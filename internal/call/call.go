@@ -37,33 +37,42 @@ type Options struct {
 	Key     wire.Key // signs requests; the zero Key: nothing is signed
 	Dev     bool     // what the server calls itself
 	PerHost int      // connections to one app at a time
+	// Transport reaches apps; nil: over HTTP.
+	Transport http.RoundTripper
 }
 
 // New returns a client.
 func New(o Options) *Client {
-	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}
 	kind := wire.KindCloud
 	if o.Dev {
 		kind = wire.KindDev
 	}
+	if o.Transport == nil {
+		o.Transport = overHTTP(o.PerHost)
+	}
 	return &Client{
 		key: o.Key, kind: kind,
 		http: &http.Client{
-			Transport: &http.Transport{
-				Proxy:                  http.ProxyFromEnvironment,
-				DialContext:            dialer.DialContext,
-				TLSHandshakeTimeout:    dialTimeout,
-				MaxIdleConns:           4 * o.PerHost,
-				MaxIdleConnsPerHost:    o.PerHost,
-				MaxConnsPerHost:        o.PerHost,
-				IdleConnTimeout:        90 * time.Second,
-				MaxResponseHeaderBytes: 256 << 10,
-				DisableCompression:     true, // an answer cannot grow on its way in
-				ReadBufferSize:         8 << 10,
-			},
+			Transport: o.Transport,
 			// An app that moved has to sync; a redirect could lead anywhere.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
+	}
+}
+
+func overHTTP(perHost int) *http.Transport {
+	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}
+	return &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            dialer.DialContext,
+		TLSHandshakeTimeout:    dialTimeout,
+		MaxIdleConns:           4 * perHost,
+		MaxIdleConnsPerHost:    perHost,
+		MaxConnsPerHost:        perHost,
+		IdleConnTimeout:        90 * time.Second,
+		MaxResponseHeaderBytes: 256 << 10,
+		DisableCompression:     true, // an answer cannot grow on its way in
+		ReadBufferSize:         8 << 10,
 	}
 }
 

@@ -57,7 +57,7 @@ func NewTable(fns []durable.Function, programs *Programs) (*Table, []Problem) {
 			}
 			compiled := trigger{event: tr.Event}
 			if tr.Expression != "" {
-				p, err := programs.Get(tr.Expression, expr.Vars{})
+				p, err := programs.Compile(tr.Expression, expr.EventOnly)
 				if err != nil {
 					problems = append(problems, Problem{f.Slug, fmt.Sprintf("trigger %q: %v", tr.Event, err)})
 					continue
@@ -110,17 +110,17 @@ func (t *Table) Starts(ctx context.Context, e durable.Event, now time.Time) []du
 	if len(found) == 0 {
 		return nil
 	}
-	in := expr.Input{Event: e.Body, Now: now}
+	in := expr.Input{Event: expr.NewDoc(e.Body), Now: now}
 	var starts []durable.Function
 	for _, c := range found {
-		if c.matches(ctx, names, &in) {
+		if c.matches(ctx, names, in) {
 			starts = append(starts, *c.fn)
 		}
 	}
 	return starts
 }
 
-func (c *candidate) matches(ctx context.Context, names []string, in *expr.Input) bool {
+func (c *candidate) matches(ctx context.Context, names []string, in expr.Input) bool {
 	for _, tr := range c.triggers {
 		if !slices.Contains(names, tr.event) {
 			continue

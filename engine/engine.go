@@ -1,0 +1,158 @@
+// Package engine runs durable functions inside one process: it takes events,
+// starts the runs that they match, calls the apps, and keeps everything in a
+// store. A server in front of it speaks HTTP; the engine itself listens to
+// nothing.
+//
+// Who feeds whom:
+//
+//	Send ─▶ match ─▶ store.Accept ─┐
+//	                               ▼            ┌─▶ call ─▶ app
+//	                  worker ◀── queue (due) ──▶ work
+//	                                            └─▶ Next ─▶ store.Transition ─▶ queue, watchers
+//	Checkpoint, Cancel ─────────────────────────────▲
+//
+// The worker is the one long-lived goroutine that the engine starts, with one
+// goroutine for each item in work; Close ends them all.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/pawlhq/pawl/internal/call"
+	"github.com/pawlhq/pawl/internal/durable"
+	"github.com/pawlhq/pawl/internal/match"
+	"github.com/pawlhq/pawl/internal/queue"
+	"github.com/pawlhq/pawl/internal/store"
+	"github.com/pawlhq/pawl/internal/wire"
+)
+
+// Config is what an engine is made of.
+type Config struct {
+	Store store.Store   // required; the engine closes it
+	Log   *slog.Logger  // required
+	Keys  *wire.Keyring // signs calls and checks answers; nil: nothing is signed
+	Dev   bool          // what the server calls itself to apps
+	// RetryInterval is the pause between tries; 0: the table of the protocol,
+	// 15 s rising to 2 h, with up to 30 s of jitter.
+	RetryInterval time.Duration
+	MaxCalls      int           // calls in flight in all; default 1024
+	MaxAppCalls   int           // calls in flight to one host; default 512
+	Drain         time.Duration // for calls in flight at Close; default 30 s
+	// Transport reaches apps; nil: over HTTP.
+	Transport http.RoundTripper
+}
+
+// ErrClosing means that the engine takes no more work.
+var ErrClosing = errors.New("the server is shutting down; try again in a moment")
+
+// Engine runs functions.
+type Engine struct {
+	store store.Store
+	log   *slog.Logger
+	keys  *wire.Keyring
+	dev   bool
+	retry time.Duration
+
+	client   *call.Client
+	programs *match.Programs
+	worker   *queue.Worker
+	watchers watchers
+
+	syncing sync.Mutex // held while what is registered changes
+	apps    atomic.Pointer[registry]
+
+	stop    context.CancelFunc
+	stopped chan struct{}
+	closing atomic.Bool
+}
+
+// Open loads what is registered and starts to work.
+func Open(ctx context.Context, c Config) (*Engine, error) {
+	if c.MaxCalls == 0 {
+		c.MaxCalls = 1024
+	}
+	if c.MaxAppCalls == 0 {
+		c.MaxAppCalls = 512
+	}
+	if c.Drain == 0 {
+		c.Drain = 30 * time.Second
+	}
+	o := call.Options{Dev: c.Dev, PerHost: c.MaxAppCalls, Transport: c.Transport}
+	if c.Keys != nil {
+		o.Key = c.Keys.Current
+	}
+	e := &Engine{
+		store: c.Store, log: c.Log, keys: c.Keys, dev: c.Dev, retry: c.RetryInterval,
+		client: call.New(o), programs: newPrograms(), stopped: make(chan struct{}),
+	}
+	if err := e.loadApps(ctx); err != nil {
+		return nil, fmt.Errorf("load apps: %w", err)
+	}
+	e.worker = &queue.Worker{Store: c.Store, Log: c.Log, Slots: c.MaxCalls, Drain: c.Drain, Work: e.work}
+	work, stop := context.WithCancel(context.WithoutCancel(ctx)) // ended by Close
+	e.stop = stop
+	go func() {
+		defer close(e.stopped)
+		e.worker.Run(work)
+	}()
+	return e, nil
+}
+
+// Close refuses new events, gives calls in flight time to end, and closes the
+// store. What is not finished goes on after the next start.
+func (e *Engine) Close(context.Context) error {
+	if e.closing.Swap(true) {
+		<-e.stopped
+		return nil
+	}
+	e.stop()
+	<-e.stopped
+	e.watchers.close()
+	e.client.Close()
+	return e.store.Close()
+}
+
+// Healthy says why the engine cannot serve, or nil.
+func (e *Engine) Healthy() error {
+	if e.closing.Load() {
+		return ErrClosing
+	}
+	if h, ok := e.store.(interface{ Healthy() error }); ok {
+		return h.Healthy()
+	}
+	return nil
+}
+
+// Commits is how many transactions the store has committed since it was
+// opened: with full durability, its fsyncs.
+func (e *Engine) Commits() int64 {
+	if c, ok := e.store.(interface{ Commits() int64 }); ok {
+		return c.Commits()
+	}
+	return 0
+}
+
+// History is for reading what happened.
+func (e *Engine) History() store.History { return e.store }
+
+// NewID returns a ULID that no other event or run has.
+func NewID() string { return ulid.Make().String() }
+
+// policy is what Next needs to know about a function.
+func (e *Engine) policy(f durable.Function) durable.Policy {
+	p := durable.DefaultPolicy
+	p.MaxAttempts = f.MaxAttempts()
+	p.Interval = e.retry
+	p.Jitter = rand.Float64() //nolint:gosec // spreads load; nothing is secured by it
+	return p
+}

@@ -1,0 +1,273 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/pawlhq/pawl/internal/durable"
+	"github.com/pawlhq/pawl/internal/match"
+	"github.com/pawlhq/pawl/internal/match/expr"
+	"github.com/pawlhq/pawl/internal/wire"
+)
+
+// namespace makes the UUIDs of apps and functions from their names.
+var namespace = uuid.MustParse("6d0c2e37-5b8c-4d6e-9f5b-7c1f0c5a9e21")
+
+// programsKept is how many compiled expressions are kept.
+const programsKept = 10_000
+
+func newPrograms() *match.Programs { return expr.NewCache(programsKept) }
+
+// registry is what is registered at one moment.
+type registry struct {
+	apps  map[string]durable.App
+	table *match.Table
+}
+
+// AppView is an app with the functions that it serves.
+type AppView struct {
+	durable.App
+	Functions []durable.Function
+}
+
+// Apps returns all apps by name, each with the functions it serves by slug.
+func (e *Engine) Apps() []AppView {
+	r := e.apps.Load()
+	views := make([]AppView, 0, len(r.apps))
+	for _, a := range r.apps {
+		views = append(views, AppView{App: a})
+	}
+	slices.SortFunc(views, func(a, b AppView) int { return strings.Compare(a.Name, b.Name) })
+	for _, f := range r.table.Functions() {
+		i, ok := slices.BinarySearchFunc(views, f.App, func(v AppView, name string) int { return strings.Compare(v.Name, name) })
+		if ok && !f.Archived {
+			views[i].Functions = append(views[i].Functions, f)
+		}
+	}
+	for _, v := range views {
+		slices.SortFunc(v.Functions, func(a, b durable.Function) int { return strings.Compare(a.Slug, b.Slug) })
+	}
+	return views
+}
+
+// Function returns a function by its slug.
+func (e *Engine) Function(slug string) (durable.Function, bool) {
+	return e.apps.Load().table.Function(slug)
+}
+
+func (e *Engine) loadApps(ctx context.Context) error {
+	apps, fns, err := e.store.LoadApps(ctx)
+	if err != nil {
+		return err
+	}
+	r := &registry{apps: map[string]durable.App{}}
+	for _, a := range apps {
+		r.apps[a.Name] = a
+	}
+	var problems []match.Problem
+	r.table, problems = match.NewTable(fns, e.programs)
+	for _, p := range problems {
+		e.log.Error("a trigger that was accepted cannot be compiled any more; it will not fire", "function", p.Function, "err", p.Message)
+	}
+	e.apps.Store(r)
+	return nil
+}
+
+// Synced is the outcome of a sync.
+type Synced struct {
+	AppID     string
+	SyncID    string
+	App       string
+	Functions int
+	Modified  bool     // false: what was registered is what was known
+	Warnings  []string // for a person to read; the sync is good
+}
+
+// Register takes what an app says about itself in place of what it said
+// before. Functions that it does not name any more are archived: they start no
+// more runs, and those in progress go on. An error of type
+// *wire.RegistrationError has every reason why it was refused; nothing is
+// changed then.
+func (e *Engine) Register(ctx context.Context, reg wire.Registration) (Synced, error) {
+	if e.closing.Load() {
+		return Synced{}, ErrClosing
+	}
+	e.syncing.Lock()
+	defer e.syncing.Unlock()
+	old := e.apps.Load()
+	known, isKnown := old.apps[reg.App]
+	s := Synced{
+		App: reg.App, AppID: uuid.NewSHA1(namespace, []byte(reg.App)).String(),
+		SyncID: uuid.NewString(), Functions: len(reg.Functions), Warnings: warnings(reg),
+	}
+	if isKnown && known.Checksum == reg.Checksum && known.URL == reg.URL && known.Problem == "" {
+		return s, nil
+	}
+	app := durable.App{
+		Name: reg.App, ID: s.AppID, URL: reg.URL, SDK: reg.SDK, Framework: reg.Framework,
+		AppVersion: reg.AppVersion, Checksum: reg.Checksum, SyncedAt: time.Now(),
+	}
+	fns, changed := merge(old.table, reg)
+	if err := e.check(fns, reg); err != nil {
+		return Synced{}, err
+	}
+	if err := e.store.SaveApp(ctx, app, changed); err != nil {
+		return Synced{}, err
+	}
+	table, _ := match.NewTable(fns, e.programs)
+	e.publish(old, app, table)
+	s.Modified = true
+	e.log.InfoContext(ctx, "app synced", "app", app.Name, "url", app.URL, "sdk", app.SDK, "functions", len(reg.Functions), "changed", len(changed))
+	for _, w := range s.Warnings {
+		e.log.WarnContext(ctx, "app synced with a warning", "app", app.Name, "warning", w)
+	}
+	return s, nil
+}
+
+func (e *Engine) publish(old *registry, app durable.App, table *match.Table) {
+	next := &registry{apps: map[string]durable.App{}, table: table}
+	for name, a := range old.apps {
+		next.apps[name] = a
+	}
+	next.apps[app.Name] = app
+	e.apps.Store(next)
+}
+
+// merge is all functions as they are once reg holds, and those that differ.
+func merge(old *match.Table, reg wire.Registration) (all, changed []durable.Function) {
+	served := map[string]bool{}
+	for _, f := range reg.Functions {
+		next := durable.Function{
+			Slug: f.Slug, ID: uuid.NewSHA1(namespace, []byte(reg.App+"\x00"+f.Slug)).String(),
+			App: reg.App, Name: f.Name, Version: 1, URL: f.URL, Retries: f.Retries,
+			Config: f.Config, Unheld: unheld(f),
+		}
+		for _, t := range f.Triggers {
+			next.Triggers = append(next.Triggers, durable.Trigger(t))
+		}
+		served[f.Slug] = true
+		was, ok := old.Function(f.Slug)
+		if ok && was.App == reg.App {
+			next.Version = was.Version
+			if was.Archived || string(was.Config) != string(next.Config) {
+				next.Version++
+				changed = append(changed, next)
+			}
+		} else {
+			changed = append(changed, next)
+		}
+		all = append(all, next)
+	}
+	for _, f := range old.Functions() {
+		if served[f.Slug] {
+			continue
+		}
+		if f.App == reg.App && !f.Archived {
+			f.Archived = true
+			f.Version++
+			changed = append(changed, f)
+		}
+		all = append(all, f)
+	}
+	return all, changed
+}
+
+// check finds what only the server can find wrong with a registration.
+func (e *Engine) check(fns []durable.Function, reg wire.Registration) error {
+	var problems []wire.Problem
+	old := e.apps.Load().table
+	for _, f := range reg.Functions {
+		if was, ok := old.Function(f.Slug); ok && was.App != reg.App {
+			problems = append(problems, wire.Problem{
+				Function: f.Slug, Code: wire.CodeConfigInvalid,
+				Message: fmt.Sprintf("the id is taken by a function of app %q; choose another", was.App),
+			})
+		}
+	}
+	_, bad := match.NewTable(fns, e.programs)
+	for _, p := range bad {
+		problems = append(problems, wire.Problem{Function: p.Function, Code: "expression_invalid", Message: p.Message})
+	}
+	if problems != nil {
+		return &wire.RegistrationError{Problems: problems}
+	}
+	return nil
+}
+
+// unheld are the settings of a function that this version does not act on.
+func unheld(f wire.Function) []string {
+	options := slices.Clone(f.Options)
+	if slices.ContainsFunc(f.Triggers, func(t wire.Trigger) bool { return t.Cron != "" }) {
+		options = append(options, "cron")
+	}
+	return options
+}
+
+// warnings tells a person what was registered and is not held.
+func warnings(reg wire.Registration) []string {
+	list := slices.Clone(reg.Warnings)
+	for _, f := range reg.Functions {
+		if u := unheld(f); len(u) > 0 {
+			list = append(list, fmt.Sprintf("%s: this version of Pawl does not act on %s yet", f.Slug, strings.Join(u, ", ")))
+		}
+	}
+	return list
+}
+
+// SyncApp asks the app at url for its functions and registers them. The error
+// is a sentence for a person; it is also kept as the app's problem when the
+// app is known.
+func (e *Engine) SyncApp(ctx context.Context, url string) (Synced, error) {
+	// No lock is held: the app registers itself while this request is open.
+	reg, err := e.client.Sync(ctx, url, e.keys)
+	if err == nil && reg != nil {
+		return e.Register(ctx, *reg)
+	}
+	if err != nil {
+		e.noteProblem(ctx, url, err)
+		return Synced{}, err
+	}
+	for _, a := range e.Apps() {
+		if sameURL(a.URL, url) {
+			return Synced{App: a.Name, AppID: a.ID, Functions: len(a.Functions)}, nil
+		}
+	}
+	return Synced{}, fmt.Errorf("%s answered, but registered nothing with this server: its INNGEST_BASE_URL or INNGEST_DEV may name another server", url)
+}
+
+// noteProblem keeps why the last sync of a known app failed.
+func (e *Engine) noteProblem(ctx context.Context, url string, cause error) {
+	e.syncing.Lock()
+	defer e.syncing.Unlock()
+	old := e.apps.Load()
+	for _, app := range old.apps {
+		if !sameURL(app.URL, url) || app.Problem == cause.Error() {
+			continue
+		}
+		app.Problem = cause.Error()
+		if err := e.store.SaveApp(ctx, app, nil); err != nil && !errors.Is(err, context.Canceled) {
+			e.log.ErrorContext(ctx, "an app's problem cannot be saved", "app", app.Name, "err", err)
+			return
+		}
+		e.publish(old, app, old.table)
+		return
+	}
+}
+
+func sameURL(a, b string) bool {
+	na, err := wire.NormalizeURL(a)
+	if err != nil {
+		return false
+	}
+	nb, err := wire.NormalizeURL(b)
+	return err == nil && na == nb
+}
+
+// ProbeApp reports whether an SDK serves functions at url.
+func (e *Engine) ProbeApp(ctx context.Context, url string) bool { return e.client.Probe(ctx, url) }

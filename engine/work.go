@@ -1,0 +1,227 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/pawlhq/pawl/internal/call"
+	"github.com/pawlhq/pawl/internal/durable"
+	"github.com/pawlhq/pawl/internal/store"
+	"github.com/pawlhq/pawl/internal/wire"
+)
+
+// work works one item that is due.
+func (e *Engine) work(ctx context.Context, l store.Lease) {
+	defer func() {
+		// Nothing that an app or a stored record says may take the process down.
+		if p := recover(); p != nil {
+			e.log.Error("working an item panicked; its lease will run out and it is tried again",
+				"run", l.Run, "step", l.Step, "panic", p, "stack", string(debug.Stack()))
+		}
+	}()
+	claim := durable.Claim{Step: l.Step, Generation: l.Generation}
+	if l.Kind == durable.Wake {
+		e.settle(ctx, l.Run, durable.Due{Claim: claim})
+		return
+	}
+	req, targeted, err := e.dispatch(ctx, l, claim)
+	switch {
+	case errors.Is(err, durable.ErrStale), errors.Is(err, durable.ErrEnded), errors.Is(err, context.Canceled):
+		return // it is not ours any more
+	case err != nil:
+		e.log.Error("a run cannot be called; it is tried again when its lease has run out", "run", l.Run, "err", err)
+		return
+	case req == nil:
+		return // its result came another way
+	}
+	answer := e.client.Call(ctx, *req)
+	if ctx.Err() != nil {
+		return // the lease was lost or the server stops: the item is claimed anew
+	}
+	e.settle(ctx, l.Run, news(claim, answer, targeted, time.Now()))
+}
+
+// dispatch notes that a request is about to be sent, and builds it.
+func (e *Engine) dispatch(ctx context.Context, l store.Lease, claim durable.Claim) (req *call.Request, targeted bool, err error) {
+	targeted = l.Step != durable.Discovery
+	_, err = e.transition(ctx, l.Run, durable.Dispatch{Claim: claim}, func(r *durable.Run, f durable.Function, c durable.Change) error {
+		if len(c.Drop) > 0 {
+			req = nil
+			return nil
+		}
+		req = e.request(r, f, l)
+		return nil
+	})
+	return req, targeted, err
+}
+
+// request is the call for an item of run r, with all that the run knows now.
+func (e *Engine) request(r *durable.Run, f durable.Function, l store.Lease) *call.Request {
+	c := wire.Call{
+		RunID: r.ID, FunctionID: f.ID, ItemID: itemID(l), StepID: l.Step,
+		Attempt: l.Attempt, MaxAttempts: f.MaxAttempts(),
+		DisableImmediate: r.Plan, Version: r.Protocol,
+		Event: r.Events[0].Body, Steps: memos(r),
+	}
+	if e.dev {
+		c.Env = "dev"
+	}
+	for _, ev := range r.Events {
+		c.Events = append(c.Events, ev.Body)
+	}
+	// The Go SDK never fetches its state; the others must above the limit.
+	c.UseAPI = r.Bytes+eventBytes(r) > wire.MaxRequestBytes && !strings.HasPrefix(e.apps.Load().apps[r.App].SDK, "go:")
+	return &call.Request{
+		URL: f.URL, RunID: r.ID, StepID: l.Step, RequestID: NewID(), ItemID: c.ItemID,
+		Generation: l.Generation, Version: r.Protocol, Body: c.AppendBody(nil),
+	}
+}
+
+// itemID is what an app gives back in its checkpoints to say which call it is
+// in, so that every SDK is fenced, also those that do not echo the generation.
+func itemID(l store.Lease) string { return fmt.Sprintf("%s.%d", l.Run, l.Generation) }
+
+func memos(r *durable.Run) []wire.Memo {
+	list := make([]wire.Memo, 0, len(r.Stack))
+	for _, id := range r.Stack {
+		list = append(list, wire.Memo{ID: id, Value: r.Steps[id].Memo})
+	}
+	return list
+}
+
+func eventBytes(r *durable.Run) int {
+	n := 0
+	for _, ev := range r.Events {
+		n += len(ev.Body)
+	}
+	return n
+}
+
+// news is what an answer to a call tells about the run.
+func news(claim durable.Claim, a wire.Answer, targeted bool, now time.Time) durable.Input {
+	ops := call.Ops(a.Ops, now)
+	switch a.Kind {
+	case wire.Progress:
+		return durable.Answer{Claim: claim, Ops: ops, Protocol: a.Version, NoRetry: a.NoRetry, RetryAt: a.RetryAfter}
+	case wire.Returned:
+		return durable.Return{Claim: claim, Output: jsontext.Value(a.Output).Clone(), Protocol: a.Version, Missed: targeted && a.NotReached()}
+	default:
+		return durable.Refusal{
+			Claim: claim, Ops: ops, Err: call.Failure(a.Err), Protocol: a.Version, NoRetry: a.NoRetry, RetryAt: a.RetryAfter,
+		}
+	}
+}
+
+// settleAgain is the pause before an answer is offered to the store again.
+const settleAgain = time.Second
+
+// settle brings news of a call home. While the store cannot write, the answer
+// is kept and offered again: the app has done its part.
+func (e *Engine) settle(ctx context.Context, run string, in durable.Input) {
+	for {
+		_, err := e.transition(ctx, run, in, nil)
+		switch {
+		case err == nil, errors.Is(err, durable.ErrStale), errors.Is(err, durable.ErrEnded):
+			return // late news changes nothing
+		case errors.Is(err, store.ErrFull), errors.Is(err, store.ErrUnavailable):
+			e.log.Warn("an answer cannot be saved yet", "run", run, "err", err)
+		default:
+			if ctx.Err() == nil {
+				e.log.Error("an answer cannot be saved; the call is made again when its lease has run out", "run", run, "err", err)
+			}
+			return
+		}
+		select {
+		case <-time.After(settleAgain):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// transition moves a run by one input. inspect, if given, sees the run before
+// the change, as often as it is decided.
+func (e *Engine) transition(ctx context.Context, run string, in durable.Input,
+	inspect func(*durable.Run, durable.Function, durable.Change) error,
+) (durable.Change, error) {
+	var change durable.Change
+	var fn string
+	var queued time.Time
+	table := e.apps.Load().table
+	now := time.Now()
+	err := e.store.Transition(ctx, run, func(r *durable.Run) (store.Decision, error) {
+		f, ok := table.Function(r.Function)
+		if !ok {
+			return store.Decision{}, fmt.Errorf("function %s is not known", r.Function)
+		}
+		c, err := durable.Next(r, in, e.policy(f), now)
+		if err != nil {
+			return store.Decision{}, err
+		}
+		if inspect != nil {
+			if err := inspect(r, f, c); err != nil {
+				return store.Decision{}, err
+			}
+		}
+		change, fn, queued = c, r.Function, r.Queued
+		d := store.Decision{Change: c}
+		for _, ev := range c.Emit {
+			d.Accepted = append(d.Accepted, e.accept(ctx, table, ev, now))
+		}
+		return d, nil
+	})
+	if err != nil {
+		return durable.Change{}, err
+	}
+	e.tell(ctx, run, fn, queued, change)
+	return change, nil
+}
+
+// tell acts after a commit: it wakes who waits for the run and notes the news.
+func (e *Engine) tell(ctx context.Context, run, fn string, queued time.Time, c durable.Change) {
+	if c.Empty() {
+		return
+	}
+	e.watchers.notify(run)
+	for _, en := range c.Entries {
+		switch en.Kind {
+		case durable.Tried:
+			e.log.InfoContext(ctx, "attempt failed", "run", run, "function", fn, "step", en.Name, "attempt", en.Attempt+1,
+				"again", time.Until(en.Until).Round(100*time.Millisecond), "err", brief(en.Data))
+		case durable.StepFailed:
+			e.log.InfoContext(ctx, "step failed", "run", run, "function", fn, "step", en.Name, "attempt", en.Attempt+1, "err", brief(en.Data))
+		default:
+		}
+	}
+	if c.Head == nil {
+		return
+	}
+	switch {
+	case c.Head.Status == durable.Running && c.Soft:
+		e.log.InfoContext(ctx, "run started", "run", run, "function", fn)
+	case c.Head.Status == durable.Failed:
+		e.log.InfoContext(ctx, "run failed", "run", run, "function", fn, "took", c.Head.Ended.Sub(queued).Round(time.Millisecond), "err", brief(c.Head.Output))
+	case c.Head.Status.Final():
+		e.log.InfoContext(ctx, "run finished", "run", run, "function", fn, "status", c.Head.Status, "took", c.Head.Ended.Sub(queued).Round(time.Millisecond))
+	}
+}
+
+// brief is an error's name and message for a log line, without its stack.
+func brief(raw durable.JSON) string {
+	var inner struct{ Error jsontext.Value }
+	if unmarshal(raw, &inner) == nil && inner.Error.Kind() == '{' {
+		raw = inner.Error
+	}
+	err := wire.ParseError(raw, raw)
+	text := err.Name + ": " + err.Message
+	if len(text) > 200 {
+		text = strings.ToValidUTF8(text[:200], "") + "…"
+	}
+	return text
+}
