@@ -204,7 +204,7 @@ func (e *Engine) tell(ctx context.Context, run, fn string, queued time.Time, c d
 	}
 	switch {
 	case c.Head.Status == durable.Running && c.Soft:
-		e.log.InfoContext(ctx, "run started", "run", run, "function", fn)
+		e.log.DebugContext(ctx, "run started", "run", run, "function", fn)
 	case c.Head.Status == durable.Failed:
 		e.log.InfoContext(ctx, "run failed", "run", run, "function", fn, "took", c.Head.Ended.Sub(queued).Round(time.Millisecond), "err", brief(c.Head.Output))
 	case c.Head.Status.Final():

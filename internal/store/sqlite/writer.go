@@ -135,6 +135,11 @@ func (s *Store) commit(group []*write) {
 	switch {
 	case err == nil:
 		s.commits.Add(1)
+		for _, w := range group {
+			for _, r := range w.fresh {
+				s.heads.add(r) // it will be called soon
+			}
+		}
 		s.queue.committed(group)
 		for _, w := range group {
 			s.settle(w, nil)
