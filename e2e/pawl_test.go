@@ -225,13 +225,16 @@ func (r runInfo) message() string {
 
 // stepInfo is a step as the REST API shows it.
 type stepInfo struct {
-	Step    string          `json:"step"`
-	Name    string          `json:"name"`
-	Op      string          `json:"op"`
-	Status  string          `json:"status"`
-	Attempt int             `json:"attempt"`
-	Error   json.RawMessage `json:"error"`
-	Output  json.RawMessage `json:"output"`
+	Step     string          `json:"step"` // hashed id, "" for the function's body
+	Name     string          `json:"name"`
+	Op       string          `json:"op"`
+	Status   string          `json:"status"`
+	Error    json.RawMessage `json:"error"`
+	Output   json.RawMessage `json:"output"`
+	Attempts []struct {
+		Attempt int             `json:"attempt"` // from 1
+		Error   json.RawMessage `json:"error"`
+	} `json:"attempts"`
 }
 
 // runs returns the runs that an event started.
@@ -245,9 +248,9 @@ func (p *pawl) runs(eventID string) []runInfo {
 // steps returns the steps of a run.
 func (p *pawl) steps(runID string) []stepInfo {
 	p.t.Helper()
-	var steps []stepInfo
-	require.NoError(p.t, p.get("/v1/runs/"+runID+"/steps", &steps))
-	return steps
+	var run struct{ Steps []stepInfo }
+	require.NoError(p.t, p.get("/v1/runs/"+runID+"/steps", &run))
+	return run.Steps
 }
 
 // awaitRuns waits until an event has started n runs, whatever their state.

@@ -90,7 +90,13 @@ func stepPlanned(name string) op {
 		"displayName": nil, "userland": op{"id": name}, "timing": op{"a": 0, "b": 0}}
 }
 
-func ops(list ...op) rawAnswer  { return rawAnswer{status: http.StatusPartialContent, body: list} }
+func ops(list ...op) rawAnswer {
+	if list == nil {
+		list = []op{} // an empty array, not null
+	}
+	return rawAnswer{status: http.StatusPartialContent, body: list}
+}
+
 func result(body any) rawAnswer { return rawAnswer{status: http.StatusOK, body: body} }
 
 // startRawApp serves fns and registers them with p.
