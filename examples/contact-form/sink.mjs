@@ -26,8 +26,9 @@ function verdict(recipients) {
   return "";
 }
 
-function header(message, name) {
-  const found = message.match(new RegExp(`^${name}: *(.*)$`, "im"));
+/** Returns one header of a message's head, whose long lines are folded. */
+function header(head, name) {
+  const found = head.replace(/\n[ \t]+/g, " ").match(new RegExp(`^${name}: *(.*)$`, "im"));
   return found ? found[1].trim() : "";
 }
 
@@ -55,10 +56,11 @@ export const sink = net.createServer((socket) => {
           return socket.write(`${no}\r\n`);
         }
         const split = message.indexOf("\n\n");
+        const head = message.slice(0, split);
         mails.push({
-          id: header(message, "Message-ID"),
+          id: header(head, "Message-ID"),
           to,
-          subject: header(message, "Subject"),
+          subject: header(head, "Subject"),
           text: message.slice(split + 2),
           at: Date.now(),
         });
