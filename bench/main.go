@@ -1,0 +1,263 @@
+package main
+
+import (
+	"context"
+	"debug/buildinfo"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// settings are the flags.
+type settings struct {
+	mode       string
+	serverAddr string
+
+	cases      []Case
+	duration   time.Duration
+	warmup     time.Duration
+	durability string
+	binary     string
+	dir        string
+	pprof      string
+	write      string
+	json       bool
+	keep       bool
+	strace     bool
+}
+
+// Bounds of the flags.
+const (
+	maxDuration = 10 * time.Minute
+	maxInFlight = 1024
+)
+
+// errProblems means that a case ran but not all was as promised.
+var errProblems = errors.New("not all was as promised")
+
+func main() {
+	s, err := parseFlags(os.Args[1:], os.Stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		os.Exit(0)
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	if s.mode == "app" {
+		err = serveApp(ctx, s.serverAddr, os.Stdin, os.Stdout)
+	} else {
+		err = drive(ctx, s, os.Stdout, os.Stderr)
+	}
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// parseFlags reads the command line; help and errors of its form go to out.
+func parseFlags(args []string, out io.Writer) (settings, error) {
+	var s settings
+	var which, inFlight string
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	f.SetOutput(out)
+	f.StringVar(&which, "cases", "accept,batch,steps,plain", "kinds of case to run")
+	f.StringVar(&inFlight, "inflight", "", "numbers of clients for every kind, such as 1,16 (default: each kind's own)")
+	f.DurationVar(&s.duration, "duration", 10*time.Second, "time that counts, for each case")
+	f.DurationVar(&s.warmup, "warmup", 2*time.Second, "time before it that does not count")
+	f.StringVar(&s.durability, "durability", "full", "durability of the server")
+	f.StringVar(&s.binary, "server-binary", "", "run this pawl instead of building ./cmd/pawl")
+	f.StringVar(&s.dir, "dir", "", "directory for the databases; its disk is what is measured (default: the temporary directory)")
+	f.StringVar(&s.pprof, "pprof", "", "write a CPU profile of the server for each case into this directory")
+	f.BoolVar(&s.strace, "strace", false, "count fsyncs with strace, which makes the server slower")
+	f.BoolVar(&s.keep, "keep", false, "keep the databases and the built binary")
+	f.BoolVar(&s.json, "json", false, "print JSON")
+	f.StringVar(&s.write, "write", "", "also write the report as Markdown to this file")
+	f.StringVar(&s.mode, "mode", "drive", "drive, or app: the app under load, which drive starts by itself")
+	f.StringVar(&s.serverAddr, "server", "", "with -mode app: host:port of the server")
+	if err := f.Parse(args); err != nil {
+		return s, err
+	}
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if f.NArg() > 0 {
+		bad("unexpected argument %q", f.Arg(0))
+	}
+	switch s.mode {
+	case "drive":
+	case "app":
+		if s.serverAddr == "" {
+			bad("-mode app needs -server")
+		}
+	default:
+		bad("-mode is %q; want drive or app", s.mode)
+	}
+	if s.duration < 100*time.Millisecond || s.duration > maxDuration {
+		bad("-duration is %v; want 100ms to %v", s.duration, maxDuration)
+	}
+	if s.warmup < 0 || s.warmup > maxDuration {
+		bad("-warmup is %v; want 0s to %v", s.warmup, maxDuration)
+	}
+	var err error
+	if s.cases, err = parseCases(which, inFlight); err != nil {
+		errs = append(errs, err)
+	}
+	return s, errors.Join(errs...)
+}
+
+// parseCases makes the list of cases from the flags.
+func parseCases(which, inFlight string) ([]Case, error) {
+	var all []int
+	for _, text := range strings.FieldsFunc(inFlight, isComma) {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > maxInFlight {
+			return nil, fmt.Errorf("-inflight has %q; want numbers from 1 to %d", text, maxInFlight)
+		}
+		all = append(all, n)
+	}
+	wanted := strings.FieldsFunc(which, isComma)
+	var cases []Case
+	for _, k := range kinds {
+		at := slices.Index(wanted, string(k.kind))
+		if at < 0 {
+			continue
+		}
+		wanted = slices.Delete(wanted, at, at+1)
+		numbers := all
+		if len(numbers) == 0 {
+			numbers = k.inFlight
+		}
+		for _, n := range numbers {
+			cases = append(cases, Case{k.kind, n})
+		}
+	}
+	if len(wanted) > 0 || len(cases) == 0 {
+		return nil, fmt.Errorf("-cases is %q; want some of accept, batch, steps and plain", which)
+	}
+	return cases, nil
+}
+
+func isComma(r rune) bool { return r == ',' || r == ' ' }
+
+// drive measures the disk, then runs each case, and reports. What a case got
+// wrong is in the report and makes the error errProblems.
+func drive(ctx context.Context, s settings, out, log io.Writer) (err error) {
+	work, err := os.MkdirTemp(s.dir, "pawl-bench-*")
+	if err != nil {
+		return fmt.Errorf("make a directory to work in: %w", err)
+	}
+	if s.keep {
+		fmt.Fprintln(log, "databases are kept in", work)
+	} else {
+		defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
+	}
+	if s.pprof != "" {
+		if err := os.MkdirAll(s.pprof, 0o755); err != nil {
+			return fmt.Errorf("make the directory for profiles: %w", err)
+		}
+	}
+	built := s.binary == ""
+	if built {
+		s.binary = filepath.Join(work, "pawl")
+		build := exec.CommandContext(ctx, "go", "build", "-o", s.binary, "github.com/pawlhq/pawl/cmd/pawl")
+		if output, err := build.CombinedOutput(); err != nil {
+			return fmt.Errorf("build pawl (run this in its checkout): %w\n%s", err, output)
+		}
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program: %w", err)
+	}
+	info, err := buildinfo.ReadFile(s.binary)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", s.binary, err)
+	}
+	commit := commitOf(info)
+	if built && commit == commitUnknown { // built with -buildvcs=false
+		commit = checkoutCommit(ctx)
+	}
+	r := Report{Time: time.Now(), Command: s.command(), Durability: s.durability, Duration: s.duration}
+	r.machine(work, commit)
+	if r.Disk, err = measureDisk(ctx, work, time.Second); err != nil {
+		return err
+	}
+	fmt.Fprintf(log, "fdatasync alone: p50 %s ms, p99 %s ms\n", millis(r.Disk.P50Micros), millis(r.Disk.P99Micros))
+	cfg := caseConfig{
+		rig:    rigConfig{server: s.binary, self: self, dir: work, durability: s.durability, debug: s.pprof != ""},
+		warmup: s.warmup, duration: s.duration, strace: s.strace, pprof: s.pprof, keep: s.keep,
+	}
+	for _, c := range s.cases {
+		res, err := runCase(ctx, c, cfg)
+		if err != nil {
+			return fmt.Errorf("case %s: %w", c, err)
+		}
+		fmt.Fprintf(log, "%s: %.0f/s, p50 %s ms, p99 %s ms\n", c, res.PerSecond(), millis(res.P50Micros), millis(res.P99Micros))
+		r.Results = append(r.Results, res)
+	}
+	return r.publish(s, out)
+}
+
+// publish prints the report, writes the page, and says whether all was right.
+func (r *Report) publish(s settings, out io.Writer) error {
+	print := r.writeText
+	if s.json {
+		print = func(w io.Writer) error {
+			e := json.NewEncoder(w)
+			e.SetIndent("", "  ")
+			return e.Encode(r)
+		}
+	}
+	if err := print(out); err != nil {
+		return fmt.Errorf("print the report: %w", err)
+	}
+	if s.write != "" {
+		var page strings.Builder
+		if err := r.writeMarkdown(&page); err != nil {
+			return err
+		}
+		if err := os.WriteFile(s.write, []byte(page.String()), 0o644); err != nil {
+			return fmt.Errorf("write the report: %w", err)
+		}
+	}
+	if n := len(r.problems()); n > 0 {
+		return fmt.Errorf("%w: %d problems", errProblems, n)
+	}
+	return nil
+}
+
+// command is what repeats this report, without paths of this machine.
+func (s settings) command() string {
+	names := make([]string, len(s.cases))
+	for i, c := range s.cases {
+		names[i] = c.String()
+	}
+	text := fmt.Sprintf("go run ./bench -duration %v -warmup %v -durability %s", s.duration, s.warmup, s.durability)
+	if s.strace {
+		text += " -strace"
+	}
+	if s.write != "" {
+		text += " -write " + published(s.write)
+	}
+	return text + " (cases " + strings.Join(names, " ") + ")"
+}
+
+// published is a path as it may be printed in a page: relative, or only its name.
+func published(path string) string {
+	if filepath.IsAbs(path) {
+		path = filepath.Base(path)
+	}
+	return filepath.ToSlash(path)
+}
