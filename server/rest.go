@@ -215,12 +215,11 @@ func (s *Server) cancelRun(w http.ResponseWriter, r *http.Request, _ []byte) {
 
 // jobView is one thing that is queued for a run.
 type jobView struct {
-	RunID    string    `json:"run_id"`
-	Step     string    `json:"step"` // hashed id, "step" for the function's body
-	Kind     string    `json:"kind"` // call or wake
-	Attempt  int       `json:"attempt"`
-	At       time.Time `json:"at"`
-	InFlight bool      `json:"in_flight"`
+	RunID   string    `json:"run_id"`
+	Step    string    `json:"step"` // hashed id, "step" for the function's body
+	Kind    string    `json:"kind"` // call or wake
+	Attempt int       `json:"attempt"`
+	At      time.Time `json:"at"`
 }
 
 func (s *Server) jobs(w http.ResponseWriter, r *http.Request, _ []byte) {
@@ -236,7 +235,7 @@ func (s *Server) jobs(w http.ResponseWriter, r *http.Request, _ []byte) {
 	}
 	views := make([]jobView, len(items))
 	for i, item := range items {
-		views[i] = jobView{RunID: id, Step: item.Step, Kind: "call", Attempt: item.Attempt, At: item.Due.UTC(), InFlight: item.Claimed}
+		views[i] = jobView{RunID: id, Step: item.Step, Kind: "call", Attempt: item.Attempt, At: item.Due.UTC()}
 		if item.Step == durable.Discovery {
 			views[i].Step = "step"
 		}

@@ -94,6 +94,7 @@ func New(eng *engine.Engine, c Config) *Server {
 		s.eventKeys = append(s.eventKeys, sha256.Sum256([]byte(key)))
 	}
 	s.mount(routes())
+	s.mux.HandleFunc("/", notFound)
 	return s
 }
 
@@ -121,9 +122,6 @@ func (s *Server) mount(table []route) {
 		}
 		slices.Sort(methods)
 		res.allow = strings.Join(slices.Compact(methods), ", ")
-	}
-	if byPattern["/"] == nil {
-		s.mux.HandleFunc("/", notFound)
 	}
 }
 
