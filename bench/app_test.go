@@ -34,20 +34,44 @@ func TestAppEndsARunAsAnSDKDoes(t *testing.T) {
 		status     string
 		tally      Tally
 	}{
-		{"each step is checkpointed and one call ends the run", steadyEvent, 0, 0, 0, []string{"206 RunComplete"}, "Completed",
-			Tally{Calls: 1, Steps: 3, Checkpoints: 3, Done: 1}},
-		{"a memoised step does not run again", steadyEvent, 0, 0, 2, []string{"206 RunComplete"}, "Completed",
-			Tally{Calls: 1, Steps: 1, Checkpoints: 1, Done: 1}},
-		{"with all steps memoised only the end is left", steadyEvent, 0, 0, 3, []string{"206 RunComplete"}, "Completed",
-			Tally{Calls: 1, Done: 1}},
-		{"without checkpoints each call runs one step", plainEvent, 0, 0, 0, plain, "Completed",
-			Tally{Calls: 4, Steps: 3, Done: 1}},
-		{"a later attempt does not checkpoint", steadyEvent, 0, 1, 0, plain, "Completed",
-			Tally{Calls: 4, Steps: 3, Done: 1}},
-		{"steps whose checkpoint failed go along with the end", steadyEvent, 500, 0, 0, []string{"206 StepRun StepRun StepRun RunComplete"}, "Completed",
-			Tally{Calls: 1, Steps: 3, Refused: 3, Done: 1}},
-		{"a stale dispatch stops at once", steadyEvent, 409, 0, 0, []string{"400 "}, "Failed",
-			Tally{Calls: 1, Steps: 1, Refused: 1, Stale: 1}},
+		{
+			"each step is checkpointed and one call ends the run", steadyEvent, 0, 0, 0,
+			[]string{"206 RunComplete"},
+			"Completed",
+			Tally{Calls: 1, Steps: 3, Checkpoints: 3, Done: 1},
+		},
+		{
+			"a memoised step does not run again", steadyEvent, 0, 0, 2,
+			[]string{"206 RunComplete"},
+			"Completed",
+			Tally{Calls: 1, Steps: 1, Checkpoints: 1, Done: 1},
+		},
+		{
+			"with all steps memoised only the end is left", steadyEvent, 0, 0, 3,
+			[]string{"206 RunComplete"},
+			"Completed",
+			Tally{Calls: 1, Done: 1},
+		},
+		{
+			"without checkpoints each call runs one step", plainEvent, 0, 0, 0, plain, "Completed",
+			Tally{Calls: 4, Steps: 3, Done: 1},
+		},
+		{
+			"a later attempt does not checkpoint", steadyEvent, 0, 1, 0, plain, "Completed",
+			Tally{Calls: 4, Steps: 3, Done: 1},
+		},
+		{
+			"steps whose checkpoint failed go along with the end", steadyEvent, 500, 0, 0,
+			[]string{"206 StepRun StepRun StepRun RunComplete"},
+			"Completed",
+			Tally{Calls: 1, Steps: 3, Refused: 3, Done: 1},
+		},
+		{
+			"a stale dispatch stops at once", steadyEvent, 409, 0, 0,
+			[]string{"400 "},
+			"Failed",
+			Tally{Calls: 1, Steps: 1, Refused: 1, Stale: 1},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -56,7 +56,7 @@ func serveApp(ctx context.Context, server string, in io.Reader, out io.Writer) e
 	srv := &http.Server{Handler: a, ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 64 << 10}
 
 	go func() { // ends with the process: nothing can interrupt a read of stdin
-		io.Copy(io.Discard, in)
+		_, _ = io.Copy(io.Discard, in)
 		cancel()
 	}()
 	told := make(chan error, 1)
@@ -64,7 +64,7 @@ func serveApp(ctx context.Context, server string, in io.Reader, out io.Writer) e
 		defer cancel()
 		told <- tellNews(ctx, out, wordURL+self, news)
 	}()
-	context.AfterFunc(ctx, func() { srv.Close() })
+	context.AfterFunc(ctx, func() { _ = srv.Close() })
 	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve: %w", err)
 	}

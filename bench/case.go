@@ -301,8 +301,8 @@ func (r *rig) startWatch(ctx context.Context, c Case, cfg caseConfig) (*watch, e
 func (w *watch) stop() error {
 	var errs []error
 	if w.strace != nil {
-		w.strace.Process.Signal(os.Interrupt)
-		w.strace.Wait() // it ends with the signal, so always with an error
+		_ = w.strace.Process.Signal(os.Interrupt)
+		_ = w.strace.Wait() // it ends with the signal, so always with an error
 		table, err := os.ReadFile(w.table)
 		errs = append(errs, err)
 		w.fsyncs = parseStrace(string(table))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -50,7 +51,7 @@ func startChild(ctx context.Context, name string, env []string, read func(io.Rea
 	}
 	go func() {
 		readErr := read(out)
-		io.Copy(io.Discard, out)
+		_, _ = io.Copy(io.Discard, out) // it must not block on what nobody reads
 		if c.err = c.cmd.Wait(); c.err == nil {
 			c.err = readErr
 		}
@@ -61,20 +62,31 @@ func startChild(ctx context.Context, name string, env []string, read func(io.Rea
 
 func (c *child) pid() int { return c.cmd.Process.Pid }
 
+// errEnded means that a process ended by itself, with success.
+var errEnded = errors.New("exit status 0")
+
+// ended is how the process ended, never nil.
+func (c *child) ended() error {
+	if c.err == nil {
+		return errEnded
+	}
+	return c.err
+}
+
 // failure describes a process that ended by itself.
 func (c *child) failure() error {
-	return fmt.Errorf("%s has ended (%v); it said last: %s", c.name, c.err, c.tail)
+	return fmt.Errorf("%s has ended; it said last: %s (%w)", c.name, c.tail, c.ended())
 }
 
 // stop asks the process to end, waits, and kills it when it does not.
 func (c *child) stop() error {
 	c.in.Close()
-	c.cmd.Process.Signal(syscall.SIGTERM) // an error means that it has ended already
+	_ = c.cmd.Process.Signal(syscall.SIGTERM) // an error means that it has ended already
 	select {
 	case <-c.gone:
 		return nil
 	case <-time.After(stopTimeout):
-		c.cmd.Process.Kill()
+		_ = c.cmd.Process.Kill()
 		<-c.gone
 		return fmt.Errorf("stop %s: it did not end in %v and was killed", c.name, stopTimeout)
 	}
@@ -113,6 +125,6 @@ func freeAddr() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("find a free port: %w", err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	return l.Addr().String(), nil
 }

@@ -89,7 +89,7 @@ func (c *conn) do(ctx context.Context, method, path string, body []byte) (status
 
 func (c *conn) close() {
 	if c.nc != nil {
-		c.nc.Close()
+		_ = c.nc.Close()
 		c.nc = nil
 	}
 }

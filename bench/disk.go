@@ -30,7 +30,7 @@ func measureDisk(ctx context.Context, dir string, d time.Duration) (Disk, error)
 	if err != nil {
 		return Disk{}, fmt.Errorf("measure the disk: %w", err)
 	}
-	defer os.Remove(f.Name())
+	defer func() { _ = os.Remove(f.Name()) }() // its directory goes later anyway
 	defer f.Close()
 	block := make([]byte, diskBlockBytes)
 	for i := range diskFileBlocks {
