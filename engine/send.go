@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"github.com/pawlhq/pawl/internal/durable"
@@ -31,8 +32,11 @@ func (e *Engine) Send(ctx context.Context, events []wire.Event) error {
 	if _, err := e.store.Accept(ctx, now, batch); err != nil {
 		return err
 	}
+	if !e.log.Enabled(ctx, slog.LevelDebug) {
+		return nil // thousands a second
+	}
 	for _, a := range batch {
-		e.log.InfoContext(ctx, "event received", "event", a.Event.Name, "id", a.Event.ID, "matches", len(a.Starts))
+		e.log.DebugContext(ctx, "event received", "event", a.Event.Name, "id", a.Event.ID, "matches", len(a.Starts))
 	}
 	return nil
 }
