@@ -76,18 +76,27 @@ func ParseOps(body []byte) ([]Op, error) {
 func parseOps(body []byte) ([]Op, error) {
 	c := newCursor(body)
 	defer c.close()
-	var ops []Op
+	ops, err := c.ops()
+	if err != nil {
+		return ops, err
+	}
+	return ops, c.end()
+}
+
+// ops reads an array of ops, or one.
+func (c cursor) ops() ([]Op, error) {
 	switch c.kind() {
 	case '{':
 		op, err := c.op()
 		if err != nil {
 			return nil, err
 		}
-		ops = []Op{op}
+		return []Op{op}, nil
 	case '[':
 		if err := c.open('['); err != nil {
 			return nil, err
 		}
+		var ops []Op
 		for c.kind() != ']' {
 			if len(ops) == MaxOps {
 				return nil, ErrTooManyOps
@@ -98,16 +107,13 @@ func parseOps(body []byte) ([]Op, error) {
 			}
 			ops = append(ops, op)
 		}
-		if err := c.open(']'); err != nil {
-			return nil, err
-		}
+		return ops, c.open(']')
 	default:
 		if err := c.skip(); err != nil {
 			return nil, err
 		}
 		return nil, errors.New("want an array of ops or one op")
 	}
-	return ops, c.end()
 }
 
 // op reads one op object.
