@@ -24,6 +24,9 @@ var (
 	// ErrUnavailable means that the store cannot write just now and that
 	// nothing was saved.
 	ErrUnavailable = errors.New("the store is not available")
+	// ErrUnknown means that the disk failed in the middle of a commit: whether
+	// it was saved shows after the next start.
+	ErrUnknown = errors.New("the store cannot say whether it was saved")
 	// ErrClosed means that the store was closed.
 	ErrClosed = errors.New("the store is closed")
 )
@@ -66,7 +69,7 @@ type Runs interface {
 	// An event whose ID is known is skipped together with its starts: it is a
 	// repetition of the same send. A start is skipped when its function was
 	// started for the same event key within KeyLife before now. It reports the
-	// ids of the runs that did start.
+	// ids of the runs that did start. The runs belong to the store from then on.
 	Accept(ctx context.Context, now time.Time, batch []Accepted) ([]string, error)
 
 	// Transition moves run id: it asks decide what happens and commits the

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"errors"
 	"fmt"
 
 	"zombiezen.com/go/sqlite"
@@ -10,6 +11,9 @@ import (
 
 // fault is what a failure of the database means to a caller of the store.
 func fault(err error) error {
+	if errors.Is(err, store.ErrUnknown) || errors.Is(err, store.ErrUnavailable) {
+		return err
+	}
 	switch sqlite.ErrCode(err).ToPrimary() {
 	case sqlite.ResultFull:
 		return fmt.Errorf("%w: %w", store.ErrFull, err)

@@ -21,7 +21,11 @@ func (s *Store) read(ctx context.Context, fn func(*sqlite.Conn) error) (err erro
 	}
 	defer give()
 	end := sqlitex.Transaction(c)
-	defer end(&err)
+	defer func() {
+		if end(&err); err != nil && ctx.Err() != nil {
+			err = ctx.Err()
+		}
+	}()
 	return fn(c)
 }
 

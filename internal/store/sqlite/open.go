@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
@@ -89,18 +88,22 @@ var migrations embed.FS
 // Open opens the store at path and makes it if there is none. It starts the
 // goroutines that write to it; Close ends them.
 func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
-	defer func() {
+	defer func(given string) {
 		if err != nil {
-			err = fmt.Errorf("open %s: %w", path, err)
+			err = fmt.Errorf("open %s: %w", given, err)
 		}
-	}()
+	}(path)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	if o.CacheBytes == 0 {
 		o.CacheBytes = defaultCache
 	}
-	if err := create(path); err != nil {
+	// SQLite gives a meaning to some relative names, such as ":memory:".
+	if path, err = filepath.Abs(path); err != nil {
+		return nil, err
+	}
+	if err := directory(filepath.Dir(path)); err != nil {
 		return nil, err
 	}
 	s := &Store{
@@ -118,6 +121,12 @@ func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 		}
 	}()
 	if s.lock, err = lockFile(path + ".lock"); err != nil {
+		return nil, err
+	}
+	if err := create(path); err != nil {
+		return nil, err
+	}
+	if err := inspect(path); err != nil {
 		return nil, err
 	}
 	if s.write, err = connect(path, o.Durability); err != nil {
@@ -140,7 +149,7 @@ func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 	if err := s.nextEpoch(); err != nil {
 		return nil, err
 	}
-	if err := s.queue.refill(ctx, s, time.Time{}, 1); err != nil {
+	if s.queue.next, err = s.readNextDue(ctx, s.queue.horizon); err != nil {
 		return nil, err
 	}
 	s.wait.Go(s.writeLoop)
@@ -148,23 +157,28 @@ func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 	return s, nil
 }
 
-// create makes an empty file that only its owner can read, whatever the umask
-// is; SQLite's other files take its mode.
-func create(path string) error {
-	dir := filepath.Dir(path)
-	if info, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+// directory says what is wrong with a directory, if anything is.
+func directory(dir string) error {
+	info, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("there is no directory %s; make it first", dir)
-	} else if err != nil {
+	case err != nil:
 		return err
-	} else if !info.IsDir() {
+	case !info.IsDir():
 		return fmt.Errorf("%s is not a directory", dir)
 	}
+	return nil
+}
+
+// create makes an empty file that only its owner can read, whatever the umask
+// is; SQLite's other files take its mode. It is called under the store's lock:
+// to close a file drops the locks that this process has on it by other opens.
+func create(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	switch {
 	case errors.Is(err, fs.ErrExist):
-		// Opening it for writing would say whether we may; closing it again
-		// here, before SQLite has it open, drops nobody's lock.
-		f, err = os.OpenFile(path, os.O_RDWR, 0)
+		f, err = os.OpenFile(path, os.O_RDWR, 0) // says whether we may write
 		if err != nil {
 			return fmt.Errorf("cannot write the file: %w", unwrapPath(err))
 		}
@@ -172,7 +186,7 @@ func create(path string) error {
 		return fmt.Errorf("cannot make the file: %w; choose a directory that Pawl may write to", unwrapPath(err))
 	default:
 		if err := f.Chmod(0o600); err != nil {
-			return err
+			return errors.Join(unwrapPath(err), f.Close())
 		}
 	}
 	return f.Close()
@@ -189,10 +203,7 @@ func unwrapPath(err error) error {
 func connect(path string, d Durability) (*sqlite.Conn, error) {
 	c, err := sqlite.OpenConn(path, sqlite.OpenReadWrite, sqlite.OpenWAL)
 	if err != nil {
-		if sqlite.ErrCode(err).ToPrimary() == sqlite.ResultNotADB {
-			return nil, errors.New("it is not a Pawl database")
-		}
-		return nil, err
+		return nil, fault(err)
 	}
 	// The writer's own checkpoint is a backstop; see checkpointLoop.
 	sync := map[Durability]string{Full: "FULL", Relaxed: "NORMAL", None: "OFF"}[d]
@@ -205,10 +216,7 @@ func connect(path string, d Durability) (*sqlite.Conn, error) {
 	} {
 		if err := sqlitex.ExecuteTransient(c, pragma, nil); err != nil {
 			_ = c.Close()
-			if sqlite.ErrCode(err).ToPrimary() == sqlite.ResultNotADB {
-				return nil, errors.New("it is not a Pawl database")
-			}
-			return nil, err
+			return nil, fault(err)
 		}
 	}
 	return c, nil
@@ -217,30 +225,59 @@ func connect(path string, d Durability) (*sqlite.Conn, error) {
 // applicationID marks the file as Pawl's ("Pawl" in ASCII).
 const applicationID = 0x5061776c
 
+// inspect refuses a file that is not ours, or from a newer Pawl, before
+// anything is written to it.
+func inspect(path string) (err error) {
+	c, err := sqlite.OpenConn(path, sqlite.OpenReadWrite)
+	if err != nil {
+		return fault(err)
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	id, err := pragmaInt(c, "application_id")
+	if err != nil {
+		return unreadable(err)
+	}
+	version, err := pragmaInt(c, "user_version")
+	if err != nil {
+		return unreadable(err)
+	}
+	tables, err := sqlitex.ResultInt64(c.Prep("SELECT count(*) FROM sqlite_schema"))
+	if err != nil {
+		return unreadable(err)
+	}
+	files, err := scripts()
+	switch {
+	case err != nil:
+		return err
+	case id != applicationID && tables > 0:
+		return errors.New("it is a database of another program; choose another file")
+	case version > int64(len(files)):
+		return fmt.Errorf("its schema is version %d, this pawl knows up to %d; run a newer pawl", version, len(files))
+	}
+	return nil
+}
+
+// unreadable says what it means that the head of a file cannot be read.
+func unreadable(err error) error {
+	if sqlite.ErrCode(err).ToPrimary() == sqlite.ResultNotADB {
+		return errors.New("it is not a Pawl database; choose another file")
+	}
+	return fault(err)
+}
+
+// scripts are the names of the migrations, in order.
+func scripts() ([]string, error) { return fs.Glob(migrations, "migrations/*.sql") }
+
 // migrate brings the schema to the newest version, each step in a transaction
 // of its own.
 func migrate(c *sqlite.Conn) error {
-	files, err := fs.Glob(migrations, "migrations/*.sql")
-	if err != nil {
-		return err
-	}
-	id, err := pragmaInt(c, "application_id")
+	files, err := scripts()
 	if err != nil {
 		return err
 	}
 	version, err := pragmaInt(c, "user_version")
 	if err != nil {
-		return err
-	}
-	tables, err := sqlitex.ResultInt64(c.Prep("SELECT count(*) FROM sqlite_schema"))
-	if err != nil {
-		return err
-	}
-	switch {
-	case id != applicationID && tables > 0:
-		return errors.New("it is a database of another program; choose another file")
-	case version > int64(len(files)):
-		return fmt.Errorf("its schema is version %d, this pawl knows up to %d; run a newer pawl", version, len(files))
+		return fault(err)
 	}
 	for n := version; n < int64(len(files)); n++ {
 		sql, err := fs.ReadFile(migrations, files[n])

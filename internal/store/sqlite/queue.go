@@ -3,6 +3,8 @@ package sqlite
 import (
 	"container/heap"
 	"context"
+	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -62,8 +64,8 @@ func (h *slots) Pop() any {
 }
 
 // window is how many rows are read from disk at a time, lookahead how far
-// ahead of their time, and maxSlots how many there may be in memory before new
-// ones stay on disk alone.
+// ahead of their time, and maxSlots how many there may be in memory before the
+// later ones are left to the disk again.
 const (
 	window    = 4096
 	lookahead = 10 * time.Second
@@ -76,7 +78,7 @@ type place struct {
 	run, step string
 }
 
-func placeOf(i durable.Item) place { return place{micros(i.Due), i.Run, i.Step} }
+func placeOf(i durable.Item) place { return place{dueMicros(i.Due), i.Run, i.Step} }
 
 func (p place) before(q place) bool {
 	switch {
@@ -90,34 +92,87 @@ func (p place) before(q place) bool {
 }
 
 // queue holds in memory the rows whose place is not after horizon, and all
-// that are claimed. next is when the first row after horizon is due: until
-// then the disk need not be asked.
+// that are claimed. No row after horizon is due before next: until then the
+// disk need not be asked.
 type queue struct {
 	mu         sync.Mutex
 	byKey      map[slotKey]*slot
 	due        slots
 	leased     slots
+	max        int // of slots that are not claimed; more stay on disk alone
 	horizon    place
 	next       time.Time // zero: there is no row after horizon
 	generation int64
 	wake       chan struct{}
+
+	// inflight is the group that is being written. Whether a row of it that is
+	// read meanwhile was there before or is new, nobody can tell, so refill
+	// leaves those to committed, and notes in skipped that there were any.
+	inflight []*write
+	skipped  bool
 }
 
 func (q *queue) init() {
 	q.byKey = map[slotKey]*slot{}
 	q.wake = make(chan struct{}, 1)
+	q.max = maxSlots
+	q.forget()
 }
 
-// refill sees to it that what is due at now is in memory, or at least want
-// items of it.
+// forget drops all that is not claimed, to be read from disk again.
+func (q *queue) forget() {
+	for _, sl := range q.due {
+		delete(q.byKey, sl.key())
+	}
+	q.due = nil
+	q.horizon = place{due: math.MinInt64}
+	q.next = time.Unix(0, 1) // unknown: look at once
+}
+
+// begin tells that the rows of group are about to change on disk. Either
+// committed or failed follows.
+func (q *queue) begin(group []*write) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.inflight = group
+}
+
+// failed tells that the rows of the group did not change.
+func (q *queue) failed() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.inflight = nil
+	if q.skipped {
+		q.skipped = false
+		q.forget()
+		q.rouse()
+	}
+}
+
+// changing returns the keys of the items that the group in flight writes.
+func (q *queue) changing() map[slotKey]bool {
+	keys := map[slotKey]bool{}
+	for _, w := range q.inflight {
+		for _, p := range w.change.Put {
+			keys[slotKey{p.Run, p.Step}] = true
+		}
+		for _, a := range w.accepted {
+			for _, r := range a.Starts {
+				for step := range r.Items {
+					keys[slotKey{r.ID, step}] = true
+				}
+			}
+		}
+	}
+	return keys
+}
+
+// refill sees to it that what is due at now is in memory, or at least the
+// first want items of it.
 func (q *queue) refill(ctx context.Context, s *Store, now time.Time, want int) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for {
-		near := q.horizon.due >= micros(now.Add(lookahead/2))
-		if q.horizon != (place{}) && (near || len(q.due) >= want) {
-			return nil
-		}
+	for len(q.due) < want && !q.next.IsZero() && !q.next.After(now) {
 		// The lock is kept while reading, so that a commit which removes one
 		// of these rows is seen after they were added.
 		until := now.Add(lookahead)
@@ -125,18 +180,25 @@ func (q *queue) refill(ctx context.Context, s *Store, now time.Time, want int) e
 		if err != nil {
 			return err
 		}
-		for _, i := range items {
-			q.add(i)
-		}
+		horizon := place{due: micros(until) + 1}
 		if len(items) == window {
-			q.horizon = placeOf(items[window-1])
-		} else {
-			q.horizon = place{due: micros(until) + 1}
+			horizon = placeOf(items[window-1])
 		}
-		if q.next, err = s.readNextDue(ctx, q.horizon); err != nil {
+		next, err := s.readNextDue(ctx, horizon)
+		if err != nil {
 			return err
 		}
+		changing := q.changing()
+		for _, i := range items {
+			if k := (slotKey{i.Run, i.Step}); !changing[k] {
+				q.add(i)
+			} else {
+				q.skipped = true
+			}
+		}
+		q.horizon, q.next = horizon, next
 	}
+	return nil
 }
 
 // add makes a slot of an item, unless it has one.
@@ -168,6 +230,8 @@ func (q *queue) remove(k slotKey) {
 // committed takes over what a group has written.
 func (q *queue) committed(group []*write) {
 	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.inflight, q.skipped = nil, false
 	woke := false
 	for _, w := range group {
 		for _, step := range w.change.Drop {
@@ -182,12 +246,49 @@ func (q *queue) committed(group []*write) {
 			}
 		}
 	}
-	q.mu.Unlock()
+	q.trim()
 	if woke {
-		select {
-		case q.wake <- struct{}{}:
-		default:
+		q.rouse()
+	}
+}
+
+// rouse leaves a wake-up for whoever waits.
+func (q *queue) rouse() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// trim gives the later half of what is not claimed back to the disk when there
+// is too much of it.
+func (q *queue) trim() {
+	if len(q.due) <= q.max {
+		return
+	}
+	slices.SortFunc(q.due, func(a, b *slot) int { // what is sorted is a heap
+		if placeOf(a.Item).before(placeOf(b.Item)) {
+			return -1
 		}
+		return 1
+	})
+	keep := q.max / 2
+	for i, sl := range q.due {
+		sl.pos = i
+		if i >= keep {
+			delete(q.byKey, sl.key())
+		}
+	}
+	q.horizon = placeOf(q.due[keep-1].Item)
+	q.later(q.due[keep].Due)
+	clear(q.due[keep:])
+	q.due = q.due[:keep]
+}
+
+// later notes that a row after horizon is due at t.
+func (q *queue) later(t time.Time) {
+	if q.next.IsZero() || t.Before(q.next) {
+		q.next = t
 	}
 }
 
@@ -199,17 +300,16 @@ func (q *queue) put(p durable.Put) bool {
 		old.Due, old.Attempt, old.Again = p.Due, p.Attempt, p.Again
 		return false
 	}
-	q.remove(k)
-	if at := placeOf(p.Item); !q.horizon.before(at) && len(q.byKey) >= maxSlots {
-		q.horizon = place{due: at.due, run: at.run[:len(at.run)-1]} // just before it
+	n := p.Item
+	if old := q.byKey[k]; old != nil {
+		n.Generation = old.Generation
 	}
-	if q.horizon.before(placeOf(p.Item)) { // it stays on disk until its time comes
-		if q.next.IsZero() || p.Due.Before(q.next) {
-			q.next = p.Due
-		}
+	q.remove(k)
+	if q.horizon.before(placeOf(n)) { // it stays on disk until its time comes
+		q.later(n.Due)
 		return true
 	}
-	q.add(p.Item)
+	q.add(n)
 	return true
 }
 
@@ -244,7 +344,10 @@ func (s *Store) markHead(i durable.Item) {
 	}
 	h.mu.Lock()
 	if h.run != nil {
-		if item := h.run.Items[i.Step]; item != nil && item.Generation <= i.Generation {
+		// While a change of the item is on its way to the disk, the queue hands
+		// out what it was before: such a claim ends with the change.
+		item := h.run.Items[i.Step]
+		if item != nil && item.Generation <= i.Generation && placeOf(*item) == placeOf(i) && item.Attempt == i.Attempt {
 			item.Claimed, item.Generation = i.Claimed, i.Generation
 		}
 	}
@@ -272,6 +375,11 @@ func (q *queue) claim(now, until time.Time, limit int) []store.Lease {
 func (q *queue) free(sl *slot) {
 	heap.Remove(&q.leased, sl.pos)
 	sl.Claimed = false
+	if q.horizon.before(placeOf(sl.Item)) {
+		delete(q.byKey, sl.key())
+		q.later(sl.Due)
+		return
+	}
 	heap.Push(&q.due, sl)
 }
 
@@ -298,6 +406,7 @@ func (s *Store) Release(_ context.Context, leases []store.Lease) error {
 		held := sl != nil && sl.Claimed && sl.Generation == l.Generation
 		if held {
 			q.free(sl)
+			q.rouse()
 		}
 		q.mu.Unlock()
 		if held {
@@ -308,7 +417,7 @@ func (s *Store) Release(_ context.Context, leases []store.Lease) error {
 	return nil
 }
 
-// NextDue is when there is something to claim.
+// NextDue is when there may be something to claim.
 func (s *Store) NextDue(context.Context) (time.Time, bool, error) {
 	q := &s.queue
 	q.mu.Lock()

@@ -16,6 +16,16 @@ func micros(t time.Time) int64 {
 	return t.UnixMicro()
 }
 
+// dueMicros is a due time as it is stored: what is rounded is rounded up, since
+// nothing may happen before its time.
+func dueMicros(t time.Time) int64 {
+	us := micros(t)
+	if t.Nanosecond()%1000 != 0 {
+		us++
+	}
+	return us
+}
+
 func fromMicros(us int64) time.Time {
 	if us == 0 {
 		return time.Time{}
@@ -146,7 +156,7 @@ func upsertItem(c *sqlite.Conn, i durable.Item) error {
 	stmt.BindText(1, i.Run)
 	stmt.BindText(2, i.Step)
 	stmt.BindInt64(3, int64(i.Kind))
-	stmt.BindInt64(4, micros(i.Due))
+	stmt.BindInt64(4, dueMicros(i.Due))
 	stmt.BindInt64(5, int64(i.Attempt))
 	stmt.BindBool(6, i.Again)
 	return exec(stmt)

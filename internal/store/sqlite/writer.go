@@ -131,7 +131,11 @@ func (s *Store) commit(group []*write) {
 	if len(group) == 0 {
 		return
 	}
+	s.queue.begin(group)
 	err := s.transact(group)
+	if err != nil {
+		s.queue.failed()
+	}
 	switch {
 	case err == nil:
 		s.commits.Add(1)
@@ -165,10 +169,9 @@ var errDead = fmt.Errorf("%w: the write before this one failed; try again", stor
 // the disk, and so is every write that was decided on them since.
 func (s *Store) fail(group []*write, err error) {
 	cause := fault(err)
-	s.log.Error("a write failed; nothing of it is saved", "err", cause)
+	s.log.Error("a write failed", "err", cause)
 	if broken(err) {
-		err := fmt.Errorf("%w; the disk may have lost data: check it, then start Pawl again", cause)
-		s.broken.CompareAndSwap(nil, &err)
+		s.distrust(err)
 	}
 	for _, w := range group {
 		if w.head != nil {
@@ -178,6 +181,14 @@ func (s *Store) fail(group []*write, err error) {
 	for _, w := range group {
 		s.settle(w, cause)
 	}
+}
+
+// distrust ends all writing: the first failure of the disk counts, since the
+// system may forget what it could not write, and say that all is well when
+// asked again.
+func (s *Store) distrust(err error) {
+	err = fmt.Errorf("%w: %w; the disk may have lost data: check it, then start Pawl again", store.ErrUnavailable, err)
+	s.broken.CompareAndSwap(nil, &err)
 }
 
 // settle tells the caller of w how it ended.
@@ -196,13 +207,17 @@ func (s *Store) transact(group []*write) (err error) {
 	if err != nil {
 		return err
 	}
-	defer end(&err)
 	for _, w := range group {
 		if err := w.apply(s.write); err != nil {
+			end(&err)
 			return err
 		}
 	}
-	return nil
+	if end(&err); err != nil && broken(err) {
+		// The log may hold the whole of it, and a restart may find it there.
+		return fmt.Errorf("%w: %w", store.ErrUnknown, err)
+	}
+	return err
 }
 
 // apply writes the rows of w.
@@ -296,7 +311,16 @@ func (s *Store) checkpointLoop() {
 		case <-s.closing:
 			pause.Stop()
 		}
-		if err := sqlitex.ExecuteTransient(s.check, "PRAGMA wal_checkpoint(PASSIVE)", nil); err != nil {
+		if s.Healthy() != nil {
+			continue
+		}
+		err := sqlitex.ExecuteTransient(s.check, "PRAGMA wal_checkpoint(PASSIVE)", nil)
+		switch {
+		case err == nil:
+		case broken(err):
+			s.log.Error("checkpoint failed", "err", err)
+			s.distrust(err)
+		default:
 			s.log.Warn("checkpoint failed; the log grows until one succeeds", "err", err)
 		}
 	}
