@@ -21,10 +21,11 @@ import (
 // of them append to one file, so the order of lines is the order of facts.
 type line struct {
 	Run     string   `json:"run"`
-	What    string   `json:"what"`              // start, end, memo, ack or answer
-	Step    string   `json:"step,omitempty"`    // start, end: step id, with ":n" for a repeat
+	What    string   `json:"what"`              // start, end, memo, ack, refused, answer or cut
+	Step    string   `json:"step,omitempty"`    // start, end: step id, with ":n" for a repeat; cut: why
 	Attempt int      `json:"attempt,omitempty"` // start, end
-	IDs     []string `json:"ids,omitempty"`     // memo, ack: hashed step ids; answer: the ops, as "op id"
+	IDs     []string `json:"ids,omitempty"`     // memo, ack, refused: hashed step ids; answer: the ops, as "op id"
+	Gen     int      `json:"gen,omitempty"`     // memo, ack, refused, cut: generation of the dispatch
 	T       int64    `json:"t"`                 // Unix milliseconds
 }
 
@@ -117,23 +118,68 @@ func stepHash(name string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// repeated returns every start of a step's body after the app could know that
-// the step's result was saved: its checkpoint had been answered with 200, or a
-// request had carried it. There must be none, ever.
+// repeated returns the starts of a step's body that nothing excuses: the app
+// could know that the step's result was saved, because its checkpoint had been
+// answered with 200 or a request had carried it, and the start does not belong
+// to an earlier request. Such a request was cut by a crash, but an app that is
+// busy reads it late and goes on with what it was told then; each request can
+// excuse one start.
 func repeated(lines []line) []line {
 	type key struct{ run, id string }
-	known := map[key]bool{}
+	known, excuses := map[key]bool{}, map[key]int{}
+	cut := map[string]map[int]bool{} // generations by run
+	for _, ln := range lines {
+		if ln.What == "cut" {
+			if cut[ln.Run] == nil {
+				cut[ln.Run] = map[int]bool{}
+			}
+			cut[ln.Run][ln.Gen] = true
+		}
+	}
+	excused := func(k key, told []line) int {
+		n := 0
+		for _, ln := range told {
+			if cut[k.run][ln.Gen] && !slices.Contains(ln.IDs, k.id) {
+				n++
+			}
+		}
+		return n
+	}
+	told := map[string][]line{} // requests by run
 	var bad []line
 	for _, ln := range lines {
 		switch ln.What {
-		case "ack", "memo":
+		case "memo":
+			told[ln.Run] = append(told[ln.Run], ln)
+			fallthrough
+		case "ack":
 			for _, id := range ln.IDs {
 				known[key{ln.Run, id}] = true
 			}
 		case "start":
-			if known[key{ln.Run, stepHash(ln.Step)}] {
+			k := key{ln.Run, stepHash(ln.Step)}
+			if !known[k] {
+				continue
+			}
+			if excuses[k]++; excuses[k] > excused(k, told[ln.Run]) {
 				bad = append(bad, ln)
 			}
+		}
+	}
+	return bad
+}
+
+// overtaken returns every acknowledged checkpoint of a dispatch after the server
+// had sent the run's next one: the fence let it through.
+func overtaken(lines []line) []line {
+	newest := map[string]int{}
+	var bad []line
+	for _, ln := range lines {
+		switch {
+		case ln.What == "ack" && ln.Gen > 0 && ln.Gen < newest[ln.Run]:
+			bad = append(bad, ln)
+		case ln.What == "memo" || ln.What == "ack":
+			newest[ln.Run] = max(newest[ln.Run], ln.Gen)
 		}
 	}
 	return bad
@@ -173,26 +219,38 @@ func TestLogCheck(t *testing.T) {
 		name                string
 		lines               []line
 		repeated, forgotten int
+		overtaken           int
 	}{
 		{"a step repeated before anybody saved it", []line{
 			{Run: "r", What: "start", Step: "a"}, {Run: "r", What: "memo"}, {Run: "r", What: "start", Step: "a"},
-		}, 0, 0},
+		}, 0, 0, 0},
 		{"a step repeated after its checkpoint", []line{
 			{Run: "r", What: "start", Step: "a"}, {Run: "r", What: "ack", IDs: []string{a}}, {Run: "r", What: "start", Step: "a"},
-		}, 1, 0},
+		}, 1, 0, 0},
 		{"a step repeated after a request carried it", []line{
 			{Run: "r", What: "memo", IDs: []string{a}}, {Run: "r", What: "start", Step: "a"},
-		}, 1, 0},
+		}, 1, 0, 0},
 		{"the same step of another run", []line{
 			{Run: "r", What: "ack", IDs: []string{a}}, {Run: "s", What: "start", Step: "a"},
-		}, 0, 0},
+		}, 0, 0, 0},
 		{"a request without an acknowledged step", []line{
 			{Run: "r", What: "ack", IDs: []string{a, b}}, {Run: "r", What: "memo", IDs: []string{b}},
-		}, 0, 1},
+		}, 0, 1, 0},
+		{"a late start of a request that was cut", []line{
+			{Run: "r", What: "memo", Gen: 1}, {Run: "r", What: "cut", Gen: 1}, {Run: "r", What: "memo", Gen: 2},
+			{Run: "r", What: "ack", IDs: []string{a}, Gen: 2}, {Run: "r", What: "start", Step: "a"}, {Run: "r", What: "start", Step: "a"},
+		}, 1, 0, 0},
+		{"a request that was cut but knew the step", []line{
+			{Run: "r", What: "memo", IDs: []string{a}, Gen: 1}, {Run: "r", What: "cut", Gen: 1}, {Run: "r", What: "start", Step: "a"},
+		}, 1, 0, 0},
+		{"a checkpoint of a dispatch that was followed by another", []line{
+			{Run: "r", What: "memo", Gen: 1}, {Run: "r", What: "memo", Gen: 2}, {Run: "r", What: "ack", Gen: 1}, {Run: "s", What: "ack", Gen: 1},
+		}, 0, 0, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			require.Len(t, repeated(tt.lines), tt.repeated, "repeated")
 			require.Len(t, forgotten(tt.lines), tt.forgotten, "forgotten")
+			require.Len(t, overtaken(tt.lines), tt.overtaken, "overtaken")
 		})
 	}
 }

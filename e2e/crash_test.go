@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -94,6 +95,44 @@ func TestCrash(t *testing.T) {
 			lines := a.log.lines(t, "")
 			require.Empty(t, repeated(lines), "bodies started although their result was saved")
 			require.Empty(t, forgotten(lines), "requests that lacked a saved step")
+			require.Empty(t, overtaken(lines), "checkpoints taken from a dispatch that was given up")
 		})
 	}
+}
+
+// TestFence kills the server while a run waits for its third try. Afterwards the
+// first try, which its app never gave up, may save nothing: the second was newer.
+func TestFence(t *testing.T) {
+	guard(t)
+	p := startPawl(t, serve, "--retry-interval", "4s")
+	a := startRawApp(t, p, "raw", map[string]rawFn{
+		"fence": {event: "raw/fence", retries: 3, handle: func(c *rawCall) rawAnswer {
+			if len(c.app.of(c.Ctx.Run)) < 3 {
+				return c.cut()
+			}
+			if c.has("a") {
+				return result(c.Steps[stepHash("a")])
+			}
+			return ops(c.body("a", "alive", nil))
+		}},
+	})
+	run := p.awaitRuns(p.send(event{Name: "raw/fence"})[0], 1)[0]
+	eventually(t, patience, func() error {
+		steps := p.steps(run.ID)
+		if len(steps) != 1 || steps[0].Status != "retrying" || len(steps[0].Attempts) != 2 {
+			return fmt.Errorf("two failed tries are not saved: %+v", steps)
+		}
+		return nil
+	})
+	p.kill()
+	p.start()
+	first := a.of(run.ID)[0]
+	err := first.checkpoint(first.generation, stepRun("a", "from the dead"))
+	var refused *apiError
+	if !errors.As(err, &refused) || refused.status != 409 {
+		t.Errorf("the checkpoint of the first try was answered with %v, want 409", err)
+	}
+	run = p.await(run.ID)
+	require.Equal(t, "Completed", run.Status, "output %s", run.Output)
+	require.JSONEq(t, `{"data":"alive"}`, string(run.Output))
 }

@@ -176,11 +176,10 @@ func (a *rawApp) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if err != nil {
 		return
 	}
-	call := &rawCall{app: a, arrived: time.Now(), header: req.Header, writer: w, query: map[string]string{}}
+	call := &rawCall{app: a, arrived: time.Now(), header: req.Header, writer: w, query: map[string]string{}, generation: generation(req)}
 	for k := range req.URL.Query() {
 		call.query[k] = req.URL.Query().Get(k)
 	}
-	fmt.Sscan(req.Header.Get("X-Inngest-Generation-ID"), &call.generation)
 	if err := json.Unmarshal(body, call); err != nil {
 		w.WriteHeader(http.StatusInternalServerError)
 		json.NewEncoder(w).Encode(op{"message": err.Error()})
@@ -195,10 +194,11 @@ func (a *rawApp) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	a.mu.Lock()
 	a.calls[call.Ctx.Run] = append(a.calls[call.Ctx.Run], call)
 	a.mu.Unlock()
-	a.log.append(line{Run: call.Ctx.Run, What: "memo", IDs: keys(call.Steps)})
+	a.log.append(line{Run: call.Ctx.Run, What: "memo", IDs: keys(call.Steps), Gen: call.generation})
 
 	answer := fn.handle(call)
-	if answer.cut {
+	if answer.cut || req.Context().Err() != nil {
+		a.log.append(line{Run: call.Ctx.Run, What: "cut", Gen: call.generation})
 		return
 	}
 	w.Header().Set("X-Inngest-Req-Version", "2")
@@ -261,6 +261,6 @@ func (c *rawCall) checkpoint(generation int, steps ...op) error {
 	for _, s := range steps {
 		ids = append(ids, s["id"].(string))
 	}
-	c.app.log.append(line{Run: c.Ctx.Run, What: "ack", IDs: ids})
+	c.app.log.append(line{Run: c.Ctx.Run, What: "ack", IDs: ids, Gen: generation})
 	return nil
 }

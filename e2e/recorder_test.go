@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -95,7 +96,8 @@ func (r *recorder) proxy(target string, request func(*http.Request, []byte), ans
 			answer(res, body)
 			return nil
 		},
-		ErrorHandler: func(http.ResponseWriter, *http.Request, error) {
+		ErrorHandler: func(_ http.ResponseWriter, req *http.Request, err error) {
+			r.log.append(line{Run: req.Header.Get("X-Run-ID"), What: "cut", Step: err.Error(), Gen: generation(req)})
 			panic(http.ErrAbortHandler)
 		},
 	}
@@ -124,7 +126,7 @@ func (r *recorder) fromPawl(req *http.Request, body []byte) {
 		return
 	}
 	if !call.UseAPI {
-		r.log.append(line{Run: call.Ctx.Run, What: "memo", IDs: keys(call.Steps)})
+		r.log.append(line{Run: call.Ctx.Run, What: "memo", IDs: keys(call.Steps), Gen: generation(req)})
 	}
 	r.count(call.Ctx.Run, func(t *traffic) {
 		t.calls++
@@ -171,19 +173,17 @@ func (r *recorder) fromApp(req *http.Request, _ []byte) {
 
 // acknowledged sees pawl's answer to a request of the app, before the app does.
 func (r *recorder) acknowledged(res *http.Response, body []byte) {
-	if res.StatusCode != http.StatusOK {
-		return
-	}
 	path := strings.Split(strings.Trim(res.Request.URL.Path, "/"), "/")
 	switch {
 	case len(path) == 4 && path[1] == "checkpoint" && path[3] == "async":
-		sent, err := checkpointed(res.Request)
-		if err != nil {
-			return // pawl took what is no JSON: no step can have been saved
+		sent, gen := checkpointed(res.Request)
+		if res.StatusCode != http.StatusOK {
+			r.log.append(line{Run: path[2], What: "refused", Step: res.Status, IDs: sent, Gen: gen})
+			return
 		}
-		r.log.append(line{Run: path[2], What: "ack", IDs: sent})
+		r.log.append(line{Run: path[2], What: "ack", IDs: sent, Gen: gen})
 		r.count(path[2], func(t *traffic) { t.checkpoints++ })
-	case len(path) == 4 && path[1] == "runs" && path[3] == "actions":
+	case res.StatusCode == http.StatusOK && len(path) == 4 && path[1] == "runs" && path[3] == "actions":
 		var memo map[string]json.RawMessage
 		if json.Unmarshal(body, &memo) == nil {
 			r.log.append(line{Run: path[2], What: "memo", IDs: keys(memo)})
@@ -195,20 +195,33 @@ func (r *recorder) acknowledged(res *http.Response, body []byte) {
 // sentBody is the context key of a forwarded request's body.
 type sentBody struct{}
 
-// checkpointed returns the ids of the steps that a checkpoint request reported.
-func checkpointed(req *http.Request) ([]string, error) {
+// checkpointed returns the ids of the steps that a checkpoint request reported,
+// and the generation that it belongs to, 0 if it does not say.
+func checkpointed(req *http.Request) (ids []string, generation int) {
 	body, _ := req.Context().Value(sentBody{}).([]byte)
-	var sent struct{ Steps []struct{ Op, ID string } }
-	if err := json.Unmarshal(body, &sent); err != nil {
-		return nil, err
+	var sent struct {
+		Generation int `json:"generation_id"`
+		Steps      []struct{ Op, ID string }
 	}
-	var ids []string
+	if err := json.Unmarshal(body, &sent); err != nil {
+		return nil, 0 // what is no JSON reports no step
+	}
 	for _, step := range sent.Steps {
 		if step.Op == "StepRun" || step.Op == "Step" {
 			ids = append(ids, step.ID)
 		}
 	}
-	return ids, nil
+	return ids, sent.Generation
+}
+
+// generation is that of the dispatch a request to an app belongs to, 0 if it
+// does not say.
+func generation(req *http.Request) int {
+	n, err := strconv.Atoi(req.Header.Get("X-Inngest-Generation-ID"))
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 func keys(m map[string]json.RawMessage) []string {
