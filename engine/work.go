@@ -110,7 +110,7 @@ func news(claim durable.Claim, a wire.Answer, targeted bool, now time.Time) dura
 	case wire.Progress:
 		return durable.Answer{Claim: claim, Ops: ops, Protocol: a.Version, NoRetry: a.NoRetry, RetryAt: a.RetryAfter}
 	case wire.Returned:
-		return durable.Return{Claim: claim, Output: jsontext.Value(a.Output).Clone(), Protocol: a.Version, Missed: targeted && a.NotReached()}
+		return durable.Return{Claim: claim, Ops: ops, Output: a.Output.Clone(), Protocol: a.Version, Missed: targeted && a.NotReached()}
 	default:
 		return durable.Refusal{
 			Claim: claim, Ops: ops, Err: call.Failure(a.Err), Protocol: a.Version, NoRetry: a.NoRetry, RetryAt: a.RetryAfter,
@@ -190,6 +190,9 @@ func (e *Engine) tell(ctx context.Context, run, fn string, queued time.Time, c d
 	}
 	e.watchers.notify(run)
 	for _, en := range c.Entries {
+		if en.Step == durable.Discovery {
+			en.Name = "" // the function's body, which has none
+		}
 		switch en.Kind {
 		case durable.Tried:
 			e.log.InfoContext(ctx, "attempt failed", "run", run, "function", fn, "step", en.Name, "attempt", en.Attempt+1,

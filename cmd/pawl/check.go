@@ -51,10 +51,10 @@ func (l *loader) check(s *settings) {
 			l.problem("--app %s: want a URL such as http://localhost:3000/api/inngest", withoutSecrets(app))
 		}
 	}
-	if s.PollInterval <= 0 {
+	if s.PollInterval <= 0 && !l.unread["poll-interval"] {
 		l.problem("--poll-interval: must be more than 0s")
 	}
-	if s.MaxCalls < 1 {
+	if s.MaxCalls < 1 && !l.unread["max-calls"] {
 		l.problem("--max-calls %d: must be at least 1", s.MaxCalls)
 	}
 	if s.LogFormat != "text" && s.LogFormat != "json" {

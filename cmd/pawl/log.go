@@ -50,7 +50,8 @@ type narrator struct {
 // follow lets the narrator name the functions of apps.
 func (n *narrator) follow(eng *engine.Engine) { n.eng.Store(eng) }
 
-// Enabled takes everything that could be told.
+// Enabled takes everything: what there is a sentence for is told whatever the
+// level of the log.
 func (n *narrator) Enabled(context.Context, slog.Level) bool { return true }
 
 // Handle tells a record or hands it on.

@@ -110,7 +110,8 @@ type loader struct {
 	environ []string
 	dir     string // where fileName is looked for
 
-	file     string // that was read; "" for none
+	file     string          // that was read; "" for none
+	unread   map[string]bool // settings whose value could not be read
 	problems []error
 }
 
@@ -139,6 +140,7 @@ func (l *loader) load() (settings, error) {
 		l.problem("%w", err)
 	}
 	var out settings
+	l.unread = map[string]bool{}
 	v := reflect.ValueOf(&out).Elem()
 	for _, s := range list {
 		if !s.in(l.mode) {
@@ -154,6 +156,7 @@ func (l *loader) load() (settings, error) {
 		}
 		if err := set(v.Field(s.index), all.Get(s.key)); err != nil {
 			l.problem("%s: %w", from, err)
+			l.unread[s.key] = true
 		}
 	}
 	l.check(&out)

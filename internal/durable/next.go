@@ -1,8 +1,10 @@
 package durable
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -29,9 +31,10 @@ type Answer struct {
 	RetryAt  time.Time // when a step's error in Ops should be tried again; zero: by policy
 }
 
-// Return: the function ended with a result (200).
+// Return: the function ended with a result (200, or a RunComplete).
 type Return struct {
 	Claim
+	Ops      []Op // what was reported along with it; saved first
 	Output   JSON
 	Protocol int
 	// Missed means that the answer only says that the targeted step was not
@@ -112,7 +115,14 @@ func Next(r *Run, in Input, p Policy, now time.Time) (Change, error) {
 	if r.Status.Final() {
 		return Change{}, ErrEnded
 	}
-	t := turn{r: r, p: p, now: now, head: r.Head, open: r.Open, bytes: r.Bytes, done: len(r.Stack)}
+	return newTurn(r, p, now).decide(in)
+}
+
+func newTurn(r *Run, p Policy, now time.Time) *turn {
+	return &turn{r: r, p: p, now: now, head: r.Head, open: r.Open, bytes: r.Bytes, done: len(r.Stack)}
+}
+
+func (t *turn) decide(in Input) (Change, error) {
 	switch in := in.(type) {
 	case Dispatch:
 		return t.dispatch(in)
@@ -148,6 +158,8 @@ type turn struct {
 	bytes  int
 	done   int
 	ended  bool
+	onward bool   // a branch ended at once, and the function goes on from it
+	retry  *retry // the request is tried again
 }
 
 func (t *turn) change() Change {
@@ -191,6 +203,7 @@ func (t *turn) held(c Claim) (*Item, error) {
 	return item, nil
 }
 
+// pin keeps the protocol that the app named first.
 func (t *turn) pin(protocol int) {
 	if t.head.Protocol == Unpinned && protocol > 0 {
 		t.head.Protocol = protocol
@@ -217,14 +230,10 @@ func (t *turn) answer(in Answer) (Change, error) {
 	if err != nil {
 		return Change{}, err
 	}
-	t.pin(in.Protocol)
-	retry := t.apply(in.Ops, item, in.NoRetry, in.RetryAt)
-	if t.ended {
-		return t.change(), nil
-	}
-	if !retry {
-		t.settle(item, opens(in.Ops), false)
-	}
+	// Branches are scheduled by the protocol from here on, so it must be known.
+	t.pin(cmp.Or(in.Protocol, newest))
+	t.apply(in.Ops, item, in.NoRetry, in.RetryAt)
+	t.leave(item, opens(in.Ops))
 	return t.change(), nil
 }
 
@@ -235,7 +244,14 @@ func (t *turn) returned(in Return) (Change, error) {
 	}
 	t.pin(in.Protocol)
 	if in.Missed {
-		t.settle(item, 0, true)
+		t.settle(item, 0)
+		return t.change(), nil
+	}
+	if t.saveAll(in.Ops, item); t.ended {
+		return t.change(), nil
+	}
+	if i := slices.IndexFunc(in.Ops, func(op Op) bool { return op.Kind == OpRefused }); i >= 0 {
+		t.end(Failed, nil, unsupported(in.Ops[i]))
 		return t.change(), nil
 	}
 	if len(in.Output) > t.p.MaxOutput {
@@ -256,6 +272,7 @@ func (t *turn) refused(in Refusal) (Change, error) {
 	if !t.ended {
 		t.bodyFailed(item, progress, in.Err, in.NoRetry, in.RetryAt)
 	}
+	t.leave(item, 0)
 	return t.change(), nil
 }
 
@@ -263,7 +280,7 @@ func (t *turn) refused(in Refusal) (Change, error) {
 func (t *turn) saveAll(ops []Op, item *Item) bool {
 	before := t.done
 	for _, op := range ops {
-		if op.Kind == OpDone || op.Kind == OpFailed {
+		if !t.ended && (op.Kind == OpDone || op.Kind == OpFailed) {
 			t.save(op, item.Attempt)
 		}
 	}
@@ -286,14 +303,14 @@ func (t *turn) bodyFailed(item *Item, progress bool, f Failure, noRetry bool, re
 	}
 	e.Until = t.p.nextTry(attempt, retryAt, t.now)
 	t.record(e)
-	t.put(Item{Step: item.Step, Kind: Call, Due: e.Until, Attempt: attempt + 1, Again: item.Again})
+	t.retry = &retry{e.Until, attempt + 1}
 }
 
 // checkpoint stores steps that finished while the call goes on. Progress gives
 // the call's item its full budget of tries back.
 func (t *turn) checkpoint(in Checkpoint) (Change, error) {
 	item := t.r.Items[Discovery]
-	if item == nil || in.Generation != 0 && item.Generation != 0 && in.Generation != item.Generation {
+	if item == nil || in.Generation != 0 && in.Generation != item.Generation {
 		return Change{}, ErrStale
 	}
 	before := t.done
@@ -328,7 +345,7 @@ func (t *turn) due(in Due) (Change, error) {
 		t.finish(Entry{Step: in.Step, Kind: StepDone, Op: "Sleep", At: t.now, Data: JSON("null")})
 	}
 	if !t.ended {
-		t.settle(item, 0, false)
+		t.settle(item, 0)
 	}
 	return t.change(), nil
 }

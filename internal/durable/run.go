@@ -52,6 +52,9 @@ type Head struct {
 // Unpinned is the Protocol of a run whose app has not answered yet.
 const Unpinned = -1
 
+// newest is the Protocol of a run whose app answered without naming one.
+const newest = 2
+
 // Run is one execution of a function, from its events to a final status.
 type Run struct {
 	ID       string // ULID
@@ -64,14 +67,15 @@ type Run struct {
 
 	// The rest is folded from the journal and the queue.
 
-	Seq   int              // entries in the journal
-	Steps map[string]*Step // by hashed id
-	Stack []string         // hashed ids of the finished steps, in the order of their end
-	Bytes int              // what the memoised results weigh
-	Open  int              // steps planned or asleep: not finished yet
-	Plan  bool             // branches are open: the app must plan steps and not run them
-	Idle  int              // answers in a row that brought nothing
-	Items map[string]*Item // what is queued or in flight for it, by step
+	Seq    int              // entries in the journal
+	Steps  map[string]*Step // by hashed id
+	Stack  []string         // hashed ids of the finished steps, in the order of their end
+	Bytes  int              // what the memoised results weigh
+	Open   int              // steps planned or asleep: not finished yet
+	Racing int              // those of them with Race
+	Plan   bool             // branches are open: the app must plan steps and not run them
+	Idle   int              // answers in a row that brought nothing
+	Items  map[string]*Item // what is queued or in flight for it, by step
 }
 
 // NewRun returns a run of f, started by e, that has not been called yet; its
@@ -193,31 +197,37 @@ func (r *Run) Fold(e Entry) {
 	case StepPlanned, StepAsleep:
 		if !wasOpen {
 			r.Open++
+			if e.Race {
+				r.Racing++
+			}
 		}
 		s.State = Planned
 		if e.Kind == StepAsleep {
 			s.State = Asleep
 		}
 		s.Race = e.Race
-		r.Plan = r.Plan || e.Group
+		r.Plan = r.Plan || e.Group || r.Open > 1
 	case StepDone, StepFailed:
 		s.State, s.Memo = Done, e.Data
 		r.Stack = append(r.Stack, e.Step)
 		r.Bytes += len(e.Data)
 		r.Idle = 0
-		r.close(wasOpen)
+		r.close(s, wasOpen)
 	case StepMissed:
 		s.State = Unknown
 		r.Idle++
-		r.close(wasOpen)
+		r.close(s, wasOpen)
 	}
 }
 
 // close counts an open step as ended. When the last branch has joined, the
 // newer protocol runs what follows inline again.
-func (r *Run) close(wasOpen bool) {
+func (r *Run) close(s *Step, wasOpen bool) {
 	if wasOpen {
 		r.Open--
+		if s.Race {
+			r.Racing--
+		}
 	}
 	if r.Open == 0 && r.Protocol != 1 {
 		r.Plan = false

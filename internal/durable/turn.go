@@ -4,6 +4,7 @@ import (
 	"crypto/sha1" //nolint:gosec // the protocol's step ids are SHA-1; nothing is secured by it
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -22,29 +23,34 @@ const maxIdle = 20
 // each more up to 2^10 of it.
 const idleWait = 10 * time.Millisecond
 
-// apply carries out the ops of an answer to the request of item, and reports
-// whether that request is to be tried again because a step of it failed.
-func (t *turn) apply(ops []Op, item *Item, noRetry bool, retryAt time.Time) (retry bool) {
-	group := opens(ops) > 1
+// retry is when a request is sent again, and as which attempt.
+type retry struct {
+	due     time.Time
+	attempt int
+}
+
+// apply carries out the ops of an answer to the request of item.
+func (t *turn) apply(ops []Op, item *Item, noRetry bool, retryAt time.Time) {
+	group := branches(ops) > 1
 	progress := false
 	for _, op := range ops {
 		if t.ended {
-			return false
+			return
 		}
 		switch op.Kind {
 		case OpNone:
 		case OpDone, OpFailed:
 			if op.Step == CompleteID && op.Kind == OpFailed {
 				t.bodyFailed(item, progress, op.Err, true, time.Time{})
-				return true
+				return
 			}
 			progress = t.save(op, item.Attempt) || progress
 		case OpError:
 			if op.Step == CompleteID {
 				t.bodyFailed(item, progress, op.Err, noRetry, retryAt)
-				return true
+				return
 			}
-			retry = t.stepFailed(op, item, progress, noRetry, retryAt) || retry
+			t.stepFailed(op, item, progress, noRetry, retryAt)
 		case OpPlanned:
 			t.plan(op, group)
 		case OpSleep:
@@ -52,14 +58,25 @@ func (t *turn) apply(ops []Op, item *Item, noRetry bool, retryAt time.Time) (ret
 		case OpComplete:
 			if len(op.Memo) > t.p.MaxOutput {
 				t.end(Failed, nil, tooLarge("the function's result", len(op.Memo), t.p.MaxOutput))
-				return false
+				return
 			}
 			t.end(Completed, op.Memo, Failure{})
 		default:
 			t.end(Failed, nil, unsupported(op))
 		}
 	}
-	return retry
+}
+
+// branches counts the ops that go on side by side once the answer is carried
+// out: what it opens, and steps to be tried again.
+func branches(ops []Op) int {
+	n := opens(ops)
+	for _, op := range ops {
+		if op.Kind == OpError {
+			n++
+		}
+	}
+	return n
 }
 
 func opens(ops []Op) int {
@@ -112,6 +129,7 @@ func (t *turn) finish(e Entry) bool {
 	if item := t.r.Items[e.Step]; item != nil && !item.Claimed {
 		t.c.Drop = append(t.c.Drop, e.Step)
 	}
+	t.c.Put = slices.DeleteFunc(t.c.Put, func(p Put) bool { return p.Step == e.Step })
 	t.setState(e.Step, Done)
 	t.done++
 	t.bytes += len(e.Data)
@@ -121,9 +139,9 @@ func (t *turn) finish(e Entry) bool {
 
 // stepFailed: a step's body threw. The request that ran it is tried again, or,
 // out of tries, its error becomes the step's memo for the function to catch.
-func (t *turn) stepFailed(op Op, item *Item, progress, noRetry bool, retryAt time.Time) (retry bool) {
+func (t *turn) stepFailed(op Op, item *Item, progress, noRetry bool, retryAt time.Time) {
 	if t.state(op.Step) == Done {
-		return false
+		return
 	}
 	attempt := item.Attempt
 	if progress {
@@ -132,15 +150,36 @@ func (t *turn) stepFailed(op Op, item *Item, progress, noRetry bool, retryAt tim
 	if noRetry || attempt+1 >= t.p.MaxAttempts {
 		op.Kind = OpFailed
 		t.save(op, attempt)
-		return false
+		return
 	}
 	until := t.p.nextTry(attempt, retryAt, t.now)
 	t.record(Entry{
 		Step: op.Step, Kind: Tried, Op: op.Op, Name: op.Name, Attempt: attempt,
 		At: t.now, Started: op.Started, Took: op.Took, Until: until, Data: op.Err.JSON(),
 	})
-	t.put(Item{Step: item.Step, Kind: Call, Due: until, Attempt: attempt + 1, Again: item.Again})
-	return true
+	t.retry = &retry{until, attempt + 1}
+}
+
+// leave ends the claim on item: its request is sent again, or it is settled.
+func (t *turn) leave(item *Item, opened int) {
+	switch {
+	case t.ended:
+	case t.retry != nil:
+		t.again(item, *t.retry)
+	default:
+		t.settle(item, opened)
+	}
+}
+
+// again sends the request of item once more. If its step has ended by other
+// news, there is nothing to ask for: the function is entered instead.
+func (t *turn) again(item *Item, r retry) {
+	if item.Step != Discovery && t.state(item.Step) == Done {
+		t.c.Drop = append(t.c.Drop, item.Step)
+		t.discover(item, r.due)
+		return
+	}
+	t.put(Item{Step: item.Step, Kind: Call, Due: r.due, Attempt: r.attempt})
 }
 
 // plan queues a request for a step, once.
@@ -172,6 +211,7 @@ func (t *turn) sleep(op Op, group bool) {
 	case !op.Until.After(t.now):
 		e.Kind, e.Data = StepDone, JSON("null")
 		t.finish(e)
+		t.onward = t.onward || op.Race || t.head.Protocol == 1
 	default:
 		e.Kind = StepAsleep
 		t.setState(op.Step, Asleep)
@@ -182,25 +222,29 @@ func (t *turn) sleep(op Op, group bool) {
 
 // settle ends the claim on item and decides whether the function must be
 // entered again to find out what comes next. opened is the number of open ops
-// that the answer named; missed means that the targeted step was not reached.
-func (t *turn) settle(item *Item, opened int, missed bool) {
-	brought := len(t.c.Entries) > 0
+// that the answer named.
+func (t *turn) settle(item *Item, opened int) {
+	brought, missed := len(t.c.Entries) > 0, false
 	if item.Step != Discovery {
 		t.c.Drop = append(t.c.Drop, item.Step)
 		if s := t.state(item.Step); s == Planned || s == Asleep {
-			// The answer was about something else: the step is planned anew
-			// when the function names it again.
+			// The step was not reached: it is planned anew when the function
+			// names it again.
 			missed = true
 			t.setState(item.Step, Unknown)
 			t.record(Entry{Step: item.Step, Kind: StepMissed, At: t.now})
 		}
 	}
-	needed := t.needsDiscovery(item, opened)
-	idle := missed || needed && !brought && !item.Again
+	needed := missed && opened == 0 || t.needsDiscovery(item, opened)
+	idle := missed || item.Step == Discovery && needed && !brought && !item.Again
 	if idle && !missed {
 		t.record(Entry{Step: Discovery, Kind: Nothing, At: t.now})
 	}
-	if idle && t.r.Idle+1 >= maxIdle {
+	before := t.r.Idle
+	if t.done > len(t.r.Stack) {
+		before = 0 // a step ended in this very answer
+	}
+	if idle && before+1 >= maxIdle {
 		t.end(Failed, nil, Failure{
 			Name:    "NoProgress",
 			Message: fmt.Sprintf("the app answered %d requests in a row without a step, a result or an error", maxIdle),
@@ -215,7 +259,7 @@ func (t *turn) settle(item *Item, opened int, missed bool) {
 	}
 	due := t.now
 	if idle {
-		due = due.Add(idleWait << min(t.r.Idle, 10))
+		due = due.Add(idleWait << min(before, 10))
 	}
 	t.discover(item, due)
 }
@@ -223,16 +267,17 @@ func (t *turn) settle(item *Item, opened int, missed bool) {
 // needsDiscovery decides whether the function is entered again. Source:
 // spec/03 §7.
 func (t *turn) needsDiscovery(item *Item, opened int) bool {
-	if t.open == 0 {
-		return true // all that was open has ended
+	if t.open == 0 || t.onward {
+		return true // all that was open has ended, or what the function waits for
 	}
 	if item.Step == Discovery {
 		// The function named open branches: the last of them enters it again.
 		// If it named none it has more to say, whatever is still open.
 		return opened == 0 || item.Again
 	}
-	step := t.r.Steps[item.Step]
-	return t.head.Protocol == 1 || step != nil && step.Race
+	// While a race has branches open it may be won already, and what follows it
+	// must not wait for the others.
+	return t.head.Protocol == 1 || t.r.Racing > 0
 }
 
 // discover sees to it that the function is entered after now, with one item

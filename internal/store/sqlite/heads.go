@@ -14,6 +14,7 @@ type head struct {
 	id   string
 	mu   sync.Mutex // held while a transition is decided, and while it is read from disk
 	run  *durable.Run
+	last *write      // the newest one of it; what run says is on disk when this has ended
 	dead atomic.Bool // a write of it failed: it is ahead of the disk
 
 	// The rest is guarded by heads.mu.

@@ -43,9 +43,11 @@ func (s *Store) transition(ctx context.Context, id string, decide func(*durable.
 		return err
 	}
 	d, err := decide(h.run)
+	before := h.last
 	if err != nil || d.Empty() && len(d.Accepted) == 0 {
 		s.unload(h)
-		return err
+		// The caller is about to act on what the run was: that must be on disk.
+		return errors.Join(err, s.await(before))
 	}
 	w := newWrite(time.Now())
 	w.head, w.run, w.n, w.change, w.accepted = h, id, h.run.Seq, d.Change, d.Accepted
@@ -63,9 +65,10 @@ func (s *Store) transition(ctx context.Context, id string, decide func(*durable.
 		return err
 	}
 	h.run.Apply(d.Change)
+	h.last = w
 	s.unload(h)
 	if d.Soft {
-		return nil
+		return s.await(before)
 	}
 	return s.await(w)
 }
@@ -76,8 +79,10 @@ func (s *Store) View(ctx context.Context, id string, fn func(*durable.Run) error
 	if err != nil {
 		return err
 	}
-	defer s.unload(h)
-	return fn(h.run)
+	err = fn(h.run)
+	last := h.last
+	s.unload(h)
+	return errors.Join(err, s.await(last))
 }
 
 // readRun reads a run with its events, its journal and its items.

@@ -37,10 +37,11 @@ type write struct {
 
 	started []string // runs that did start
 	fresh   []*durable.Run
-	done    chan error // has room for the answer
+	done    chan struct{} // closed when the write has ended, with err
+	err     error
 }
 
-func newWrite(now time.Time) *write { return &write{now: now, done: make(chan error, 1)} }
+func newWrite(now time.Time) *write { return &write{now: now, done: make(chan struct{})} }
 
 // submit hands w to the writer.
 func (s *Store) submit(ctx context.Context, w *write) error {
@@ -62,18 +63,22 @@ func (s *Store) submit(ctx context.Context, w *write) error {
 	}
 }
 
-// await waits until w is on disk. It does not end with a caller's context: the
-// write happens or not whoever waits for it, and the answer comes soon.
+// await waits until w is on disk; nil is on disk already. It does not end with
+// a caller's context: the write happens or not whoever waits for it, and the
+// answer comes soon.
 func (s *Store) await(w *write) error {
+	if w == nil {
+		return nil
+	}
 	select {
-	case err := <-w.done:
-		return err
+	case <-w.done:
+		return w.err
 	case <-s.closing:
 		// The writer drains what was submitted before it ends.
 		s.wait.Wait()
 		select {
-		case err := <-w.done:
-			return err
+		case <-w.done:
+			return w.err
 		default:
 			return store.ErrClosed
 		}
@@ -196,7 +201,8 @@ func (s *Store) settle(w *write, err error) {
 	if w.head != nil {
 		s.heads.release(w.head, w.final && err == nil)
 	}
-	w.done <- err
+	w.err = err
+	close(w.done)
 }
 
 func (s *Store) transact(group []*write) (err error) {

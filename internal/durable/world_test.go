@@ -1,0 +1,232 @@
+package durable
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+)
+
+// tester is what *testing.T and *rapid.T have in common.
+type tester interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}
+
+// noon is when every test begins.
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+var order = Event{
+	ID: "01KE0000000000000000000000", Name: "order/paid", At: noon, Received: noon,
+	Body: JSON(`{"name":"order/paid","data":{},"user":{}}`),
+}
+
+const runID = "01KE1111111111111111111111"
+
+// world is one run in the smallest store there is: its journal, its items and
+// a clock that only moves to what is due. All that must always hold is checked
+// after every input.
+type world struct {
+	t       tester
+	r       *Run
+	policy  Policy
+	start   time.Time
+	now     time.Time
+	event   Event
+	journal []Entry
+	gen     int64 // the newest generation that was given out
+	emitted []Event
+	err     error // of the last input
+}
+
+func newWorld(t tester, event Event) *world {
+	w := &world{t: t, policy: DefaultPolicy, start: noon, now: noon, event: event}
+	w.r = w.blank()
+	return w
+}
+
+func (w *world) blank() *Run {
+	return NewRun(runID, Function{Slug: "shop-pay", App: "shop", Version: 3}, w.event, w.start, w.start)
+}
+
+// claim leases the item of step, when it is due.
+func (w *world) claim(step string) Claim {
+	w.t.Helper()
+	item := w.r.Items[step]
+	if item == nil {
+		w.t.Fatalf("nothing is queued for %q in %s", step, w)
+	}
+	if item.Due.After(w.now) {
+		w.now = item.Due
+	}
+	w.gen++
+	item.Claimed, item.Generation = true, w.gen
+	return Claim{step, w.gen}
+}
+
+// crash is a restart of the server: leases are gone, and the run is what its
+// journal, its head and its items say.
+func (w *world) crash() {
+	w.r = w.reload()
+	for _, item := range w.r.Items {
+		item.Claimed, item.Generation = false, 0
+	}
+}
+
+func (w *world) reload() *Run {
+	r := w.blank()
+	r.Head, r.Items = w.r.Head, map[string]*Item{}
+	for _, e := range w.journal {
+		r.Fold(e)
+	}
+	for step, item := range w.r.Items {
+		same := *item
+		r.Items[step] = &same
+	}
+	return r
+}
+
+// feed gives the run news and writes what it means.
+func (w *world) feed(in Input) Change {
+	w.t.Helper()
+	before := w.reload()
+	c, err := Next(w.r, in, w.policy, w.now)
+	if diff := w.differs(before); diff != "" {
+		w.t.Fatalf("%T: Next changed its run:\n%s", in, diff)
+	}
+	w.err = err
+	if err != nil {
+		if !c.Empty() {
+			w.t.Fatalf("%T: %v, and yet %+v", in, err, c)
+		}
+		return c
+	}
+	overlay := newTurn(w.r, w.policy, w.now)
+	if again, _ := overlay.decide(in); !reflect.DeepEqual(c, again) {
+		w.t.Fatalf("%T: equal arguments, other answers:\n%s", in, gocmp.Diff(c, again))
+	}
+	for _, p := range c.Put {
+		if slices.Contains(c.Drop, p.Step) {
+			w.t.Fatalf("%T: an item is put and dropped: %+v", in, c)
+		}
+	}
+	w.journal = append(w.journal, c.Entries...)
+	w.emitted = append(w.emitted, c.Emit...)
+	w.r.Apply(c)
+	if overlay.open != w.r.Open || overlay.bytes != w.r.Bytes || overlay.done != len(w.r.Stack) {
+		w.t.Fatalf("%T: Next counts %d open, %d bytes, %d done; the fold %d, %d, %d",
+			in, overlay.open, overlay.bytes, overlay.done, w.r.Open, w.r.Bytes, len(w.r.Stack))
+	}
+	w.check(in, before)
+	return c
+}
+
+// check states what holds after every input.
+func (w *world) check(in Input, before *Run) {
+	w.t.Helper()
+	r := w.r
+	if diff := w.differs(w.reload()); diff != "" {
+		w.t.Fatalf("%T: a reload gives another run (-applied +folded):\n%s", in, diff)
+	}
+	if before.Status.Final() {
+		w.t.Fatalf("%T moved a run that was %v", in, before.Status)
+	}
+	if r.Status < before.Status || len(r.Stack) < len(before.Stack) || !slices.Equal(r.Stack[:len(before.Stack)], before.Stack) {
+		w.t.Fatalf("%T turned %v %q into %v %q", in, before.Status, before.Stack, r.Status, r.Stack)
+	}
+	for id, s := range before.Steps {
+		if s.State == Done && (r.Steps[id].State != Done || !slices.Equal(r.Steps[id].Memo, s.Memo)) {
+			w.t.Fatalf("%T changed the memo of %s: %s is now %+v", in, id, s.Memo, r.Steps[id])
+		}
+	}
+	open, racing, done, size := 0, 0, 0, 0
+	for id, s := range r.Steps {
+		switch s.State {
+		case Planned, Asleep:
+			open++
+			if s.Race {
+				racing++
+			}
+			if !r.Status.Final() && r.Items[id] == nil {
+				w.t.Fatalf("%T: %s is open and nothing is queued for it", in, id)
+			}
+		case Done:
+			done++
+			size += len(s.Memo)
+			if item := r.Items[id]; item != nil && !item.Claimed {
+				w.t.Fatalf("%T: %s is done and still queued", in, id)
+			}
+			if !slices.Contains(r.Stack, id) {
+				w.t.Fatalf("%T: %s is done and not in the stack %q", in, id, r.Stack)
+			}
+		}
+	}
+	if open != r.Open || racing != r.Racing || done != len(r.Stack) || size != r.Bytes {
+		w.t.Fatalf("%T: counted %d open, %d racing, %d done, %d bytes; the run says %d, %d, %d, %d",
+			in, open, racing, done, size, r.Open, r.Racing, len(r.Stack), r.Bytes)
+	}
+	if r.Status.Final() != (len(r.Items) == 0) {
+		w.t.Fatalf("%T left a run that is %v with %d items: %s", in, r.Status, len(r.Items), w)
+	}
+	if r.Status.Final() != !r.Ended.IsZero() {
+		w.t.Fatalf("%T left a run that is %v, ended at %v", in, r.Status, r.Ended)
+	}
+}
+
+func (w *world) differs(r *Run) string {
+	if reflect.DeepEqual(w.r, r) {
+		return ""
+	}
+	return gocmp.Diff(w.r, r)
+}
+
+// String is the run on one line, such as
+//
+//	Running [a b] c:open *@15s#1 plan
+//
+// that is: the status, the finished steps in order, what is open, each item as
+// the step it is for (* enters the function) with the time until it is due, its
+// attempt (#), and whether it is claimed (!) or will be followed by another (+).
+func (w *world) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%v %v", w.r.Status, w.r.Stack)
+	for _, id := range slices.Sorted(maps.Keys(w.r.Items)) {
+		i := w.r.Items[id]
+		fmt.Fprintf(&b, " %s", cmp.Or(id, "*"))
+		if i.Kind == Wake {
+			b.WriteString("~")
+		}
+		if d := i.Due.Sub(w.now); d > 0 {
+			fmt.Fprintf(&b, "@%v", d)
+		}
+		if i.Attempt > 0 {
+			fmt.Fprintf(&b, "#%d", i.Attempt)
+		}
+		if i.Claimed {
+			b.WriteString("!")
+		}
+		if i.Again {
+			b.WriteString("+")
+		}
+	}
+	if w.r.Plan && !w.r.Status.Final() {
+		b.WriteString(" plan")
+	}
+	switch {
+	case errors.Is(w.err, ErrStale):
+		b.WriteString(" (stale)")
+	case errors.Is(w.err, ErrEnded):
+		b.WriteString(" (ended)")
+	case errors.Is(w.err, ErrNotCheckpoint):
+		b.WriteString(" (no checkpoint)")
+	case w.err != nil:
+		b.WriteString(" (" + w.err.Error() + ")")
+	}
+	return b.String()
+}

@@ -1,0 +1,201 @@
+package sqlite
+
+import (
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+	"github.com/stretchr/testify/require"
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
+
+	"github.com/pawlhq/pawl/internal/durable"
+	"github.com/pawlhq/pawl/internal/store"
+)
+
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// sent is a new event that starts one run, due at due.
+func sent(due time.Time) store.Accepted {
+	e := durable.Event{ID: ulid.Make().String(), Name: "order/placed", At: noon, Received: noon, Body: durable.JSON(`{}`)}
+	f := durable.Function{Slug: "shop-ship", App: "shop", Version: 1}
+	return store.Accepted{Event: e, Starts: []*durable.Run{durable.NewRun(ulid.Make().String(), f, e, due, noon)}}
+}
+
+func startRun(t testing.TB, s *Store, due time.Time) string {
+	t.Helper()
+	ids, err := s.Accept(t.Context(), noon, []store.Accepted{sent(due)})
+	require.NoError(t, err)
+	require.Len(t, ids, 1)
+	return ids[0]
+}
+
+// step is a change that ends a step.
+func step(name string) durable.Change {
+	return durable.Change{Entries: []durable.Entry{{Step: name, Kind: durable.StepDone, At: noon, Data: durable.JSON(`{"data":1}`)}}}
+}
+
+// stall keeps the writer from its next transaction until the returned function
+// is called.
+func stall(t *testing.T, s *Store) (release func()) {
+	t.Helper()
+	c, err := sqlite.OpenConn(s.path, sqlite.OpenReadWrite)
+	require.NoError(t, err)
+	require.NoError(t, sqlitex.ExecuteTransient(c, "BEGIN IMMEDIATE", nil))
+	return sync.OnceFunc(func() {
+		require.NoError(t, sqlitex.ExecuteTransient(c, "ROLLBACK", nil))
+		require.NoError(t, c.Close())
+	})
+}
+
+// transition starts a transition and returns once it is on its way to the
+// disk. decided tells how often decide was asked.
+func transition(t *testing.T, s *Store, run string, c durable.Change, emit ...store.Accepted) (done chan error, decided *int, saw *int) {
+	t.Helper()
+	done, decided, saw = make(chan error, 1), new(int), new(int)
+	first := make(chan struct{})
+	go func() {
+		done <- s.Transition(t.Context(), run, func(r *durable.Run) (store.Decision, error) {
+			*saw = r.Seq
+			if *decided++; *decided == 1 {
+				close(first)
+			}
+			return store.Decision{Change: c, Accepted: emit}, nil
+		})
+	}()
+	<-first
+	// Until the decision is applied the head is locked.
+	require.NoError(t, s.View(t.Context(), run, func(*durable.Run) error { return nil }))
+	return done, decided, saw
+}
+
+func TestDecisionsDoNotWaitForTheDisk(t *testing.T) {
+	t.Parallel()
+	s := temporary(t, Options{})
+	run := startRun(t, s, noon)
+	release := stall(t, s)
+	defer release()
+	var waiting []chan error
+	for i := range 5 {
+		done, _, saw := transition(t, s, run, step(strconv.Itoa(i)))
+		require.Equal(t, i, *saw, "the decision saw those before it")
+		waiting = append(waiting, done)
+	}
+	entries, err := s.Journal(t.Context(), run, 0)
+	require.NoError(t, err)
+	require.Empty(t, entries, "nothing is on disk")
+	for _, done := range waiting {
+		require.Empty(t, done, "nobody was told that it is")
+	}
+	release()
+	for _, done := range waiting {
+		require.NoError(t, <-done)
+	}
+	entries, err = s.Journal(t.Context(), run, 0)
+	require.NoError(t, err)
+	require.Len(t, entries, 5)
+	require.LessOrEqual(t, s.Commits(), int64(3), "they shared a transaction")
+}
+
+// What was decided on a write that failed is decided again, on what is there.
+func TestDecisionsOnAFailedWriteAreMadeAgain(t *testing.T) {
+	t.Parallel()
+	s := temporary(t, Options{})
+	run, other := startRun(t, s, noon), startRun(t, s, noon)
+	release := stall(t, s)
+	defer release()
+	bad := sent(noon)
+	bad.Starts[0].ID = run // taken
+	before, _, _ := transition(t, s, run, step("before"))
+	fails, _, _ := transition(t, s, run, step("fails"), bad)
+	after, decided, saw := transition(t, s, run, step("after"))
+	require.Equal(t, 2, *saw)
+	beside, besides, _ := transition(t, s, other, step("beside"))
+	release()
+	require.NoError(t, <-before)
+	require.Error(t, <-fails)
+	require.NoError(t, <-after)
+	require.NoError(t, <-beside)
+	require.Equal(t, 2, *decided)
+	require.Equal(t, 1, *saw, "the second time without what failed")
+	require.Equal(t, 1, *besides)
+	for range 2 {
+		require.NoError(t, s.View(t.Context(), run, func(r *durable.Run) error {
+			require.Equal(t, []string{"before", "after"}, r.Stack)
+			return nil
+		}))
+		s.heads.init(defaultCache) // forget all: what is on disk says the same
+	}
+}
+
+// A lease that runs out while the item's replacement is on its way to the disk
+// must not give the replacement away before its time.
+func TestClaimOfAnItemThatIsBeingReplaced(t *testing.T) {
+	t.Parallel()
+	s := temporary(t, Options{})
+	run := startRun(t, s, noon)
+	leases, err := s.Claim(t.Context(), noon, time.Minute, 1)
+	require.NoError(t, err)
+	require.Len(t, leases, 1)
+	release := stall(t, s)
+	defer release()
+	later := noon.Add(time.Hour)
+	done, _, _ := transition(t, s, run, durable.Change{Put: []durable.Put{{Item: durable.Item{Run: run, Due: later, Attempt: 1}}}})
+	_, err = s.Claim(t.Context(), noon.Add(2*time.Minute), time.Minute, 1)
+	require.NoError(t, err)
+	free := func() {
+		t.Helper()
+		require.NoError(t, s.View(t.Context(), run, func(r *durable.Run) error {
+			require.False(t, r.Items[""].Claimed)
+			return nil
+		}))
+	}
+	free()
+	release()
+	require.NoError(t, <-done)
+	free()
+	leases, err = s.Claim(t.Context(), later.Add(-1), time.Minute, 1)
+	require.NoError(t, err)
+	require.Empty(t, leases)
+	leases, err = s.Claim(t.Context(), later, time.Minute, 1)
+	require.NoError(t, err)
+	require.Len(t, leases, 1)
+}
+
+func TestHeadsStayWithinTheirBytes(t *testing.T) {
+	t.Parallel()
+	const limit = 64 << 10
+	s := temporary(t, Options{Durability: None, CacheBytes: limit})
+	var runs []string
+	for range 300 {
+		runs = append(runs, startRun(t, s, noon))
+	}
+	for i, run := range runs {
+		require.NoError(t, s.Transition(t.Context(), run, func(*durable.Run) (store.Decision, error) {
+			return store.Decision{Change: step(strconv.Itoa(i))}, nil
+		}))
+	}
+	s.heads.mu.Lock()
+	defer s.heads.mu.Unlock()
+	require.LessOrEqual(t, s.heads.size, limit)
+	require.Len(t, s.heads.byID, s.heads.idle.Len(), "no head is kept in use")
+	require.Less(t, len(s.heads.byID), 150)
+}
+
+func TestEndedRunsLeaveMemory(t *testing.T) {
+	t.Parallel()
+	s := temporary(t, Options{Durability: None})
+	for range 20 {
+		run := startRun(t, s, noon)
+		require.NoError(t, s.Transition(t.Context(), run, func(*durable.Run) (store.Decision, error) {
+			return store.Decision{Change: durable.Change{Head: &durable.Head{Status: durable.Completed, Ended: noon}}}, nil
+		}))
+	}
+	s.heads.mu.Lock()
+	defer s.heads.mu.Unlock()
+	require.Empty(t, s.heads.byID)
+	require.Zero(t, s.heads.size)
+	require.Empty(t, s.queue.byKey)
+}
