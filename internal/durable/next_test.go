@@ -399,7 +399,7 @@ func TestCheckpoint(t *testing.T) {
 		{"a planned step is an announcement", []move{calls("*"), checkpoints(planned("a"), done("b"))}, "Running [b] *!"},
 		{"one with the claim of an older call is stale", []move{calls("*"), loses("*"), checkpoints(done("a"))}, "Running [] *! (stale)"},
 		{"one that names no call is taken", []move{calls("*"), loses("*"), checkpointsBlindly(done("a"))}, "Running [a] *!"},
-		{"one for a call that was lost in a crash is taken", []move{calls("*"), crashes, checkpoints(done("a"))}, "Running [a] *"},
+		{"one for a call that was lost in a crash is refused", []move{calls("*"), crashes, checkpoints(done("a"))}, "Running [] * (stale)"},
 		{"but not once the run was called again", []move{calls("*"), crashes, loses("*"), checkpoints(done("a"))}, "Running [] *! (stale)"},
 		{"nor when the function rests", []move{calls("*"), answers("*", sleeps("s", time.Hour)), checkpoints(done("a"))}, "Running [] s~@1h0m0s (stale)"},
 		{"progress gives the call its tries back", []move{times(2, calls("*"), refuses("*")), calls("*"), checkpoints(done("a"))}, "Running [a] *!"},
