@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"os"
-	"runtime"
 	"slices"
 	"strconv"
 	"sync"
@@ -111,16 +110,15 @@ func BenchmarkClaim(b *testing.B) {
 		b.Run(strconv.Itoa(n), func(b *testing.B) {
 			s := onDisk(b)
 			run := startRun(b, s, noon)
-			for part := range slices.Chunk(make([]durable.Put, n-1), 10_000) {
-				for i := range part {
-					part[i].Item = durable.Item{Run: run, Step: "s" + strconv.Itoa(i) + "-" + strconv.Itoa(len(part)), Due: noon.Add(time.Duration(i) * time.Microsecond)}
-					part[i].Step += "-" + strconv.FormatInt(time.Now().UnixNano(), 36)
-				}
+			waiting := make([]durable.Put, n-1)
+			for i := range waiting {
+				waiting[i].Item = durable.Item{Run: run, Step: strconv.Itoa(i), Due: noon.Add(time.Duration(i) * time.Microsecond)}
+			}
+			for part := range slices.Chunk(waiting, 10_000) {
 				require.NoError(b, s.Transition(b.Context(), run, func(*durable.Run) (store.Decision, error) {
 					return store.Decision{Change: durable.Change{Put: part}}, nil
 				}))
 			}
-			runtime.GC()
 			b.ReportAllocs()
 			b.ResetTimer()
 			for b.Loop() {
