@@ -66,9 +66,39 @@ func transition(t *testing.T, s *Store, run string, c durable.Change, emit ...st
 		})
 	}()
 	<-first
-	// Until the decision is applied the head is locked.
-	require.NoError(t, s.View(t.Context(), run, func(*durable.Run) error { return nil }))
+	inMemory(t, s, run, func(*durable.Run) {}) // until the decision is applied the head is locked
 	return done, decided, saw
+}
+
+// inMemory shows a run as it is decided, on disk or not; View waits for that.
+func inMemory(t *testing.T, s *Store, run string, fn func(*durable.Run)) {
+	t.Helper()
+	h, err := s.load(t.Context(), run)
+	require.NoError(t, err)
+	fn(h.run)
+	s.unload(h)
+}
+
+// What is shown, or called known already, is on disk: the same news twice must
+// not be acknowledged before the first of it is safe.
+func TestNothingIsSaidBeforeItIsOnDisk(t *testing.T) {
+	t.Parallel()
+	s := temporary(t, Options{})
+	run := startRun(t, s, noon)
+	release := stall(t, s)
+	defer release()
+	first, _, _ := transition(t, s, run, step("a"))
+	again, _, _ := transition(t, s, run, durable.Change{})
+	soft, _, _ := transition(t, s, run, durable.Change{Head: &durable.Head{Status: durable.Running, Started: noon}, Soft: true})
+	shown := make(chan error, 1)
+	go func() { shown <- s.View(t.Context(), run, func(*durable.Run) error { return nil }) }()
+	for _, c := range []chan error{first, again, soft, shown} {
+		require.Empty(t, c)
+	}
+	release()
+	for _, c := range []chan error{first, again, soft, shown} {
+		require.NoError(t, <-c)
+	}
 }
 
 func TestDecisionsDoNotWaitForTheDisk(t *testing.T) {
@@ -147,10 +177,7 @@ func TestClaimOfAnItemThatIsBeingReplaced(t *testing.T) {
 	require.NoError(t, err)
 	free := func() {
 		t.Helper()
-		require.NoError(t, s.View(t.Context(), run, func(r *durable.Run) error {
-			require.False(t, r.Items[""].Claimed)
-			return nil
-		}))
+		inMemory(t, s, run, func(r *durable.Run) { require.False(t, r.Items[""].Claimed) })
 	}
 	free()
 	release()

@@ -47,7 +47,10 @@ func (s *Store) transition(ctx context.Context, id string, decide func(*durable.
 	if err != nil || d.Empty() && len(d.Accepted) == 0 {
 		s.unload(h)
 		// The caller is about to act on what the run was: that must be on disk.
-		return errors.Join(err, s.await(before))
+		if unsafe := s.await(before); unsafe != nil {
+			return unsafe
+		}
+		return err
 	}
 	w := newWrite(time.Now())
 	w.head, w.run, w.n, w.change, w.accepted = h, id, h.run.Seq, d.Change, d.Accepted
@@ -82,7 +85,10 @@ func (s *Store) View(ctx context.Context, id string, fn func(*durable.Run) error
 	err = fn(h.run)
 	last := h.last
 	s.unload(h)
-	return errors.Join(err, s.await(last))
+	if unsafe := s.await(last); unsafe != nil {
+		return unsafe
+	}
+	return err
 }
 
 // readRun reads a run with its events, its journal and its items.
