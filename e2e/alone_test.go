@@ -33,8 +33,10 @@ func TestAppsAlone(t *testing.T) {
 				run := fmt.Sprintf("01JFRUN0000000000000000%03d", i)
 				trigger := op{"name": s.name + "/" + tt.fn, "data": op{"n": 1}, "id": "e", "ts": 1795312880000, "user": op{}}
 				body, err := json.Marshal(op{
-					"ctx": op{"attempt": 0, "max_attempts": 4, "run_id": run, "qi_id": "", "step_id": "step", "env": "dev",
-						"stack": op{"stack": []string{}, "current": 0}, "disable_immediate_execution": false, "use_api": false},
+					"ctx": op{
+						"attempt": 0, "max_attempts": 4, "run_id": run, "qi_id": "", "step_id": "step", "env": "dev",
+						"stack": op{"stack": []string{}, "current": 0}, "disable_immediate_execution": false, "use_api": false,
+					},
 					"event": trigger, "events": []op{trigger}, "steps": op{}, "use_api": false, "version": -1,
 				})
 				require.NoError(t, err)

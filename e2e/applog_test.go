@@ -237,8 +237,12 @@ func TestLogCheck(t *testing.T) {
 			{Run: "r", What: "ack", IDs: []string{a, b}}, {Run: "r", What: "memo", IDs: []string{b}},
 		}, 0, 1, 0},
 		{"a late start of a request that was cut", []line{
-			{Run: "r", What: "memo", Gen: 1}, {Run: "r", What: "cut", Gen: 1}, {Run: "r", What: "memo", Gen: 2},
-			{Run: "r", What: "ack", IDs: []string{a}, Gen: 2}, {Run: "r", What: "start", Step: "a"}, {Run: "r", What: "start", Step: "a"},
+			{Run: "r", What: "memo", Gen: 1},
+			{Run: "r", What: "cut", Gen: 1},
+			{Run: "r", What: "memo", Gen: 2},
+			{Run: "r", What: "ack", IDs: []string{a}, Gen: 2},
+			{Run: "r", What: "start", Step: "a"},
+			{Run: "r", What: "start", Step: "a"},
 		}, 1, 0, 0},
 		{"a request that was cut but knew the step", []line{
 			{Run: "r", What: "memo", IDs: []string{a}, Gen: 1}, {Run: "r", What: "cut", Gen: 1}, {Run: "r", What: "start", Step: "a"},

@@ -80,9 +80,13 @@ func TestNonsense(t *testing.T) {
 	t.Cleanup(srv.Close)
 	url = srv.URL + "/api/inngest"
 	add := func(id string) {
-		functions = append(functions, op{"id": "nonsense-" + id, "name": id, "triggers": []op{{"event": "nonsense/" + id}},
-			"steps": op{"step": op{"id": "step", "name": "step", "retries": op{"attempts": 1},
-				"runtime": op{"type": "http", "url": fmt.Sprintf("%s?fnId=nonsense-%s&stepId=step", url, id)}}}})
+		functions = append(functions, op{
+			"id": "nonsense-" + id, "name": id, "triggers": []op{{"event": "nonsense/" + id}},
+			"steps": op{"step": op{
+				"id": "step", "name": "step", "retries": op{"attempts": 1},
+				"runtime": op{"type": "http", "url": fmt.Sprintf("%s?fnId=nonsense-%s&stepId=step", url, id)},
+			}},
+		})
 	}
 	for _, n := range nonsenses {
 		byID[n.id] = n
@@ -90,8 +94,10 @@ func TestNonsense(t *testing.T) {
 	}
 	add("healthy")
 	registrar := rawApp{t: t, p: p}
-	require.NoError(t, registrar.post(p.url+"/fn/register", "", op{"url": url, "deployType": "ping", "framework": "nodejs",
-		"appName": "nonsense", "functions": functions, "sdk": "js:v4.24.0", "v": "0.1"}, nil))
+	require.NoError(t, registrar.post(p.url+"/fn/register", "", op{
+		"url": url, "deployType": "ping", "framework": "nodejs",
+		"appName": "nonsense", "functions": functions, "sdk": "js:v4.24.0", "v": "0.1",
+	}, nil))
 
 	t.Run("answers", func(t *testing.T) {
 		for _, n := range nonsenses {

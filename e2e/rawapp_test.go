@@ -81,13 +81,17 @@ type rawAnswer struct {
 type op map[string]any
 
 func stepRun(name string, data any) op {
-	return op{"op": "StepRun", "id": stepHash(name), "name": name, "opts": nil, "data": data,
-		"displayName": nil, "userland": op{"id": name}, "timing": op{"a": time.Now().UnixNano(), "b": 0}}
+	return op{
+		"op": "StepRun", "id": stepHash(name), "name": name, "opts": nil, "data": data,
+		"displayName": nil, "userland": op{"id": name}, "timing": op{"a": time.Now().UnixNano(), "b": 0},
+	}
 }
 
 func stepPlanned(name string) op {
-	return op{"op": "StepPlanned", "id": stepHash(name), "name": name, "opts": nil, "data": nil,
-		"displayName": nil, "userland": op{"id": name}, "timing": op{"a": 0, "b": 0}}
+	return op{
+		"op": "StepPlanned", "id": stepHash(name), "name": name, "opts": nil, "data": nil,
+		"displayName": nil, "userland": op{"id": name}, "timing": op{"a": 0, "b": 0},
+	}
 }
 
 func ops(list ...op) rawAnswer {
@@ -102,8 +106,10 @@ func result(body any) rawAnswer { return rawAnswer{status: http.StatusOK, body: 
 // startRawApp serves fns and registers them with p.
 func startRawApp(t *testing.T, p *pawl, id string, fns map[string]rawFn) *rawApp {
 	t.Helper()
-	a := &rawApp{t: t, id: id, p: p, fns: fns, calls: map[string][]*rawCall{},
-		log: newAppLog(t, filepath.Join(t.TempDir(), id+".jsonl"))}
+	a := &rawApp{
+		t: t, id: id, p: p, fns: fns, calls: map[string][]*rawCall{},
+		log: newAppLog(t, filepath.Join(t.TempDir(), id+".jsonl")),
+	}
 	srv := httptest.NewServer(a)
 	t.Cleanup(srv.Close)
 	a.url = srv.URL + "/api/inngest"
@@ -122,9 +128,11 @@ func (a *rawApp) register() (modified bool, err error) {
 			"name": name, "id": a.id + "-" + name,
 			"triggers":  []op{{"event": fn.event}},
 			"Singleton": nil, "retries": fn.retries,
-			"steps": op{"step": op{"id": "step", "name": name,
+			"steps": op{"step": op{
+				"id": "step", "name": name,
 				"runtime": op{"url": a.url + "?fnId=" + a.id + "-" + name + "&step=step"},
-				"retries": op{"attempts": fn.retries}}},
+				"retries": op{"attempts": fn.retries},
+			}},
 		}
 		if fn.checkpts {
 			f["checkpoint"] = op{"max_runtime": int64(time.Minute)}

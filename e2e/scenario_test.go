@@ -59,13 +59,16 @@ func (o outcome) between(t *testing.T, before, after string) int64 {
 }
 
 var scenarios = []scenario{
-	{name: "row 24 no steps is one request and a stored output", event: "nostep", main: true,
+	{
+		name: "row 24 no steps is one request and a stored output", event: "nostep", main: true,
 		check: func(t *testing.T, o outcome) {
 			o.completed(t, `{"n":7}`)
 			o.bodies(t, "fn", 0)
 			require.Equal(t, 1, o.app.rec.of(o.run.ID).calls, "requests")
-		}},
-	{name: "row 25 three steps run once each and hand on their results", event: "serial", main: true,
+		},
+	},
+	{
+		name: "row 25 three steps run once each and hand on their results", event: "serial", main: true,
 		check: func(t *testing.T, o outcome) {
 			o.completed(t, `6`)
 			for _, step := range []string{"a", "b", "c"} {
@@ -78,8 +81,10 @@ var scenarios = []scenario{
 				require.Equal(t, []string{"a", "b", "c"}[i], steps[i].Name)
 				require.Equal(t, stepHash(steps[i].Name), steps[i].Step)
 			}
-		}},
-	{name: "five steps, a sleep and three steps take no more requests than they need", event: "many", main: true,
+		},
+	},
+	{
+		name: "five steps, a sleep and three steps take no more requests than they need", event: "many", main: true,
 		check: func(t *testing.T, o outcome) {
 			o.completed(t, `8`)
 			want, checkpoints := 10, 0
@@ -88,8 +93,10 @@ var scenarios = []scenario{
 			}
 			require.Equal(t, want, o.app.rec.of(o.run.ID).calls, "requests")
 			require.Equal(t, checkpoints, o.app.rec.of(o.run.ID).checkpoints, "checkpoints")
-		}},
-	{name: "rows 28 and 29 parallel steps overlap and the step after them runs once", event: "parallel", main: true,
+		},
+	},
+	{
+		name: "rows 28 and 29 parallel steps overlap and the step after them runs once", event: "parallel", main: true,
 		check: func(t *testing.T, o outcome) {
 			o.completed(t, `"lr"`)
 			for _, step := range []string{"left", "right", "after"} {
@@ -99,33 +106,43 @@ var scenarios = []scenario{
 			require.Less(t, times(o.log, "right", "start")[0], times(o.log, "left", "end")[0])
 			require.GreaterOrEqual(t, o.between(t, "left", "after"), int64(0))
 			require.GreaterOrEqual(t, o.between(t, "right", "after"), int64(0))
-		}},
-	{name: "row 30 a failing branch is retried alone", event: "parallel-fail",
+		},
+	},
+	{
+		name: "row 30 a failing branch is retried alone", event: "parallel-fail",
 		check: func(t *testing.T, o outcome) {
 			o.completed(t, `"gf"`)
 			o.bodies(t, "good", 0)
 			o.bodies(t, "flaky", 0, 1, 2)
 			o.bodies(t, "after", 0)
-		}},
-	{name: "row 27 a repeated step id is another step", event: "loop",
+		},
+	},
+	{
+		name: "row 27 a repeated step id is another step", event: "loop",
 		check: func(t *testing.T, o outcome) {
 			o.completed(t, `[0,1,2,3]`)
 			for _, step := range []string{"item", "item:1", "item:2", "item:3"} {
 				o.bodies(t, step, 0)
 			}
-		}},
-	{name: "row 42 the error of a last attempt can be caught", event: "caught",
+		},
+	},
+	{
+		name: "row 42 the error of a last attempt can be caught", event: "caught",
 		check: func(t *testing.T, o outcome) {
 			o.completed(t, `{"message":"bad thing"}`)
 			o.bodies(t, "bad", 0, 1)
 			o.bodies(t, "plan-b", 0)
-		}},
-	{name: "an uncaught step error fails the run without further attempts", event: "uncaught", main: true,
+		},
+	},
+	{
+		name: "an uncaught step error fails the run without further attempts", event: "uncaught", main: true,
 		check: func(t *testing.T, o outcome) {
 			o.failed(t, "bad thing")
 			o.bodies(t, "bad", 0, 1)
-		}},
-	{name: "row 37 without retries one failure is final, its causes are kept", event: "cause",
+		},
+	},
+	{
+		name: "row 37 without retries one failure is final, its causes are kept", event: "cause",
 		check: func(t *testing.T, o outcome) {
 			o.failed(t, "outer")
 			o.bodies(t, "fn", 0)
@@ -141,37 +158,49 @@ var scenarios = []scenario{
 			require.NoError(t, json.Unmarshal(o.run.Output, &e))
 			require.Equal(t, "middle", e.Cause.Message)
 			require.Equal(t, "inner", e.Cause.Cause.Message)
-		}},
-	{name: "row 43 each step has attempts of its own", event: "retry",
+		},
+	},
+	{
+		name: "row 43 each step has attempts of its own", event: "retry",
 		check: func(t *testing.T, o outcome) {
 			o.completed(t, `{"first":2,"second":0}`)
 			o.bodies(t, "third-time", 0, 1, 2)
 			o.bodies(t, "fresh", 0)
-		}},
-	{name: "row 40 a non-retriable error is final at once", event: "nonretriable", main: true,
+		},
+	},
+	{
+		name: "row 40 a non-retriable error is final at once", event: "nonretriable", main: true,
 		check: func(t *testing.T, o outcome) {
 			o.failed(t, "never again")
 			o.bodies(t, "fn", 0)
-		}},
-	{name: "row 41 a non-retriable error in a step can be caught", event: "nonretriable-step", not: []sdk{py},
+		},
+	},
+	{
+		name: "row 41 a non-retriable error in a step can be caught", event: "nonretriable-step", not: []sdk{py},
 		check: func(t *testing.T, o outcome) {
 			o.completed(t, `{"caught":"declined"}`)
 			o.bodies(t, "refused", 0)
-		}},
-	{name: "a non-retriable error in a step fails the run", event: "nonretriable-step", not: []sdk{ts4, ts3},
+		},
+	},
+	{
+		name: "a non-retriable error in a step fails the run", event: "nonretriable-step", not: []sdk{ts4, ts3},
 		check: func(t *testing.T, o outcome) {
 			o.failed(t, "declined")
 			o.bodies(t, "refused", 0)
-		}},
-	{name: "row 39 Retry-After is obeyed", event: "retry-after",
+		},
+	},
+	{
+		name: "row 39 Retry-After is obeyed", event: "retry-after",
 		check: func(t *testing.T, o outcome) {
 			o.completed(t, `"came back"`)
 			o.bodies(t, "later", 0, 1)
 			waited := times(o.log, "later", "start")[1] - times(o.log, "later", "end")[0]
 			require.GreaterOrEqual(t, waited, int64(3000))
 			require.Less(t, waited, int64(6000))
-		}},
-	{name: "row 49 a sleep ends neither early nor late", event: "sleep", main: true,
+		},
+	},
+	{
+		name: "row 49 a sleep ends neither early nor late", event: "sleep", main: true,
 		check: func(t *testing.T, o outcome) {
 			o.completed(t, `"rested"`)
 			o.bodies(t, "before", 0)
@@ -179,13 +208,17 @@ var scenarios = []scenario{
 			slept := o.between(t, "before", "after")
 			require.GreaterOrEqual(t, slept, int64(2000))
 			require.Less(t, slept, int64(5000))
-		}},
-	{name: "row 49 a sleep until a date in the past goes on at once", event: "sleep-until",
+		},
+	},
+	{
+		name: "row 49 a sleep until a date in the past goes on at once", event: "sleep-until",
 		check: func(t *testing.T, o outcome) {
 			o.completed(t, `"at once"`)
 			require.Less(t, o.between(t, "before", "after"), int64(3000))
-		}},
-	{name: "F-05 one event starts three functions, one of which fails", event: "fanout", runs: 3, main: true,
+		},
+	},
+	{
+		name: "F-05 one event starts three functions, one of which fails", event: "fanout", runs: 3, main: true,
 		check: func(t *testing.T, o outcome) {
 			var got []string
 			for _, r := range o.runs {
@@ -199,8 +232,10 @@ var scenarios = []scenario{
 				got = append(got, string(r.Output))
 			}
 			require.ElementsMatch(t, []string{`"a"`, `"b"`, "failed"}, got)
-		}},
-	{name: "a state over 4 MB is fetched by the SDK", event: "big", main: true,
+		},
+	},
+	{
+		name: "a state over 4 MB is fetched by the SDK", event: "big", main: true,
 		check: func(t *testing.T, o outcome) {
 			o.completed(t, `6000000`)
 			for i := range 6 {
@@ -209,8 +244,10 @@ var scenarios = []scenario{
 			seen := o.app.rec.of(o.run.ID)
 			require.Positive(t, seen.useAPI, "requests without state")
 			require.Equal(t, seen.useAPI, seen.fetches, "states fetched")
-		}},
-	{name: "events sent from a step start their functions once", event: "send", main: true,
+		},
+	},
+	{
+		name: "events sent from a step start their functions once", event: "send", main: true,
 		check: func(t *testing.T, o outcome) {
 			require.Equal(t, "Completed", o.run.Status, "output %.500s", o.run.Output)
 			var ids []string
@@ -222,8 +259,10 @@ var scenarios = []scenario{
 				require.JSONEq(t, fmt.Sprint(i+1), string(child.Output))
 				require.Equal(t, []int{0}, attempts(o.app.log.lines(t, child.ID), "got"))
 			}
-		}},
-	{name: "rows 44 and 45 the failure handler runs once and sees the event", event: "on-failure",
+		},
+	},
+	{
+		name: "rows 44 and 45 the failure handler runs once and sees the event", event: "on-failure",
 		check: func(t *testing.T, o outcome) {
 			o.failed(t, "beyond repair")
 			handled := o.app.log.await(t, func(ln line) bool { return ln.What == "start" && ln.Step == "handle" })
@@ -231,23 +270,30 @@ var scenarios = []scenario{
 			require.Equal(t, "Completed", handler.Status)
 			require.JSONEq(t, fmt.Sprintf(`{"failed":%q,"message":"beyond repair","n":7}`, o.run.ID), string(handler.Output))
 			require.Len(t, attempts(o.app.log.lines(t, ""), "handle"), 1, "runs of the handler")
-		}},
-	{name: "row 26 a step without result is null and done", event: "nothing",
+		},
+	},
+	{
+		name: "row 26 a step without result is null and done", event: "nothing",
 		check: func(t *testing.T, o outcome) {
 			o.completed(t, `null`)
 			o.bodies(t, "void", 0)
 			o.bodies(t, "null", 0)
-		}},
-	{name: "row 36 five attempts by default", event: "defaults",
+		},
+	},
+	{
+		name: "row 36 five attempts by default", event: "defaults",
 		check: func(t *testing.T, o outcome) {
 			o.failed(t, "always")
 			o.bodies(t, "fn", 0, 1, 2, 3, 4)
-		}},
-	{name: "waitForEvent fails with a clear error", event: "wait",
+		},
+	},
+	{
+		name: "waitForEvent fails with a clear error", event: "wait",
 		check: func(t *testing.T, o outcome) {
 			require.Equal(t, "Failed", o.run.Status)
 			require.Regexp(t, `(?i)wait.?for.?event`, o.run.message())
-		}},
+		},
+	},
 }
 
 // play runs scenarios side by side against one server and one app, and checks of

@@ -128,7 +128,7 @@ func (s *Server) mount(table []route) {
 // ServeHTTP answers one request. A panic in what it calls ends that request
 // only.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	defer func() {
+	defer func() { //nolint:contextcheck // fail writes an answer and waits for nothing
 		switch p := recover(); p {
 		case nil:
 		case http.ErrAbortHandler:

@@ -110,6 +110,7 @@ func (v *stepView) fold(e durable.Entry) {
 		v.try(e, e.Data)
 	case durable.StepMissed:
 		v.Status = "missed"
+	default: // tells nothing about a step
 	}
 }
 
@@ -211,7 +212,7 @@ func (s *Server) steps(w http.ResponseWriter, r *http.Request, _ []byte) {
 func (s *Server) await(ctx context.Context, run string, after int, wait time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	defer context.AfterFunc(s.draining, cancel)()
+	defer context.AfterFunc(s.draining, cancel)() //nolint:contextcheck // it watches another context on purpose
 	err := s.eng.Await(ctx, run, after)
 	if ctx.Err() != nil || errors.Is(err, engine.ErrClosing) {
 		return nil

@@ -22,17 +22,20 @@ func TestFoldSteps(t *testing.T) {
 	}{
 		{"nothing", []durable.Entry{{Kind: durable.Nothing}}, durable.Running, []stepView{}},
 		{
-			"a step that finished", []durable.Entry{{Step: "a", Kind: durable.StepDone, Op: "StepRun", Name: "A", At: at(3), Started: at(1), Took: time.Second, Data: durable.JSON(`{"data":[1]}`)}},
+			"a step that finished",
+			[]durable.Entry{{Step: "a", Kind: durable.StepDone, Op: "StepRun", Name: "A", At: at(3), Started: at(1), Took: time.Second, Data: durable.JSON(`{"data":[1]}`)}},
 			durable.Running,
 			[]stepView{{Step: "a", Name: "A", Op: "StepRun", Status: "completed", Output: durable.JSON(`[1]`), StartedAt: p(1), EndedAt: p(3), Attempts: []attemptView{{Attempt: 1, StartedAt: p(1), EndedAt: p(3)}}}},
 		},
 		{
-			"a branch that is planned", []durable.Entry{{Step: "a", Kind: durable.StepPlanned, Op: "StepPlanned", Name: "A", At: at(1), Group: true}},
+			"a branch that is planned",
+			[]durable.Entry{{Step: "a", Kind: durable.StepPlanned, Op: "StepPlanned", Name: "A", At: at(1), Group: true}},
 			durable.Running,
 			[]stepView{{Step: "a", Name: "A", Op: "StepPlanned", Status: "planned", Parallel: true}},
 		},
 		{
-			"a step that is tried again, and then fails", []durable.Entry{
+			"a step that is tried again, and then fails",
+			[]durable.Entry{
 				{Step: "a", Kind: durable.Tried, Op: "StepError", Name: "A", At: at(1), Until: at(2), Data: boom},
 				{Step: "a", Kind: durable.StepFailed, Op: "StepFailed", Name: "A", Attempt: 1, At: at(3), Data: durable.JSON(`{"error":` + string(boom) + `}`)},
 			},
@@ -42,17 +45,20 @@ func TestFoldSteps(t *testing.T) {
 			}}},
 		},
 		{
-			"a step that is tried again", []durable.Entry{{Step: "a", Kind: durable.Tried, Op: "StepError", Name: "A", At: at(1), Until: at(2), Data: boom}},
+			"a step that is tried again",
+			[]durable.Entry{{Step: "a", Kind: durable.Tried, Op: "StepError", Name: "A", At: at(1), Until: at(2), Data: boom}},
 			durable.Running,
 			[]stepView{{Step: "a", Name: "A", Op: "StepError", Status: "retrying", Attempts: []attemptView{{Attempt: 1, EndedAt: p(1), Error: boom, NextAt: p(2)}}}},
 		},
 		{
-			"a sleep", []durable.Entry{{Step: "s", Kind: durable.StepAsleep, Op: "Sleep", Name: "S", At: at(1), Until: at(9)}},
+			"a sleep",
+			[]durable.Entry{{Step: "s", Kind: durable.StepAsleep, Op: "Sleep", Name: "S", At: at(1), Until: at(9)}},
 			durable.Running,
 			[]stepView{{Step: "s", Name: "S", Op: "Sleep", Status: "sleeping", StartedAt: p(1), Until: p(9)}},
 		},
 		{
-			"a sleep that is over", []durable.Entry{
+			"a sleep that is over",
+			[]durable.Entry{
 				{Step: "s", Kind: durable.StepAsleep, Op: "Sleep", Name: "S", At: at(1), Until: at(9)},
 				{Step: "s", Kind: durable.StepDone, Op: "Sleep", At: at(9), Data: durable.JSON(`null`)},
 			},
@@ -60,17 +66,20 @@ func TestFoldSteps(t *testing.T) {
 			[]stepView{{Step: "s", Name: "S", Op: "Sleep", Status: "completed", Output: durable.JSON(`null`), StartedAt: p(1), EndedAt: p(9), Until: p(9)}},
 		},
 		{
-			"a body that failed once and then returned", []durable.Entry{{Kind: durable.Tried, Name: "Error", At: at(1), Until: at(2), Data: boom}},
+			"a body that failed once and then returned",
+			[]durable.Entry{{Kind: durable.Tried, Name: "Error", At: at(1), Until: at(2), Data: boom}},
 			durable.Completed,
 			[]stepView{{Name: bodyName, Op: "Function", Status: "completed", Attempts: []attemptView{{Attempt: 1, EndedAt: p(1), Error: boom, NextAt: p(2)}}}},
 		},
 		{
-			"a body that failed for good", []durable.Entry{{Kind: durable.BodyFailed, Name: "Error", At: at(1), Data: boom}},
+			"a body that failed for good",
+			[]durable.Entry{{Kind: durable.BodyFailed, Name: "Error", At: at(1), Data: boom}},
 			durable.Failed,
 			[]stepView{{Name: bodyName, Op: "Function", Status: "failed", Error: boom, EndedAt: p(1), Attempts: []attemptView{{Attempt: 1, EndedAt: p(1), Error: boom}}}},
 		},
 		{
-			"a branch that was not reached", []durable.Entry{
+			"a branch that was not reached",
+			[]durable.Entry{
 				{Step: "a", Kind: durable.StepPlanned, Op: "StepPlanned", Name: "A", At: at(1)}, {Step: "a", Kind: durable.StepMissed, At: at(2)},
 			},
 			durable.Completed,

@@ -103,7 +103,7 @@ func (c *client) do(ctx context.Context, method, path string, header http.Header
 		}
 		return nil, fmt.Errorf("there is no answer from %s: %w; is pawl running there?", c.base, err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // reading is over
+	defer resp.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(resp.Body, mostAnswer))
 	if err != nil {
 		return nil, fmt.Errorf("read the answer of %s: %w", c.base, err)

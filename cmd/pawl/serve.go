@@ -105,7 +105,7 @@ func (p *process) run(ctx context.Context) (err error) {
 	debug, err := p.debugServer(ctx)
 	if err != nil {
 		stop()
-		return errors.Join(err, p.close(eng, front, nil), waitFor(&running))
+		return errors.Join(err, p.close(eng, front, nil), waitFor(&running)) //nolint:contextcheck // ctx has ended: closing has its own time
 	}
 	if debug.server != nil {
 		running.Go(func() { failed <- debug.server.Serve(debug.listener) })
@@ -120,7 +120,7 @@ func (p *process) run(ctx context.Context) (err error) {
 		err = fmt.Errorf("serve: %w", err)
 	}
 	stop()
-	return errors.Join(err, p.close(eng, front, debug.server), waitFor(&running))
+	return errors.Join(err, p.close(eng, front, debug.server), waitFor(&running)) //nolint:contextcheck // ctx has ended: closing has its own time
 }
 
 func waitFor(running *sync.WaitGroup) error {

@@ -150,7 +150,7 @@ func (c *Client) do(req *http.Request) (int, http.Header, []byte, error) {
 	if err != nil {
 		return 0, nil, nil, err
 	}
-	defer res.Body.Close() //nolint:errcheck // it was read or given up
+	defer res.Body.Close()
 	if res.ContentLength > wire.MaxAnswerBytes {
 		return 0, nil, nil, errTooLarge
 	}

@@ -42,6 +42,7 @@ func (t *turn) emitEnd(s Status, f Failure) {
 		t.emit(EventFailed, t.r.ID, s, f)
 	case Cancelled:
 		t.emit(EventCancelled, t.r.ID, s, f)
+	default:
 	}
 }
 

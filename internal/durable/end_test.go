@@ -68,12 +68,14 @@ func TestEnd(t *testing.T) {
 		{
 			"a failure of the server's own has the members that SDKs know", order, server,
 			`{"data":null,"error":"UnsupportedOp: no","message":"no","name":"UnsupportedOp","stack":""}`,
-			[]string{EventFinished, EventFailed}, "Failed", `{"data":null,"error":"UnsupportedOp: no","message":"no","name":"UnsupportedOp","stack":""}`, "no",
+			[]string{EventFinished, EventFailed},
+			"Failed", `{"data":null,"error":"UnsupportedOp: no","message":"no","name":"UnsupportedOp","stack":""}`, "no",
 		},
 		{
 			"an error that is not UTF-8 makes valid events", order, broken,
 			`{"data":null,"error":"E�: a\"�b","message":"a\"�b","name":"E�","stack":"at x"}`,
-			[]string{EventFinished, EventFailed}, "Failed", `{"data":null,"error":"E�: a\"�b","message":"a\"�b","name":"E�","stack":"at x"}`, `a"` + "\uFFFDb",
+			[]string{EventFinished, EventFailed},
+			"Failed", `{"data":null,"error":"E�: a\"�b","message":"a\"�b","name":"E�","stack":"at x"}`, `a"` + "\uFFFDb",
 		},
 		{"[47] a cancelled run is finished and cancelled, without a result", order, cancel, "", []string{EventFinished, EventCancelled}, "Cancelled", "", ""},
 		{"[48] a run started by finished is silent", started(EventFinished), complete, `{"ok":1}`, nil, "", "", ""},

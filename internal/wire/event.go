@@ -172,7 +172,7 @@ func (c cursor) atMost(n int) bool {
 func (in intake) read(raw []byte, index int) (Event, error) {
 	switch {
 	case len(raw) > MaxEventBytes:
-		return Event{}, fmt.Errorf("Event is over the max size: Max %d bytes / Size %d bytes", MaxEventBytes, len(raw)) //nolint:staticcheck // part of the protocol
+		return Event{}, fmt.Errorf("Event is over the max size: Max %d bytes / Size %d bytes", MaxEventBytes, len(raw))
 	case raw[0] != '{':
 		return Event{}, errShape
 	case !utf8.Valid(raw):

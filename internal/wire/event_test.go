@@ -51,23 +51,41 @@ func TestReadOneEvent(t *testing.T) {
 		name, body string
 		want       Event
 	}{
-		{"only a name", `{"name":"a"}`,
-			Event{"N1", "", "a", ts, []byte(fmt.Sprintf(`{"data":{},"id":"N1","name":"a","ts":%d,"user":{}}`, ts))}},
-		{"everything", `{"v":"2","user":{"b":1,"a":2},"ts":1795312884816,"name":"order/paid","id":"my-id","data":{"z":1,"a":2},"meta":{"sessions":{"u":"1"}},"other":1}`,
-			Event{"N1", "my-id", "order/paid", 1795312884816,
-				[]byte(`{"data":{"a":2,"z":1},"id":"my-id","meta":{"sessions":{"u":"1"}},"name":"order/paid","ts":1795312884816,"user":{"a":2,"b":1},"v":"2"}`)}},
-		{"nulls are absent", `{"name":"a","data":null,"user":null,"id":null,"ts":null,"v":null,"meta":null}`,
-			Event{"N1", "", "a", ts, []byte(fmt.Sprintf(`{"data":{},"id":"N1","name":"a","ts":%d,"user":{}}`, ts))}},
-		{"ts 0 is now", `{"name":"a","ts":0}`,
-			Event{"N1", "", "a", ts, []byte(fmt.Sprintf(`{"data":{},"id":"N1","name":"a","ts":%d,"user":{}}`, ts))}},
-		{"numbers stay exact", `{"name":"a","ts":1795312884816,"data":{"big":12345678901234567890123,"f":1.0,"e":1E400,"m":-0}}`,
-			Event{"N1", "", "a", 1795312884816, []byte(`{"data":{"big":12345678901234567890123,"e":1E400,"f":1.0,"m":-0},"id":"N1","name":"a","ts":1795312884816,"user":{}}`)}},
-		{"_inngest is removed at the top of data only", `{"name":"a","ts":1795312884816,"data":{"_inngest":{"fn_id":"x"},"k":{"_inngest":1}}}`,
-			Event{"N1", "", "a", 1795312884816, []byte(`{"data":{"k":{"_inngest":1}},"id":"N1","name":"a","ts":1795312884816,"user":{}}`)}},
-		{"_inngest is removed when it is escaped", `{"name":"a","ts":1795312884816,"data":{"\u005finng\u0065st":{"fn_id":"x"}}}`,
-			Event{"N1", "", "a", 1795312884816, []byte(`{"data":{},"id":"N1","name":"a","ts":1795312884816,"user":{}}`)}},
-		{"lone surrogate is repaired", `{"name":"a","ts":1795312884816,"data":{"x":"\ud800"}}`,
-			Event{"N1", "", "a", 1795312884816, []byte("{\"data\":{\"x\":\"\uFFFD\"},\"id\":\"N1\",\"name\":\"a\",\"ts\":1795312884816,\"user\":{}}")}},
+		{
+			"only a name", `{"name":"a"}`,
+			Event{"N1", "", "a", ts, []byte(fmt.Sprintf(`{"data":{},"id":"N1","name":"a","ts":%d,"user":{}}`, ts))},
+		},
+		{
+			"everything", `{"v":"2","user":{"b":1,"a":2},"ts":1795312884816,"name":"order/paid","id":"my-id","data":{"z":1,"a":2},"meta":{"sessions":{"u":"1"}},"other":1}`,
+			Event{
+				"N1", "my-id", "order/paid", 1795312884816,
+				[]byte(`{"data":{"a":2,"z":1},"id":"my-id","meta":{"sessions":{"u":"1"}},"name":"order/paid","ts":1795312884816,"user":{"a":2,"b":1},"v":"2"}`),
+			},
+		},
+		{
+			"nulls are absent", `{"name":"a","data":null,"user":null,"id":null,"ts":null,"v":null,"meta":null}`,
+			Event{"N1", "", "a", ts, []byte(fmt.Sprintf(`{"data":{},"id":"N1","name":"a","ts":%d,"user":{}}`, ts))},
+		},
+		{
+			"ts 0 is now", `{"name":"a","ts":0}`,
+			Event{"N1", "", "a", ts, []byte(fmt.Sprintf(`{"data":{},"id":"N1","name":"a","ts":%d,"user":{}}`, ts))},
+		},
+		{
+			"numbers stay exact", `{"name":"a","ts":1795312884816,"data":{"big":12345678901234567890123,"f":1.0,"e":1E400,"m":-0}}`,
+			Event{"N1", "", "a", 1795312884816, []byte(`{"data":{"big":12345678901234567890123,"e":1E400,"f":1.0,"m":-0},"id":"N1","name":"a","ts":1795312884816,"user":{}}`)},
+		},
+		{
+			"_inngest is removed at the top of data only", `{"name":"a","ts":1795312884816,"data":{"_inngest":{"fn_id":"x"},"k":{"_inngest":1}}}`,
+			Event{"N1", "", "a", 1795312884816, []byte(`{"data":{"k":{"_inngest":1}},"id":"N1","name":"a","ts":1795312884816,"user":{}}`)},
+		},
+		{
+			"_inngest is removed when it is escaped", `{"name":"a","ts":1795312884816,"data":{"\u005finng\u0065st":{"fn_id":"x"}}}`,
+			Event{"N1", "", "a", 1795312884816, []byte(`{"data":{},"id":"N1","name":"a","ts":1795312884816,"user":{}}`)},
+		},
+		{
+			"lone surrogate is repaired", `{"name":"a","ts":1795312884816,"data":{"x":"\ud800"}}`,
+			Event{"N1", "", "a", 1795312884816, []byte("{\"data\":{\"x\":\"\uFFFD\"},\"id\":\"N1\",\"name\":\"a\",\"ts\":1795312884816,\"user\":{}}")},
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -232,8 +250,10 @@ func TestSessions(t *testing.T) {
 		{"order of the layers does not matter", `{"propagated_sessions":{"a":"p","b":"p"},"sessions":{"a":null}}`, `{"sessions":{"b":"p"}}`, ""},
 		{"null cuts all", `{"sessions":null,"propagated_sessions":{"a":"p"}}`, ``, ""},
 		{"empty inherits", `{"sessions":{},"propagated_sessions":{"a":"p"}}`, `{"sessions":{"a":"p"}}`, ""},
-		{"free places by key", `{"sessions":{"z1":"u","z2":"u","z3":"u"},"propagated_sessions":{"d":"p","c":"p","b":"p"}}`,
-			`{"sessions":{"b":"p","c":"p","z1":"u","z2":"u","z3":"u"}}`, ""},
+		{
+			"free places by key", `{"sessions":{"z1":"u","z2":"u","z3":"u"},"propagated_sessions":{"d":"p","c":"p","b":"p"}}`,
+			`{"sessions":{"b":"p","c":"p","z1":"u","z2":"u","z3":"u"}}`, "",
+		},
 		{"nothing", `{"x":1}`, ``, ""},
 		{"six", `{"sessions":{"a":"1","b":"1","c":"1","d":"1","e":"1","f":"1"}}`, "", "event sessions can include at most 5 entries"},
 		{"boolean", `{"sessions":{"a":true}}`, "", `event session "a" must be a string, number, or null`},

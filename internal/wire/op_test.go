@@ -49,14 +49,20 @@ func TestParseOps(t *testing.T) {
 			`"data":{"x":1.0},"timing":{"a":1795311797610000000,"b":7000000}} `, []Op{step}},
 		{"bookkeeping is ignored", `[{"mode":"sync","rawArgs":["secret",{"id":"no"}],"hashedId":"x","promise":{},"id":"` + stepA + `","op":"step","name":"a",` +
 			`"opts":{},"displayName":"a","userland":{"id":"a"},"data":{"x":1.0},"timing":{"a":1795311797610000000,"b":7000000.5}}]`, []Op{step}},
-		{"error of Go", `[{"op":"StepError","id":"a","name":"a","opts":null,"data":null,"error":{"name":"Step error","message":"bad","data":{"part":1}},` +
-			`"displayName":null,"timing":{"a":0,"b":0},"userland":{"id":"a"}}]`,
-			[]Op{{ID: "a", Op: OpStepError, Name: "a", DisplayName: "a", Data: null, Error: &goError, UserID: "a"}}},
-		{"second use of an id", `[{"op":"StepPlanned","id":"a","userland":{"id":"u","index":1},"displayName":"shown"}]`,
-			[]Op{{ID: "a", Op: OpStepPlanned, DisplayName: "shown", UserID: "u", UserIndex: 1}}},
+		{
+			"error of Go", `[{"op":"StepError","id":"a","name":"a","opts":null,"data":null,"error":{"name":"Step error","message":"bad","data":{"part":1}},` +
+				`"displayName":null,"timing":{"a":0,"b":0},"userland":{"id":"a"}}]`,
+			[]Op{{ID: "a", Op: OpStepError, Name: "a", DisplayName: "a", Data: null, Error: &goError, UserID: "a"}},
+		},
+		{
+			"second use of an id", `[{"op":"StepPlanned","id":"a","userland":{"id":"u","index":1},"displayName":"shown"}]`,
+			[]Op{{ID: "a", Op: OpStepPlanned, DisplayName: "shown", UserID: "u", UserIndex: 1}},
+		},
 		{"nothing that people named", `[{"op":"StepPlanned","id":"a"}]`, []Op{{ID: "a", Op: OpStepPlanned}}},
-		{"optional members of other types", `[{"op":"StepPlanned","id":"a","displayName":5,"userland":"u","timing":[],"opts":[],"name":null,"error":null}]`,
-			[]Op{{ID: "a", Op: OpStepPlanned}}},
+		{
+			"optional members of other types", `[{"op":"StepPlanned","id":"a","displayName":5,"userland":"u","timing":[],"opts":[],"name":null,"error":null}]`,
+			[]Op{{ID: "a", Op: OpStepPlanned}},
+		},
 		{"end of a run", `[{"op":"RunComplete","id":"` + CompleteID + `","data":{"a":1}}]`, []Op{{ID: CompleteID, Op: OpRunComplete, Data: jsontext.Value(`{"a":1}`)}}},
 		{"end of a run without an id", `{"op":"RunComplete","data":1}`, []Op{{ID: CompleteID, Op: OpRunComplete, Data: jsontext.Value(`1`)}}},
 		{"no op", `[{"op":"none"}]`, []Op{{Op: OpNone}}},
@@ -195,8 +201,10 @@ func TestMemos(t *testing.T) {
 		{"data", MemoData(jsontext.Value(`{"x": 1.0}`)), `{"data":{"x": 1.0}}`},
 		{"no data", MemoData(nil), `{"data":null}`},
 		{"error verbatim", MemoError(ParseError(jsontext.Value(`{"name":"E", "message":"m","data":null}`), nil)), `{"error":{"name":"E", "message":"m","data":null}}`},
-		{"own error", MemoError(NewError("InngestInvokeTimeoutError", timedOut, "", false)),
-			`{"error":{"error":"InngestInvokeTimeoutError: ` + timedOut + `","message":"` + timedOut + `","name":"InngestInvokeTimeoutError"}}`},
+		{
+			"own error", MemoError(NewError("InngestInvokeTimeoutError", timedOut, "", false)),
+			`{"error":{"error":"InngestInvokeTimeoutError: ` + timedOut + `","message":"` + timedOut + `","name":"InngestInvokeTimeoutError"}}`,
+		},
 		{"own error for Go", MemoError(NewError("Error", "m", "at x", true)), `{"error":{"data":null,"error":"Error: m","message":"m","name":"Error","stack":"at x"}}`},
 		{"error without its object", MemoError(Error{Name: "E", Message: "m"}), `{"error":{"error":"E: m","message":"m","name":"E"}}`},
 		{"null", MemoNull, `null`},

@@ -84,8 +84,10 @@ func TestReadAnswer(t *testing.T) {
 		{"204 by an SDK", 204, ts(), ``, `failed Error: … invalid_answer`},
 
 		// §9: streams
-		{"stream of TS", 201, headers(HeaderSDK, "inngest-js:v4.24.0"),
-			`   {"status":206,"headers":{"x-inngest-req-version":"2","x-inngest-no-retry":"false"},"body":"[{\"op\":\"StepRun\",\"id\":\"a\",\"data\":1}]","version":2}`, `progress [StepRun]`},
+		{
+			"stream of TS", 201, headers(HeaderSDK, "inngest-js:v4.24.0"),
+			`   {"status":206,"headers":{"x-inngest-req-version":"2","x-inngest-no-retry":"false"},"body":"[{\"op\":\"StepRun\",\"id\":\"a\",\"data\":1}]","version":2}`, `progress [StepRun]`,
+		},
 		{"stream of TS that gives its version apart", 201, headers(HeaderSDK, "inngest-js:v4.24.0"), ` {"status":200,"headers":{},"body":"\"5\"","version":2}`, `returned "5"`},
 		{"stream of Go", 201, golang(), `  {"status":206,"body":[` + run + `],"retryAt":null,"noRetry":false,"headers":{}}`, `progress [StepRun]`},
 		{"stream of Go that returns a text", 201, golang(), ` {"status":200,"body":"5","headers":null}`, `returned "5"`},

@@ -117,7 +117,7 @@ func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 	s.queue.init()
 	defer func() {
 		if err != nil {
-			s.closeFiles()
+			err = errors.Join(err, s.closeFiles())
 		}
 	}()
 	if s.lock, err = lockFile(path + ".lock"); err != nil {

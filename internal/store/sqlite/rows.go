@@ -95,7 +95,7 @@ const entryColumns = `step, kind, op, name, attempt, at, started, took, until, f
 func scanEntry(stmt *sqlite.Stmt) durable.Entry {
 	flags := stmt.ColumnInt64(9)
 	return durable.Entry{
-		Step: stmt.ColumnText(0), Kind: durable.EntryKind(stmt.ColumnInt64(1)), //nolint:gosec // written from the same type
+		Step: stmt.ColumnText(0), Kind: durable.EntryKind(stmt.ColumnInt64(1)),
 		Op: stmt.ColumnText(2), Name: stmt.ColumnText(3), Attempt: stmt.ColumnInt(4),
 		At: fromMicros(stmt.ColumnInt64(5)), Started: fromMicros(stmt.ColumnInt64(6)),
 		Took:  time.Duration(stmt.ColumnInt64(7)) * time.Microsecond,
@@ -130,7 +130,7 @@ func scanRun(stmt *sqlite.Stmt) *durable.Run {
 		Events: []durable.Event{{ID: stmt.ColumnText(4)}},
 		Queued: fromMicros(stmt.ColumnInt64(6)),
 		Head: durable.Head{
-			Status:  durable.Status(stmt.ColumnInt64(5)), //nolint:gosec // written from the same type
+			Status:  durable.Status(stmt.ColumnInt64(5)),
 			Started: fromMicros(stmt.ColumnInt64(7)), Ended: fromMicros(stmt.ColumnInt64(8)),
 			Protocol: stmt.ColumnInt(9), Output: blob(stmt, 10),
 		},
@@ -167,7 +167,7 @@ const itemColumns = `run, step, kind, due, attempt, again`
 func scanItem(stmt *sqlite.Stmt) durable.Item {
 	return durable.Item{
 		Run: stmt.ColumnText(0), Step: stmt.ColumnText(1),
-		Kind: durable.ItemKind(stmt.ColumnInt64(2)), //nolint:gosec // written from the same type
+		Kind: durable.ItemKind(stmt.ColumnInt64(2)),
 		Due:  fromMicros(stmt.ColumnInt64(3)), Attempt: stmt.ColumnInt(4), Again: stmt.ColumnBool(5),
 	}
 }
