@@ -215,8 +215,8 @@ func serveApp(ts *testscript.TestScript, _ bool, _ []string) {
 		key, err = wire.ParseKey(raw)
 		ts.Check(err)
 	}
-	var front *httptest.Server
-	front = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		base := "http://" + r.Host
 		w.Header().Set("X-Inngest-SDK", "inngest-js:v4.24.0")
 		w.Header().Set("X-Inngest-Req-Version", "2")
 		w.Header().Set("Content-Type", "application/json")
@@ -224,7 +224,7 @@ func serveApp(ts *testscript.TestScript, _ bool, _ []string) {
 		case r.Method == http.MethodPut:
 			w.Header().Set("X-Inngest-Sync-Kind", "in_band")
 			body := fmt.Appendf(nil, `{"app_id":"demo","functions":[%s,%s],"sdk":"js:v4.24.0","url":"%s/api/inngest","framework":"nodejs"}`,
-				demo(front.URL, "good"), demo(front.URL, "bad"), front.URL)
+				demo(base, "good"), demo(base, "bad"), base)
 			w.Header().Set("X-Inngest-Signature", key.Sign(time.Now(), body))
 			_, _ = w.Write(body)
 		case r.Method == http.MethodPost && r.URL.Query().Get("fnId") == "demo-bad":
