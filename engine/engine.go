@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"github.com/oklog/ulid/v2"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/pawlhq/pawl/internal/call"
 	"github.com/pawlhq/pawl/internal/durable"
@@ -47,6 +48,7 @@ type Config struct {
 	RetryInterval time.Duration
 	MaxCalls      int           // calls in flight in all; default 1024
 	MaxAppCalls   int           // calls in flight to one host; default 512
+	MaxAway       time.Duration // how long an app may be away before its runs fail; default 24 h
 	Drain         time.Duration // for calls in flight at Close; default 30 s
 	// Transport reaches apps; nil: over HTTP.
 	Transport http.RoundTripper
@@ -63,10 +65,15 @@ type Engine struct {
 	dev   bool
 	retry time.Duration
 
+	maxAway time.Duration
+
 	client   *call.Client
 	programs *match.Programs
 	worker   *queue.Worker
 	watchers watchers
+	signals  locks // by name, held while one is taken or sent
+
+	delivering singleflight.Group // events that are handed on just now
 
 	syncing sync.Mutex // held while what is registered changes
 	apps    atomic.Pointer[registry]
@@ -92,7 +99,7 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 		o.Key = c.Keys.Current
 	}
 	e := &Engine{
-		store: c.Store, log: c.Log, keys: c.Keys, dev: c.Dev, retry: c.RetryInterval,
+		store: c.Store, log: c.Log, keys: c.Keys, dev: c.Dev, retry: c.RetryInterval, maxAway: c.MaxAway,
 		client: call.New(o), programs: newPrograms(), stopped: make(chan struct{}),
 	}
 	if err := e.loadApps(ctx); err != nil {
@@ -151,7 +158,10 @@ func NewID() string { return ulid.Make().String() }
 // policy is what Next needs to know about a function.
 func (e *Engine) policy(f durable.Function) durable.Policy {
 	p := durable.DefaultPolicy
-	p.MaxAttempts = f.MaxAttempts()
+	p.MaxAttempts, p.Finish = f.MaxAttempts(), f.Finish
+	if e.maxAway > 0 {
+		p.MaxAway = e.maxAway
+	}
 	p.Interval = e.retry
 	p.Jitter = rand.Float64() //nolint:gosec // spreads load; nothing is secured by it
 	return p

@@ -2,9 +2,12 @@ package engine_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -29,6 +32,7 @@ type app struct {
 	mu    sync.Mutex
 	calls []callSeen
 	serve func(c callSeen) (status int, body string, h http.Header)
+	away  bool
 	hold  chan struct{} // if set, each call waits for it or for its request's end
 }
 
@@ -62,8 +66,11 @@ func (a *app) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	a.mu.Lock()
 	a.calls = append(a.calls, c)
-	hold := a.hold
+	hold, away := a.hold, a.away
 	a.mu.Unlock()
+	if away {
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
+	}
 	if hold != nil {
 		select {
 		case <-hold:
@@ -81,6 +88,12 @@ func (a *app) RoundTrip(r *http.Request) (*http.Response, error) {
 	rec.WriteHeader(status)
 	rec.Body = bytes.NewBufferString(out)
 	return rec.Result(), nil
+}
+
+func (a *app) setAway(away bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.away = away
 }
 
 func (a *app) seen() []callSeen {
@@ -148,6 +161,35 @@ func (p *pawl) send(body string) []string {
 		ids[i] = e.ID
 	}
 	return ids
+}
+
+// acceptOnly is a server that accepts events and dies at once.
+func (p *pawl) acceptOnly(body string) {
+	p.t.Helper()
+	s, err := sqlite.Open(p.t.Context(), p.path, sqlite.Options{Durability: sqlite.None})
+	require.NoError(p.t, err)
+	dead := noQueue{s}
+	e, err := engine.Open(p.t.Context(), engine.Config{
+		Store: dead, Log: slog.New(slog.DiscardHandler), Dev: true, Transport: p.app, Drain: time.Millisecond,
+	})
+	require.NoError(p.t, err)
+	events, err := wire.ReadEvents([]byte(body), "", "", time.Now(), engine.NewID)
+	require.NoError(p.t, err)
+	require.NoError(p.t, e.Send(p.t.Context(), events))
+	require.NoError(p.t, e.Close(p.t.Context()))
+}
+
+// noQueue is a store in which nothing is ever due.
+type noQueue struct{ store.Store }
+
+func (noQueue) NextDue(context.Context) (time.Time, bool, error) { return time.Time{}, false, nil }
+
+// count is how many runs have a status.
+func (p *pawl) count(s durable.Status) int {
+	p.t.Helper()
+	list, err := p.History().Runs(p.t.Context(), store.RunFilter{Status: &s}, store.Page{Limit: 10_000})
+	require.NoError(p.t, err)
+	return len(list)
 }
 
 // runs returns all runs, oldest first.

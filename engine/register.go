@@ -70,6 +70,9 @@ func (e *Engine) loadApps(ctx context.Context) error {
 	for _, a := range apps {
 		r.apps[a.Name] = a
 	}
+	for i := range fns {
+		hold(&fns[i])
+	}
 	var problems []match.Problem
 	r.table, problems = match.NewTable(fns, e.programs)
 	for _, p := range problems {
@@ -151,6 +154,7 @@ func merge(old *match.Table, reg wire.Registration) (all, changed []durable.Func
 		for _, t := range f.Triggers {
 			next.Triggers = append(next.Triggers, durable.Trigger(t))
 		}
+		hold(&next)
 		served[f.Slug] = true
 		was, ok := old.Function(f.Slug)
 		if ok && was.App == reg.App {
@@ -178,6 +182,15 @@ func merge(old *match.Table, reg wire.Registration) (all, changed []durable.Func
 	return all, changed
 }
 
+// hold reads the settings of a function that are kept in its Config alone.
+func hold(f *durable.Function) {
+	s := wire.ParseSettings(f.Config)
+	f.Start, f.Finish, f.Cancel = s.Start, s.Finish, nil
+	for _, c := range s.Cancel {
+		f.Cancel = append(f.Cancel, durable.CancelOn(c))
+	}
+}
+
 // check finds what only the server can find wrong with a registration.
 func (e *Engine) check(fns []durable.Function, reg wire.Registration) error {
 	var problems []wire.Problem
@@ -202,7 +215,7 @@ func (e *Engine) check(fns []durable.Function, reg wire.Registration) error {
 
 // unheld are the settings of a function that this version does not act on.
 func unheld(f wire.Function) []string {
-	options := slices.Clone(f.Options)
+	options := slices.DeleteFunc(slices.Clone(f.Options), func(o string) bool { return o == "cancel" || o == "timeouts" })
 	if slices.ContainsFunc(f.Triggers, func(t wire.Trigger) bool { return t.Cron != "" }) {
 		options = append(options, "cron")
 	}

@@ -2,10 +2,14 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 
+	"github.com/go-json-experiment/json"
+
 	"github.com/pawlhq/pawl/internal/durable"
+	"github.com/pawlhq/pawl/internal/match"
 	"github.com/pawlhq/pawl/internal/store"
 	"github.com/pawlhq/pawl/internal/wire"
 )
@@ -44,18 +48,85 @@ func (e *Engine) Send(ctx context.Context, events []wire.Event) error {
 // matcher finds the functions that an event starts.
 type matcher interface {
 	Starts(ctx context.Context, e durable.Event, now time.Time) []durable.Function
+	Served(name string) (durable.Function, bool)
+}
+
+// maxStarts is how many runs an event starts in the transaction that writes
+// it; the others follow from the queue.
+const maxStarts = 64
+
+// rest is what an event still has to start: slugs of functions.
+type rest struct {
+	Starts []string `json:"starts"`
 }
 
 // accept is an event with a run for each function that it starts. A run is
 // due when the event says it happens, if that is still to come.
 func (e *Engine) accept(ctx context.Context, m matcher, ev durable.Event, now time.Time) store.Accepted {
 	a := store.Accepted{Event: ev}
+	var fns []durable.Function
+	if ev.Target != nil {
+		if f, ok := m.Served(ev.Target.Function); ok {
+			fns = append(fns, f)
+		}
+	} else {
+		fns = m.Starts(ctx, ev, now)
+	}
+	if len(fns) > maxStarts {
+		var later rest
+		for _, f := range fns[maxStarts:] {
+			later.Starts = append(later.Starts, f.Slug)
+		}
+		a.Rest, fns = later.json(), fns[:maxStarts]
+	}
+	a.Starts = e.starts(fns, ev, now)
+	return a
+}
+
+func (r rest) json() durable.JSON {
+	b, err := json.Marshal(r)
+	if err != nil {
+		panic(fmt.Sprintf("slugs are text: %v", err))
+	}
+	return b
+}
+
+// starts are new runs for an event.
+func (e *Engine) starts(fns []durable.Function, ev durable.Event, now time.Time) []durable.Start {
+	if len(fns) == 0 {
+		return nil
+	}
 	due := now
-	if ev.At.After(now) {
+	if ev.At.After(now) && ev.Target == nil {
 		due = ev.At
 	}
-	for _, f := range m.Starts(ctx, ev, now) {
-		a.Starts = append(a.Starts, durable.NewRun(NewID(), f, ev, due, now))
+	list := make([]durable.Start, 0, len(fns))
+	for _, f := range fns {
+		s := durable.Start{Run: durable.NewRun(NewID(), f, ev, due, now)}
+		s.Waits = e.cancellations(f, s.Run, now)
+		list = append(list, s)
 	}
-	return a
+	return list
+}
+
+// cancellations are the waits for the events that would cancel a run.
+func (e *Engine) cancellations(f durable.Function, r *durable.Run, now time.Time) []durable.Wait {
+	if len(f.Cancel) == 0 {
+		return nil
+	}
+	doc := match.NewDoc(r.Events[0].Body)
+	var waits []durable.Wait
+	for i, c := range f.Cancel {
+		w := durable.Wait{
+			Run: r.ID, Step: durable.CancelStep(i), Kind: durable.ForCancel, Name: c.Event, If: c.If, Until: c.Date,
+		}
+		if c.After > 0 {
+			w.Until = now.Add(c.After)
+		}
+		if err := match.Find(&w, doc, e.programs, now); err != nil {
+			continue // it was refused when the app was synced
+		}
+		waits = append(waits, w)
+	}
+	return waits
 }

@@ -26,10 +26,25 @@ func (e *Engine) work(ctx context.Context, l store.Lease) {
 		}
 	}()
 	claim := durable.Claim{Step: l.Step, Generation: l.Generation}
-	if l.Kind == durable.Wake {
+	switch l.Kind {
+	case durable.Call:
+		e.call(ctx, l, claim)
+	case durable.Wake:
+		e.expire(ctx, l, claim)
+	case durable.Timeout:
 		e.settle(ctx, l.Run, durable.Due{Claim: claim})
-		return
+		e.worker.Interrupt(l.Run)
+	case durable.Deliver:
+		e.deliver(ctx, l)
+	case durable.Report:
+		e.report(ctx, l)
+	default:
+		e.log.Error("an item is of a kind that this version does not know", "run", l.Run, "step", l.Step, "kind", l.Kind)
 	}
+}
+
+// call makes one request to an app and brings its answer home.
+func (e *Engine) call(ctx context.Context, l store.Lease, claim durable.Claim) {
 	req, targeted, err := e.dispatch(ctx, l, claim)
 	switch {
 	case errors.Is(err, durable.ErrStale), errors.Is(err, durable.ErrEnded), errors.Is(err, context.Canceled):
@@ -113,7 +128,7 @@ func news(claim durable.Claim, a wire.Answer, targeted bool, now time.Time) dura
 		return durable.Return{Claim: claim, Ops: ops, Output: a.Output.Clone(), Protocol: a.Version, Missed: targeted && a.NotReached()}
 	default:
 		return durable.Refusal{
-			Claim: claim, Ops: ops, Err: call.Failure(a.Err), Protocol: a.Version, NoRetry: a.NoRetry, RetryAt: a.RetryAfter,
+			Claim: claim, Ops: ops, Err: call.Failure(a.Err), Protocol: a.Version, NoRetry: a.NoRetry, RetryAt: a.RetryAfter, Away: a.Away,
 		}
 	}
 }
@@ -150,16 +165,22 @@ func (e *Engine) settle(ctx context.Context, run string, in durable.Input) {
 func (e *Engine) transition(ctx context.Context, run string, in durable.Input,
 	inspect func(*durable.Run, durable.Function, durable.Change) error,
 ) (durable.Change, error) {
+	release, err := e.reserve(ctx, run, in)
+	if err != nil {
+		return durable.Change{}, err
+	}
+	defer release()
 	var change durable.Change
 	var fn string
 	var queued time.Time
 	table := e.apps.Load().table
 	now := time.Now()
-	err := e.store.Transition(ctx, run, func(r *durable.Run) (store.Decision, error) {
+	err = e.store.Transition(ctx, run, func(r *durable.Run) (store.Decision, error) {
 		f, ok := table.Function(r.Function)
 		if !ok {
 			return store.Decision{}, fmt.Errorf("function %s is not known", r.Function)
 		}
+		e.prepare(table, r, in, now)
 		c, err := durable.Next(r, in, e.policy(f), now)
 		if err != nil {
 			return store.Decision{}, err

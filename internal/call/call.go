@@ -171,6 +171,7 @@ func problem(err error, target string) wire.Answer {
 		host = u.Scheme + "://" + u.Host + u.Path // without a query, which may carry a secret
 	}
 	var dns *net.DNSError
+	var op *net.OpError
 	var cert *tls.CertificateVerificationError
 	switch {
 	case errors.Is(err, errTooLarge):
@@ -178,7 +179,9 @@ func problem(err error, target string) wire.Answer {
 	case errors.Is(err, context.DeadlineExceeded):
 		return failed(wire.CodeTooSlow, fmt.Sprintf("%s gave no answer within %s", host, maxCall))
 	case errors.As(err, &dns):
-		return failed(wire.CodeUnreachable, fmt.Sprintf("the name of %s cannot be resolved", host))
+		a := failed(wire.CodeUnreachable, fmt.Sprintf("the name of %s cannot be resolved", host))
+		a.Away = true
+		return a
 	case errors.As(err, &cert):
 		return failed(wire.CodeUnreachable, fmt.Sprintf("the certificate of %s is not accepted: %v", host, cert.Err))
 	case strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
@@ -188,7 +191,9 @@ func problem(err error, target string) wire.Answer {
 		if errors.As(err, &u) {
 			err = u.Err
 		}
-		return failed(wire.CodeUnreachable, fmt.Sprintf("cannot reach %s: %v", host, err))
+		a := failed(wire.CodeUnreachable, fmt.Sprintf("cannot reach %s: %v", host, err))
+		a.Away = errors.As(err, &op) && op.Op == "dial"
+		return a
 	}
 }
 

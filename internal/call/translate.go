@@ -48,7 +48,11 @@ func translate(op wire.Op, now time.Time) durable.Op {
 		until, err := op.SleepUntil(now)
 		o.Kind, o.Until = durable.OpSleep, until
 		if err != nil {
-			o.Kind, o.Err = durable.OpRefused, sleepFailure(err)
+			o.Kind, o.Err = durable.OpRefused, restFailure(err)
+		}
+	case wire.OpWaitForEvent, wire.OpWaitForSignal, wire.OpInvokeFunction:
+		if err := rest(&o, op, now); err != nil {
+			o.Kind, o.Err = durable.OpRefused, restFailure(err)
 		}
 	case wire.OpRunComplete:
 		o.Kind, o.Memo = durable.OpComplete, slices.Clone(op.Data)
@@ -63,7 +67,7 @@ func translate(op wire.Op, now time.Time) durable.Op {
 func unsupported(op wire.Op) string {
 	name := op.DisplayName
 	switch op.Op {
-	case wire.OpWaitForEvent, wire.OpInvokeFunction, wire.OpWaitForSignal, wire.OpAIGateway, wire.OpGateway,
+	case wire.OpAIGateway, wire.OpGateway,
 		wire.OpDeferAdd, wire.OpDeferAbort, wire.OpDiscoveryRequest, wire.OpSyncRunComplete:
 		return fmt.Sprintf("step %q asks for %s, which this version of Pawl does not support yet", name, op.Op)
 	default:
@@ -71,8 +75,8 @@ func unsupported(op wire.Op) string {
 	}
 }
 
-func sleepFailure(err error) durable.Failure {
-	f := durable.Failure{Name: "InvalidSleep", Message: err.Error()}
+func restFailure(err error) durable.Failure {
+	f := durable.Failure{Name: "InvalidStep", Message: err.Error()}
 	var long *wire.TooLongError
 	if errors.As(err, &long) {
 		f.Name = "InngestErrTimeoutTooLong"

@@ -24,7 +24,12 @@ func (t *turn) end(s Status, output JSON, f Failure) {
 		output = f.JSON()
 	}
 	t.head.Output = output
-	t.c.Put, t.c.Drop = nil, nil // the store removes all items of a final run
+	// The store removes all items and waits of a final run, and nothing that it
+	// asked for in its last breath happens.
+	t.c.Put, t.c.Drop, t.c.Waits, t.c.Unwait, t.c.Emit = nil, nil, nil, nil, nil
+	if !t.r.Parent.Zero() {
+		t.c.Report = &Item{Run: t.r.ID, Step: ReportStep, Kind: Report, Due: t.now}
+	}
 	t.emitEnd(s, f)
 }
 
@@ -55,6 +60,9 @@ func (t *turn) emit(name, key string, s Status, f Failure) {
 	trigger := t.r.Events[0].Body
 	var b bytes.Buffer
 	fmt.Fprintf(&b, `{"data":{"_inngest":{"status":%q}`, s)
+	if !t.r.Parent.Zero() {
+		fmt.Fprintf(&b, `,"correlation_id":%s`, quote(t.r.Parent.String()))
+	}
 	if s == Failed {
 		fmt.Fprintf(&b, `,"error":%s`, f.eventError())
 	}

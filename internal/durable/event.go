@@ -17,7 +17,8 @@ type Event struct {
 	Name     string    // such as "order/paid"
 	At       time.Time // when it happened by its sender, to the millisecond; runs start no earlier
 	Received time.Time
-	Body     JSON // the event as functions see it: name, data, id, ts, user, v
+	Body     JSON    // the event as functions see it: name, data, id, ts, user, v
+	Target   *Target // for one function alone, which need not be triggered by it; nil: for all that match
 }
 
 // internalPrefix marks the events that only the server sends.
@@ -26,9 +27,13 @@ const internalPrefix = "inngest/"
 // Internal reports whether the server itself sent the event.
 func (e Event) Internal() bool { return strings.HasPrefix(e.Name, internalPrefix) }
 
-// Names of the events that tell the end of a run.
+// Names of the events that the server sends: the end of a run, a run that one
+// function asks of another, a tick of a cron.
 const (
 	EventFinished  = internalPrefix + "function.finished"
 	EventFailed    = internalPrefix + "function.failed"
 	EventCancelled = internalPrefix + "function.cancelled"
+	EventInvoked   = internalPrefix + "function.invoked"
+	EventTimer     = internalPrefix + "scheduled.timer"
+	EventDeferred  = internalPrefix + "deferred.schedule"
 )

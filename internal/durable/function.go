@@ -25,9 +25,12 @@ type Function struct {
 	URL      string
 	Retries  int // tries after the first
 	Triggers []Trigger
-	Config   JSON     // what the app registered, canonical
-	Unheld   []string // options that were registered and that this version does not hold
-	Archived bool     // no longer served; its runs in progress go on
+	Config   JSON // what the app registered, canonical
+	Cancel   []CancelOn
+	Start    time.Duration // a run that has not started by then is cancelled; 0: never
+	Finish   time.Duration // a run that has not ended by then, from its start, is cancelled; 0: never
+	Unheld   []string      // options that were registered and that this version does not hold
+	Archived bool          // no longer served; its runs in progress go on
 }
 
 // MaxAttempts is how often one request of a run of f is tried.

@@ -9,7 +9,7 @@ import (
 )
 
 // Input is news about a run: Dispatch, Answer, Return, Refusal, Checkpoint,
-// Due or Cancel.
+// Due, Resolved or Cancel.
 type Input interface{ input() }
 
 // Claim names the request that an input belongs to: the item's step and the
@@ -50,6 +50,8 @@ type Refusal struct {
 	Protocol int
 	NoRetry  bool
 	RetryAt  time.Time
+	// Away means that the request did not reach the app at all.
+	Away bool
 }
 
 // Checkpoint: an app reports finished steps while its call goes on. Generation
@@ -59,8 +61,25 @@ type Checkpoint struct {
 	Ops []Op
 }
 
-// Due: a sleep is over.
+// Due: a time has come: the end of a sleep, of a wait, or of what a run may take.
 type Due struct{ Claim }
+
+// Resolved: what a step waits for has come.
+type Resolved struct {
+	Step   string
+	Memo   JSON // as the SDK wants it
+	Failed bool // Memo is an error
+}
+
+// Fetched: the server has made, or tried to make, the request that a step asks
+// for.
+type Fetched struct {
+	Claim
+	Memo    JSON // as the SDK wants it: the answer or the error
+	Failed  bool // Memo is an error
+	NoRetry bool
+	RetryAt time.Time
+}
 
 // Cancel: somebody wants the run to end now.
 type Cancel struct{ Reason string }
@@ -71,6 +90,8 @@ func (Return) input()     {}
 func (Refusal) input()    {}
 func (Checkpoint) input() {}
 func (Due) input()        {}
+func (Resolved) input()   {}
+func (Fetched) input()    {}
 func (Cancel) input()     {}
 
 var (
@@ -91,6 +112,11 @@ type Change struct {
 	Put     []Put    // items inserted or replaced
 	Drop    []string // items removed, by step
 	Emit    []Event  // events that the server sends
+	Waits   []Wait   // registered
+	Unwait  []string // steps whose wait is over
+	// Report, at the end of a run, is the item that tells the step which waits
+	// for it. It outlives the run's other items.
+	Report *Item
 	// Soft means that nothing depends on the change yet: it is written in
 	// order, but need not be on disk before the caller goes on.
 	Soft bool
@@ -105,7 +131,7 @@ type Put struct {
 
 // Empty reports whether c changes nothing.
 func (c Change) Empty() bool {
-	return len(c.Entries)+len(c.Put)+len(c.Drop)+len(c.Emit) == 0 && c.Head == nil
+	return len(c.Entries)+len(c.Put)+len(c.Drop)+len(c.Emit)+len(c.Waits)+len(c.Unwait) == 0 && c.Head == nil
 }
 
 // Next decides what in means for r. It is pure: equal arguments give equal
@@ -136,8 +162,12 @@ func (t *turn) decide(in Input) (Change, error) {
 		return t.checkpoint(in)
 	case Due:
 		return t.due(in)
+	case Resolved:
+		return t.resolved(in)
+	case Fetched:
+		return t.fetched(in)
 	case Cancel:
-		t.end(Cancelled, nil, Failure{})
+		t.stop(in.Reason)
 		return t.change(), nil
 	default:
 		panic(fmt.Sprintf("durable: unknown input %T", in))
@@ -221,6 +251,12 @@ func (t *turn) dispatch(in Dispatch) (Change, error) {
 	if t.head.Status == Queued {
 		t.head.Status, t.head.Started = Running, t.now
 		t.c.Soft = true
+		if t.r.Items[StartStep] != nil {
+			t.c.Drop = append(t.c.Drop, StartStep)
+		}
+		if t.p.Finish > 0 {
+			t.put(Item{Step: FinishStep, Kind: Timeout, Due: t.now.Add(t.p.Finish)})
+		}
 	}
 	return t.change(), nil
 }
@@ -269,7 +305,11 @@ func (t *turn) refused(in Refusal) (Change, error) {
 	}
 	t.pin(in.Protocol)
 	progress := t.saveAll(in.Ops, item)
-	if !t.ended {
+	switch {
+	case t.ended:
+	case in.Away:
+		t.away(item, in.Err)
+	default:
 		t.bodyFailed(item, progress, in.Err, in.NoRetry, in.RetryAt)
 	}
 	t.leave(item, 0)
@@ -303,7 +343,28 @@ func (t *turn) bodyFailed(item *Item, progress bool, f Failure, noRetry bool, re
 	}
 	e.Until = t.p.nextTry(attempt, retryAt, t.now)
 	t.record(e)
-	t.retry = &retry{e.Until, attempt + 1}
+	t.retry = &retry{due: e.Until, attempt: attempt + 1}
+}
+
+// away: the app cannot be reached. That is no fault of the function: the
+// request is sent again until the app is back, and no try is used up. The
+// journal tells it once.
+func (t *turn) away(item *Item, f Failure) {
+	since := item.Since
+	e := Entry{Step: Discovery, Kind: Unreachable, Attempt: item.Attempt, At: t.now, Data: f.JSON(), Name: f.Name}
+	switch {
+	case since.IsZero():
+		since = t.now
+		t.record(e)
+	case t.now.Sub(since) >= t.p.MaxAway:
+		f.Message += fmt.Sprintf("; it has been away for %s", t.now.Sub(since).Round(time.Second))
+		f.Raw = nil
+		e.Kind, e.Data = BodyFailed, f.JSON()
+		t.record(e)
+		t.end(Failed, nil, f)
+		return
+	}
+	t.retry = &retry{due: t.p.nextReach(since, t.now), attempt: item.Attempt, since: since}
 }
 
 // checkpoint stores steps that finished while the call goes on. Progress gives
@@ -332,20 +393,6 @@ func (t *turn) checkpoint(in Checkpoint) (Change, error) {
 		reset := *item
 		reset.Attempt = 0
 		t.c.Put = append(t.c.Put, Put{Item: reset, KeepClaim: true})
-	}
-	return t.change(), nil
-}
-
-func (t *turn) due(in Due) (Change, error) {
-	item, err := t.held(in.Claim)
-	if err != nil {
-		return Change{}, err
-	}
-	if t.state(in.Step) == Asleep {
-		t.finish(Entry{Step: in.Step, Kind: StepDone, Op: "Sleep", At: t.now, Data: JSON("null")})
-	}
-	if !t.ended {
-		t.settle(item, 0)
 	}
 	return t.change(), nil
 }

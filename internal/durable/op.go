@@ -14,6 +14,9 @@ const (
 	OpFailed
 	OpPlanned
 	OpSleep
+	OpWait
+	OpInvoke
+	OpFetch
 	OpComplete
 	OpRefused
 )
@@ -26,10 +29,25 @@ type Op struct {
 	Name    string // for people
 	Memo    JSON   // OpDone, OpFailed: what the step's memo becomes; OpComplete: the result
 	Err     Failure
-	Until   time.Time // OpSleep
+	Until   time.Time // OpSleep; OpWait, OpInvoke: when the step gives up
+	Wait    *Wait     // OpWait: what for; Run and Step are filled in
+	Replace bool      // OpWait for a signal: it is taken from whoever waits for it
+	Taken   bool      // OpWait for a signal: another run waits for it already
+	Invoke  *Invoke   // OpInvoke
+	Opts    JSON      // for people: what the step waits for or asks for, without secrets
+	Request JSON      // OpFetch: what the app asks for, kept until it is done
 	Race    bool
 	Started time.Time
 	Took    time.Duration
+}
+
+// Invoke asks for a run of another function.
+type Invoke struct {
+	Function string // as the app names it
+	Slug     string // of the function that was found; "" when there is none
+	Payload  JSON   // its data, an object; nil: an empty one
+	User     JSON   // nil: an empty object
+	V        string // "" if not given
 }
 
 // Failure says what went wrong, in the words of whoever found it.
@@ -42,4 +60,11 @@ type Failure struct {
 
 // open reports whether the op leaves something open that the run then waits
 // for: two of those in one answer are parallel branches.
-func (o Op) open() bool { return o.Kind == OpPlanned || o.Kind == OpSleep }
+func (o Op) open() bool {
+	switch o.Kind {
+	case OpPlanned, OpSleep, OpWait, OpInvoke, OpFetch:
+		return true
+	default:
+		return false
+	}
+}

@@ -11,11 +11,13 @@ type Policy struct {
 	MaxSteps    int           // finished steps of one run
 	MaxState    int           // bytes of the memoised results of one run
 	MaxOutput   int           // bytes of one step's result
+	Finish      time.Duration // from the run's start to its end; 0: any
+	MaxAway     time.Duration // how long an app may be away before its runs fail
 }
 
 // DefaultPolicy has the limits that the official SDKs' documentation states.
 // Source: spec/11 §12, §17.
-var DefaultPolicy = Policy{MaxAttempts: 5, MaxSteps: 1000, MaxState: 32 << 20, MaxOutput: 4 << 20}
+var DefaultPolicy = Policy{MaxAttempts: 5, MaxSteps: 1000, MaxState: 32 << 20, MaxOutput: 4 << 20, MaxAway: 24 * time.Hour}
 
 // waits[n] is the pause after the n-th failed try, n from 0; the last one
 // stays. Source: spec/11 §12.
@@ -27,6 +29,22 @@ var waits = [...]time.Duration{
 // maxJitter is added to a wait in a random part, so that what failed together
 // is not tried together.
 const maxJitter = 30 * time.Second
+
+// Bounds of the pause between tries of an app that is away: it doubles from
+// one to the other, and no try of the function is used up.
+const (
+	minAway = time.Second
+	maxAway = time.Minute
+)
+
+// nextReach is when an app that is away since since is called again.
+func (p Policy) nextReach(since, now time.Time) time.Time {
+	wait := min(max(now.Sub(since), minAway), maxAway)
+	if p.Interval > 0 {
+		wait = min(wait, p.Interval)
+	}
+	return now.Add(wait + time.Duration(p.Jitter*float64(wait)/4))
+}
 
 // nextTry is when the try after a failed one is due, attempt counting the
 // failed tries before it from 0. A time that the app asked for wins.

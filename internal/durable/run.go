@@ -63,6 +63,9 @@ type Run struct {
 	Version  int // of the function, when the run started
 	Events   []Event
 	Queued   time.Time
+	Parent   Ref    // the step that waits for this run; zero when none does
+	Original string // the run that this one repeats, the first of them; "" when none
+	Cron     string // the schedule whose tick started it; "" when none did
 	Head
 
 	// The rest is folded from the journal and the queue.
@@ -87,14 +90,29 @@ func NewRun(id string, f Function, e Event, due, now time.Time) *Run {
 		Steps: map[string]*Step{}, Items: map[string]*Item{},
 	}
 	r.Items[Discovery] = &Item{Run: id, Step: Discovery, Due: due}
+	if f.Start > 0 {
+		r.Items[StartStep] = &Item{Run: id, Step: StartStep, Kind: Timeout, Due: now.Add(f.Start)}
+	}
+	if e.Target != nil {
+		r.Parent = e.Target.Parent
+	}
 	return r
+}
+
+// Start is a run as it is born: with what would cancel it, and what it knows
+// from a run that it repeats.
+type Start struct {
+	Run     *Run
+	Waits   []Wait
+	Entries []Entry
 }
 
 // State says where a step is in its life.
 type State int8
 
 // A step is Unknown until an app names it; Planned: a request for it is queued
-// or in flight; Asleep until a time; Done: its memo is final.
+// or in flight; Asleep until a time, or until what it waits for has come; Done:
+// its memo is final.
 const (
 	Unknown State = iota
 	Planned
@@ -105,8 +123,10 @@ const (
 // Step is a named part of a run whose result is remembered.
 type Step struct {
 	State State
-	Memo  JSON // as the SDK wants it back: {"data":…}, {"error":…} or null; final once Done
-	Race  bool // the function goes on when any branch of its group ends
+	Op    string // the SDK's word for what an open step is
+	Name  string // of an open step, for people
+	Memo  JSON   // as the SDK wants it back: {"data":…}, {"error":…} or null; final once Done
+	Race  bool   // the function goes on when any branch of its group ends
 }
 
 // Discovery is the Step of the item that enters a function to find out what
@@ -119,7 +139,13 @@ type ItemKind int8
 // The numbers are stored; they never change.
 const (
 	Call ItemKind = 0 // send a request to the app
-	Wake ItemKind = 1 // a sleep is over
+	Wake ItemKind = 1 // a sleep is over, or a wait has lasted too long
+	// The request that a step asks the server to make.
+	Fetch   ItemKind = 2
+	Timeout ItemKind = 3 // the run has taken too long, to start or to end
+	Deliver ItemKind = 4 // an event is handed on to what it concerns
+	Report  ItemKind = 5 // the run has ended: the step that waits for it is told
+	Tick    ItemKind = 6 // a schedule's time has come
 )
 
 // Item is something due for a run at a time. A run has at most one item for
@@ -131,6 +157,11 @@ type Item struct {
 	Due  time.Time
 	// Attempt counts the failed tries before this one, from 0.
 	Attempt int
+	// Since is when the app of a Call was first found to be away, and has not
+	// been reached again; zero when it was reached last time.
+	Since time.Time
+	// Data is what is needed to work the item and is known from nowhere else.
+	Data JSON
 	// Again means that something happened while the request was in flight that
 	// it cannot know: when it is answered, send another.
 	Again bool
@@ -201,20 +232,21 @@ func (r *Run) Fold(e Entry) {
 				r.Racing++
 			}
 		}
-		s.State = Planned
+		s.State, s.Op, s.Name = Planned, e.Op, e.Name
 		if e.Kind == StepAsleep {
 			s.State = Asleep
 		}
 		s.Race = e.Race
 		r.Plan = r.Plan || e.Group || r.Open > 1
 	case StepDone, StepFailed:
-		s.State, s.Memo = Done, e.Data
+		s.State, s.Memo, s.Op, s.Name = Done, e.Data, "", ""
 		r.Stack = append(r.Stack, e.Step)
 		r.Bytes += len(e.Data)
 		r.Idle = 0
 		r.close(s, wasOpen)
 	case StepMissed:
 		s.State = Unknown
+		s.Op, s.Name = "", ""
 		r.Idle++
 		r.close(s, wasOpen)
 	default: // a try: only for people to read

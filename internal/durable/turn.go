@@ -23,10 +23,12 @@ const maxIdle = 20
 // each more up to 2^10 of it.
 const idleWait = 10 * time.Millisecond
 
-// retry is when a request is sent again, and as which attempt.
+// retry is when a request is sent again, as which attempt, and since when its
+// app is away.
 type retry struct {
 	due     time.Time
 	attempt int
+	since   time.Time
 }
 
 // apply carries out the ops of an answer to the request of item.
@@ -54,7 +56,13 @@ func (t *turn) apply(ops []Op, item *Item, noRetry bool, retryAt time.Time) {
 		case OpPlanned:
 			t.plan(op, group)
 		case OpSleep:
-			t.sleep(op, group)
+			t.rest(op, group)
+		case OpWait:
+			t.wait(op, group)
+		case OpInvoke:
+			t.invoke(op, group)
+		case OpFetch:
+			t.fetch(op, group)
 		case OpComplete:
 			if len(op.Memo) > t.p.MaxOutput {
 				t.end(Failed, nil, tooLarge("the function's result", len(op.Memo), t.p.MaxOutput))
@@ -157,7 +165,7 @@ func (t *turn) stepFailed(op Op, item *Item, progress, noRetry bool, retryAt tim
 		Step: op.Step, Kind: Tried, Op: op.Op, Name: op.Name, Attempt: attempt,
 		At: t.now, Started: op.Started, Took: op.Took, Until: until, Data: op.Err.JSON(),
 	})
-	t.retry = &retry{until, attempt + 1}
+	t.retry = &retry{due: until, attempt: attempt + 1}
 }
 
 // leave ends the claim on item: its request is sent again, or it is settled.
@@ -179,7 +187,7 @@ func (t *turn) again(item *Item, r retry) {
 		t.discover(item, r.due)
 		return
 	}
-	t.put(Item{Step: item.Step, Kind: Call, Due: r.due, Attempt: r.attempt})
+	t.put(Item{Step: item.Step, Kind: Call, Due: r.due, Attempt: r.attempt, Since: r.since})
 }
 
 // plan queues a request for a step, once.
@@ -190,34 +198,6 @@ func (t *turn) plan(op Op, group bool) {
 	t.setState(op.Step, Planned)
 	t.record(Entry{Step: op.Step, Kind: StepPlanned, Op: op.Op, Name: op.Name, At: t.now, Group: group, Race: op.Race})
 	t.put(Item{Step: op.Step, Kind: Call, Due: t.now})
-}
-
-// maxSleep is the longest that a run may rest. Source: spec/11 §17.
-const maxSleep = 366 * 24 * time.Hour
-
-// sleep queues the end of a sleep, once; one that is over already is recorded
-// as done.
-func (t *turn) sleep(op Op, group bool) {
-	if t.state(op.Step) != Unknown {
-		return
-	}
-	e := Entry{Step: op.Step, Op: op.Op, Name: op.Name, At: t.now, Until: op.Until, Group: group, Race: op.Race}
-	switch {
-	case op.Until.Sub(t.now) > maxSleep:
-		t.end(Failed, nil, Failure{
-			Name:    "InngestErrTimeoutTooLong",
-			Message: fmt.Sprintf("step %q sleeps until %s, more than 366 days from now", op.Name, op.Until.UTC().Format(time.RFC3339)),
-		})
-	case !op.Until.After(t.now):
-		e.Kind, e.Data = StepDone, JSON("null")
-		t.finish(e)
-		t.onward = t.onward || op.Race || t.head.Protocol == 1
-	default:
-		e.Kind = StepAsleep
-		t.setState(op.Step, Asleep)
-		t.record(e)
-		t.put(Item{Step: op.Step, Kind: Wake, Due: op.Until})
-	}
 }
 
 // settle ends the claim on item and decides whether the function must be

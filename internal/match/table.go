@@ -17,6 +17,7 @@ import (
 // new one.
 type Table struct {
 	bySlug  map[string]durable.Function
+	byID    map[string]string       // slugs
 	byEvent map[string][]*candidate // by name, or prefix with "*"
 }
 
@@ -43,10 +44,18 @@ type Programs = expr.Cache
 // NewTable builds a table. Functions with a problem are in it, but for the
 // triggers that have one.
 func NewTable(fns []durable.Function, programs *Programs) (*Table, []Problem) {
-	t := &Table{bySlug: map[string]durable.Function{}, byEvent: map[string][]*candidate{}}
+	t := &Table{bySlug: map[string]durable.Function{}, byID: map[string]string{}, byEvent: map[string][]*candidate{}}
 	var problems []Problem
 	for _, f := range fns {
-		t.bySlug[f.Slug] = f
+		t.bySlug[f.Slug], t.byID[f.ID] = f, f.Slug
+		for i, c := range f.Cancel {
+			if c.If == "" {
+				continue
+			}
+			if _, err := programs.Compile(c.If, expr.EventAndAsync); err != nil && !f.Archived {
+				problems = append(problems, Problem{f.Slug, fmt.Sprintf("cancellation %d: %v", i+1, err)})
+			}
+		}
 		if f.Archived {
 			continue
 		}
@@ -81,6 +90,15 @@ func NewTable(fns []durable.Function, programs *Programs) (*Table, []Problem) {
 func (t *Table) Function(slug string) (durable.Function, bool) {
 	f, ok := t.bySlug[slug]
 	return f, ok
+}
+
+// Served returns a function that is served now, by its slug or its ID.
+func (t *Table) Served(name string) (durable.Function, bool) {
+	f, ok := t.bySlug[name]
+	if !ok {
+		f, ok = t.bySlug[t.byID[name]]
+	}
+	return f, ok && !f.Archived
 }
 
 // Functions returns all functions, archived ones too, in no order.

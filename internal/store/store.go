@@ -27,6 +27,9 @@ var (
 	// ErrUnknown means that the disk failed in the middle of a commit: whether
 	// it was saved shows after the next start.
 	ErrUnknown = errors.New("the store cannot say whether it was saved")
+	// ErrLeaseLost means that somebody else holds the item now, or that it is
+	// done; nothing was saved.
+	ErrLeaseLost = errors.New("the lease was lost")
 	// ErrClosed means that the store was closed.
 	ErrClosed = errors.New("the store is closed")
 )
@@ -35,6 +38,7 @@ var (
 type Store interface {
 	Apps
 	Runs
+	Waits
 	Queue
 	History
 	// Close waits for what is being written and closes the store.
@@ -53,7 +57,10 @@ type Apps interface {
 // Accepted is an event with the runs that it starts.
 type Accepted struct {
 	Event  durable.Event
-	Starts []*durable.Run
+	Starts []durable.Start
+	// Rest is what else follows from the event, more than one transaction should
+	// hold: an item of kind Deliver is queued for it, with Rest as its data.
+	Rest durable.JSON
 }
 
 // Decision is what a decide function has made of a run: its change, and the
@@ -70,7 +77,12 @@ type Runs interface {
 	// repetition of the same send. A start is skipped when its function was
 	// started for the same event key within KeyLife before now. It reports the
 	// ids of the runs that did start. The runs belong to the store from then on.
+	// When somebody waits for an event of that name, an item of kind Deliver is
+	// queued for it in the same transaction, its Run the event's ID.
 	Accept(ctx context.Context, now time.Time, batch []Accepted) ([]string, error)
+
+	// Start writes runs of events that are there already, in one transaction.
+	Start(ctx context.Context, now time.Time, starts []durable.Start) error
 
 	// Transition moves run id: it asks decide what happens and commits the
 	// answer in one transaction. decide must be pure: it may be asked again
@@ -80,6 +92,24 @@ type Runs interface {
 
 	// View shows run id as it is now. fn must not keep or change it.
 	View(ctx context.Context, id string, fn func(*durable.Run) error) error
+}
+
+// Waits finds who waits. Runs register their waits by their changes, and lose
+// them when they end. An event concerns the waits that were registered before
+// it was accepted; the order is that of the commits.
+type Waits interface {
+	// Paths returns the paths by which the waits for events of that name are
+	// found, each once.
+	Paths(ctx context.Context, name string) ([]string, error)
+	// Waiting returns, in the order of their registration, up to limit waits
+	// which the event of that id concerns: they have its name, and value at
+	// path. It begins after the one with that seq.
+	Waiting(ctx context.Context, event, path, value string, seq int64, limit int) ([]durable.Wait, error)
+	// Signal returns the wait for a signal, or ErrNotFound.
+	Signal(ctx context.Context, name string) (durable.Wait, error)
+	// Undelivered returns events of that name that were accepted and for which
+	// an item of kind Deliver is still queued, oldest first.
+	Undelivered(ctx context.Context, name string) ([]durable.Event, error)
 }
 
 // KeyLife is how long an event's key keeps a function from being started a
@@ -102,6 +132,11 @@ type Queue interface {
 	Extend(ctx context.Context, l Lease, now time.Time, ttl time.Duration) (bool, error)
 	// Release gives items back unworked, due as they were.
 	Release(ctx context.Context, leases []Lease) error
+	// Settle ends the lease of an item that is no run's, such as one of kind
+	// Deliver, in one transaction with the runs that a starts. The item is done,
+	// unless a has a Rest: then that is its data, and it is due again at once.
+	// The event itself is there already. It fails with ErrLeaseLost.
+	Settle(ctx context.Context, l Lease, now time.Time, a Accepted) error
 	// NextDue is when the earliest item that is not leased is due or the
 	// earliest lease ends; false if there is neither.
 	NextDue(ctx context.Context) (time.Time, bool, error)

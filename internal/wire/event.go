@@ -319,6 +319,12 @@ func (f fields) body(e Event) (jsontext.Value, error) {
 	return p.AppendBody(make([]byte, 0, len(p.Data)+len(p.User)+len(p.Meta)+len(p.Name)+len(p.ID)+96))
 }
 
+// WithoutReserved returns the data of an event without the member that only the
+// server may write. It shares no memory with data.
+func WithoutReserved(data jsontext.Value) (jsontext.Value, error) {
+	return withoutMember(data, "_inngest")
+}
+
 // withoutMember returns v without one of its members.
 func withoutMember(v jsontext.Value, name string) (jsontext.Value, error) {
 	out := append(make([]byte, 0, len(v)), '{')

@@ -64,3 +64,12 @@ func AppendBatch(dst []byte, events []jsontext.Value) []byte {
 	}
 	return append(dst, ']')
 }
+
+// SignalMemo is the memo of a step that a signal has reached. It fails when
+// name is not UTF-8.
+func SignalMemo(name string, data jsontext.Value) (jsontext.Value, error) {
+	b := append([]byte(`{"data":{"data":`), data...)
+	b = append(b, `,"signal":`...)
+	b, err := jsontext.AppendQuote(b, name)
+	return append(b, '}', '}'), err
+}

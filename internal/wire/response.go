@@ -64,6 +64,7 @@ type Answer struct {
 	RetryAfter time.Time      // zero when the app did not ask for a delay
 	Version    int            // protocol version the SDK used; 0 when it did not say
 	SDK        string         // X-Inngest-SDK as sent; "" when no SDK answered
+	Away       bool           // the request did not even reach the app
 }
 
 // GoSDK reports whether the Go SDK wrote the answer. To a targeted request it

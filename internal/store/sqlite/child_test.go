@@ -81,7 +81,7 @@ func childWork(ctx context.Context, s *Store, worker int, pause time.Duration, t
 		time.Sleep(pause)
 		a := sent(time.Now())
 		a.Event.Key = a.Event.ID
-		run := a.Starts[0].ID
+		run := a.Starts[0].Run.ID
 		event := a.Event.ID
 		if _, err := s.Accept(ctx, time.Now(), []store.Accepted{a}); err != nil {
 			return err
@@ -105,7 +105,7 @@ func childWork(ctx context.Context, s *Store, worker int, pause time.Duration, t
 		}
 		if n%3 == 0 {
 			follow := sent(time.Now())
-			next, sentID := follow.Starts[0].ID, follow.Event.ID
+			next, sentID := follow.Starts[0].Run.ID, follow.Event.ID
 			err := s.Transition(ctx, run, func(*durable.Run) (store.Decision, error) {
 				head := durable.Head{Status: durable.Completed, Ended: time.Now(), Output: durable.JSON(`1`)}
 				return store.Decision{Change: durable.Change{Head: &head}, Accepted: []store.Accepted{follow}}, nil

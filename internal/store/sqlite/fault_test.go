@@ -102,7 +102,7 @@ func TestReadOnly(t *testing.T) {
 func big(n int) store.Accepted {
 	a := sent(noon)
 	a.Event.Body = durable.JSON(`"` + strings.Repeat("x", n) + `"`)
-	a.Starts[0].Events[0] = a.Event
+	a.Starts[0].Run.Events[0] = a.Event
 	return a
 }
 

@@ -21,7 +21,7 @@ var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 func sent(due time.Time) store.Accepted {
 	e := durable.Event{ID: ulid.Make().String(), Name: "order/placed", At: noon, Received: noon, Body: durable.JSON(`{}`)}
 	f := durable.Function{Slug: "shop-ship", App: "shop", Version: 1}
-	return store.Accepted{Event: e, Starts: []*durable.Run{durable.NewRun(ulid.Make().String(), f, e, due, noon)}}
+	return store.Accepted{Event: e, Starts: []durable.Start{{Run: durable.NewRun(ulid.Make().String(), f, e, due, noon)}}}
 }
 
 func startRun(t testing.TB, s *Store, due time.Time) string {
@@ -137,7 +137,7 @@ func TestDecisionsOnAFailedWriteAreMadeAgain(t *testing.T) {
 	release := stall(t, s)
 	defer release()
 	bad := sent(noon)
-	bad.Starts[0].ID = run // taken
+	bad.Starts[0].Run.ID = run // taken
 	before, _, _ := transition(t, s, run, step("before"))
 	fails, _, _ := transition(t, s, run, step("fails"), bad)
 	after, decided, saw := transition(t, s, run, step("after"))

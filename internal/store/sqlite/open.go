@@ -72,6 +72,8 @@ type Store struct {
 	closed  sync.Once
 	wait    sync.WaitGroup
 
+	eventSeq int64 // of the newest event; the writer's alone
+
 	commits atomic.Int64 // transactions committed, each one fsync when Full
 }
 
@@ -148,6 +150,10 @@ func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 	}
 	if err := s.nextEpoch(); err != nil {
 		return nil, err
+	}
+	if s.eventSeq, err = sqlitex.ResultInt64(s.write.Prep(
+		`SELECT max(ifnull((SELECT max(seq) FROM events), 0), ifnull((SELECT max(after) FROM waits), 0))`)); err != nil {
+		return nil, fault(err)
 	}
 	if s.queue.next, err = s.readNextDue(ctx, s.queue.horizon); err != nil {
 		return nil, err

@@ -157,11 +157,20 @@ func (q *queue) changing() map[slotKey]bool {
 			keys[slotKey{p.Run, p.Step}] = true
 		}
 		for _, a := range w.accepted {
-			for _, r := range a.Starts {
-				for step := range r.Items {
-					keys[slotKey{r.ID, step}] = true
+			keys[slotKey{a.Event.ID, durable.DeliverStep}] = true
+			for _, st := range a.Starts {
+				for step := range st.Run.Items {
+					keys[slotKey{st.Run.ID, step}] = true
 				}
 			}
+		}
+		for _, st := range w.starts {
+			for step := range st.Run.Items {
+				keys[slotKey{st.Run.ID, step}] = true
+			}
+		}
+		if w.settles != nil {
+			keys[slotKey{w.settles.Run, w.settles.Step}] = true
 		}
 	}
 	return keys
@@ -234,8 +243,12 @@ func (q *queue) committed(group []*write) {
 	q.inflight, q.skipped = nil, false
 	woke := false
 	for _, w := range group {
+		run := w.run
+		if w.settles != nil {
+			run = w.settles.Run
+		}
 		for _, step := range w.change.Drop {
-			q.remove(slotKey{w.run, step})
+			q.remove(slotKey{run, step})
 		}
 		for _, p := range w.change.Put {
 			woke = q.put(p) || woke
@@ -244,6 +257,9 @@ func (q *queue) committed(group []*write) {
 			for _, item := range r.Items {
 				woke = q.put(durable.Put{Item: *item}) || woke
 			}
+		}
+		for _, item := range w.items {
+			woke = q.put(durable.Put{Item: item}) || woke
 		}
 	}
 	q.trim()
@@ -297,7 +313,7 @@ func (q *queue) later(t time.Time) {
 func (q *queue) put(p durable.Put) bool {
 	k := slotKey{p.Run, p.Step}
 	if old := q.byKey[k]; old != nil && old.Claimed && p.KeepClaim {
-		old.Due, old.Attempt, old.Again = p.Due, p.Attempt, p.Again
+		old.Due, old.Attempt, old.Again, old.Since, old.Data = p.Due, p.Attempt, p.Again, p.Since, p.Data
 		return false
 	}
 	n := p.Item
@@ -311,6 +327,14 @@ func (q *queue) put(p durable.Put) bool {
 	}
 	q.add(n)
 	return true
+}
+
+// holds reports whether a lease is in force.
+func (q *queue) holds(l store.Lease) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	sl := q.byKey[slotKey{l.Run, l.Step}]
+	return sl != nil && sl.Claimed && sl.Generation == l.Generation
 }
 
 // mark notes in a run read from disk which of its items are claimed.
@@ -395,6 +419,16 @@ func (s *Store) Extend(_ context.Context, l store.Lease, now time.Time, ttl time
 	sl.until = now.Add(ttl)
 	heap.Fix(&q.leased, sl.pos)
 	return true, nil
+}
+
+// Settle ends an item that is no run's.
+func (s *Store) Settle(ctx context.Context, l store.Lease, now time.Time, a store.Accepted) error {
+	w := newWrite(now)
+	w.settles, w.accepted = &l, []store.Accepted{a}
+	if err := s.submit(ctx, w); err != nil {
+		return err
+	}
+	return s.await(w)
 }
 
 // Release gives items back.

@@ -210,7 +210,7 @@ func TestRefillDuringACommit(t *testing.T) {
 			s.queue.failed()
 		} else {
 			s.queue.committed(group)
-			want = append(want, fresh.Starts[0].ID)
+			want = append(want, fresh.Starts[0].Run.ID)
 		}
 		var got []string
 		for range 2 {

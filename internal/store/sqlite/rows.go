@@ -106,8 +106,8 @@ func scanEntry(stmt *sqlite.Stmt) durable.Entry {
 }
 
 func insertRun(c *sqlite.Conn, r *durable.Run) error {
-	stmt := c.Prep(`INSERT INTO runs (id, function, app, version, event, status, queued, started, ended, protocol)
-		VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, ?)`)
+	stmt := c.Prep(`INSERT INTO runs (id, function, app, version, event, status, queued, started, ended, protocol,
+		parent_run, parent_step, original, cron) VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, ?, ?, ?, ?, ?)`)
 	stmt.BindText(1, r.ID)
 	stmt.BindText(2, r.Function)
 	stmt.BindText(3, r.App)
@@ -116,11 +116,14 @@ func insertRun(c *sqlite.Conn, r *durable.Run) error {
 	stmt.BindInt64(6, int64(r.Status))
 	stmt.BindInt64(7, micros(r.Queued))
 	stmt.BindInt64(8, int64(r.Protocol))
+	for i, v := range []string{r.Parent.Run, r.Parent.Step, r.Original, r.Cron} {
+		stmt.BindText(9+i, v)
+	}
 	return exec(stmt)
 }
 
 const runColumns = `runs.id, runs.function, runs.app, runs.version, runs.event, runs.status, runs.queued,
-	runs.started, runs.ended, runs.protocol, runs.output`
+	runs.started, runs.ended, runs.protocol, runs.output, runs.parent_run, runs.parent_step, runs.original, runs.cron`
 
 // scanRun reads a run without its journal, its items and its events but for
 // the first event's id.
@@ -134,6 +137,8 @@ func scanRun(stmt *sqlite.Stmt) *durable.Run {
 			Started: fromMicros(stmt.ColumnInt64(7)), Ended: fromMicros(stmt.ColumnInt64(8)),
 			Protocol: stmt.ColumnInt(9), Output: blob(stmt, 10),
 		},
+		Parent:   durable.Ref{Run: stmt.ColumnText(11), Step: stmt.ColumnText(12)},
+		Original: stmt.ColumnText(13), Cron: stmt.ColumnText(14),
 		Steps: map[string]*durable.Step{}, Items: map[string]*durable.Item{},
 	}
 }
@@ -150,25 +155,28 @@ func updateHead(c *sqlite.Conn, run string, h durable.Head) error {
 }
 
 func upsertItem(c *sqlite.Conn, i durable.Item) error {
-	stmt := c.Prep(`INSERT INTO queue (run, step, kind, due, attempt, again) VALUES (?, ?, ?, ?, ?, ?)
+	stmt := c.Prep(`INSERT INTO queue (run, step, kind, due, attempt, again, since, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (run, step) DO UPDATE SET kind = excluded.kind, due = excluded.due,
-		attempt = excluded.attempt, again = excluded.again`)
+		attempt = excluded.attempt, again = excluded.again, since = excluded.since, data = excluded.data`)
 	stmt.BindText(1, i.Run)
 	stmt.BindText(2, i.Step)
 	stmt.BindInt64(3, int64(i.Kind))
 	stmt.BindInt64(4, dueMicros(i.Due))
 	stmt.BindInt64(5, int64(i.Attempt))
 	stmt.BindBool(6, i.Again)
+	stmt.BindInt64(7, micros(i.Since))
+	bindBlob(stmt, 8, i.Data)
 	return exec(stmt)
 }
 
-const itemColumns = `run, step, kind, due, attempt, again`
+const itemColumns = `run, step, kind, due, attempt, again, since, data`
 
 func scanItem(stmt *sqlite.Stmt) durable.Item {
 	return durable.Item{
 		Run: stmt.ColumnText(0), Step: stmt.ColumnText(1),
 		Kind: durable.ItemKind(stmt.ColumnInt64(2)),
 		Due:  fromMicros(stmt.ColumnInt64(3)), Attempt: stmt.ColumnInt(4), Again: stmt.ColumnBool(5),
+		Since: fromMicros(stmt.ColumnInt64(6)), Data: blob(stmt, 7),
 	}
 }
 
@@ -179,15 +187,21 @@ func deleteItem(c *sqlite.Conn, run, step string) error {
 	return exec(stmt)
 }
 
-func deleteItems(c *sqlite.Conn, run string) error {
-	stmt := c.Prep(`DELETE FROM queue WHERE run = ?`)
-	stmt.BindText(1, run)
-	return exec(stmt)
+// deleteAll removes what a run that has ended has in the queue and rests for.
+func deleteAll(c *sqlite.Conn, run string) error {
+	for _, sql := range [...]string{`DELETE FROM queue WHERE run = ?`, `DELETE FROM waits WHERE run = ?`} {
+		stmt := c.Prep(sql)
+		stmt.BindText(1, run)
+		if err := exec(stmt); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // insertEvent reports false when an event of that id is there already.
-func insertEvent(c *sqlite.Conn, e durable.Event) (bool, error) {
-	stmt := c.Prep(`INSERT INTO events (id, key, name, internal, at, received, body) VALUES (?, ?, ?, ?, ?, ?, ?)
+func insertEvent(c *sqlite.Conn, seq int64, e durable.Event) (bool, error) {
+	stmt := c.Prep(`INSERT INTO events (id, key, name, internal, at, received, body, seq) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (id) DO NOTHING`)
 	stmt.BindText(1, e.ID)
 	stmt.BindText(2, e.Key)
@@ -196,8 +210,17 @@ func insertEvent(c *sqlite.Conn, e durable.Event) (bool, error) {
 	stmt.BindInt64(5, micros(e.At))
 	stmt.BindInt64(6, micros(e.Received))
 	bindBlob(stmt, 7, e.Body)
+	stmt.BindInt64(8, seq)
 	err := exec(stmt)
 	return err == nil && c.Changes() > 0, err
+}
+
+// eventSeq is the place of an event in the order of events.
+func eventSeq(c *sqlite.Conn, id string) (seq int64, err error) {
+	stmt := c.Prep(`SELECT seq FROM events WHERE id = ?`)
+	stmt.BindText(1, id)
+	err = rows(stmt, func() { seq = stmt.ColumnInt64(0) })
+	return seq, err
 }
 
 const eventColumns = `id, key, name, at, received, body`

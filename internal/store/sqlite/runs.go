@@ -26,6 +26,16 @@ func (s *Store) Accept(ctx context.Context, now time.Time, batch []store.Accepte
 	return w.started, nil
 }
 
+// Start writes runs of known events.
+func (s *Store) Start(ctx context.Context, now time.Time, starts []durable.Start) error {
+	w := newWrite(now)
+	w.starts = starts
+	if err := s.submit(ctx, w); err != nil {
+		return err
+	}
+	return s.await(w)
+}
+
 // Transition decides and writes what happens to a run.
 func (s *Store) Transition(ctx context.Context, id string, decide func(*durable.Run) (store.Decision, error)) error {
 	for {
@@ -59,6 +69,9 @@ func (s *Store) transition(ctx context.Context, id string, decide func(*durable.
 		w.change.Put, w.change.Drop = nil, nil
 		for step := range h.run.Items {
 			w.change.Drop = append(w.change.Drop, step)
+		}
+		if d.Report != nil {
+			w.change.Put = []durable.Put{{Item: *d.Report}}
 		}
 	}
 	s.heads.again(h) // until it is on disk

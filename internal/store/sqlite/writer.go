@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
 
 	"github.com/pawlhq/pawl/internal/durable"
@@ -34,10 +33,13 @@ type write struct {
 	final    bool
 	app      *durable.App
 	versions []durable.Function
+	starts   []durable.Start // of events that are there
+	settles  *store.Lease    // whose item is done, with accepted[0] as what follows
 
 	started []string // runs that did start
 	fresh   []*durable.Run
-	done    chan struct{} // closed when the write has ended, with err
+	items   []durable.Item // that the writer itself has queued
+	done    chan struct{}  // closed when the write has ended, with err
 	err     error
 }
 
@@ -214,7 +216,7 @@ func (s *Store) transact(group []*write) (err error) {
 		return err
 	}
 	for _, w := range group {
-		if err := w.apply(s.write); err != nil {
+		if err := s.apply(w); err != nil {
 			end(&err)
 			return err
 		}
@@ -227,27 +229,34 @@ func (s *Store) transact(group []*write) (err error) {
 }
 
 // apply writes the rows of w.
-func (w *write) apply(c *sqlite.Conn) error {
-	w.started, w.fresh = w.started[:0], w.fresh[:0]
+func (s *Store) apply(w *write) error {
+	w.started, w.fresh, w.items = w.started[:0], w.fresh[:0], w.items[:0]
 	if w.app != nil {
-		if err := writeApp(c, *w.app, w.versions); err != nil {
+		if err := writeApp(s.write, *w.app, w.versions); err != nil {
 			return err
 		}
 	}
 	if w.run != "" {
-		if err := w.applyChange(c); err != nil {
+		if err := s.applyChange(w); err != nil {
 			return err
 		}
 	}
+	if w.settles != nil {
+		return s.applySettled(w)
+	}
+	if err := s.applyStarts(w, store.Accepted{Starts: w.starts}, s.eventSeq); err != nil {
+		return err
+	}
 	for _, a := range w.accepted {
-		if err := w.applyAccepted(c, a); err != nil {
+		if err := s.applyAccepted(w, a); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (w *write) applyChange(c *sqlite.Conn) error {
+func (s *Store) applyChange(w *write) error {
+	c := s.write
 	for i, e := range w.change.Entries {
 		if err := insertEntry(c, w.run, w.n+i+1, e); err != nil {
 			return err
@@ -259,11 +268,25 @@ func (w *write) applyChange(c *sqlite.Conn) error {
 		}
 	}
 	if w.final {
-		return deleteItems(c, w.run)
-	}
-	for _, step := range w.change.Drop {
-		if err := deleteItem(c, w.run, step); err != nil {
+		if err := deleteAll(c, w.run); err != nil {
 			return err
+		}
+	}
+	for _, step := range w.change.Unwait {
+		if err := deleteWait(c, w.run, step); err != nil {
+			return err
+		}
+	}
+	for _, wait := range w.change.Waits {
+		if err := insertWait(c, wait, s.eventSeq); err != nil {
+			return err
+		}
+	}
+	if !w.final {
+		for _, step := range w.change.Drop {
+			if err := deleteItem(c, w.run, step); err != nil {
+				return err
+			}
 		}
 	}
 	for _, p := range w.change.Put {
@@ -274,14 +297,38 @@ func (w *write) applyChange(c *sqlite.Conn) error {
 	return nil
 }
 
-// applyAccepted writes an event and the runs that it starts, but for those
-// that were started for the same key before.
-func (w *write) applyAccepted(c *sqlite.Conn, a store.Accepted) error {
-	fresh, err := insertEvent(c, a.Event)
+// applyAccepted writes an event and the runs that it starts.
+func (s *Store) applyAccepted(w *write, a store.Accepted) error {
+	s.eventSeq++
+	fresh, err := insertEvent(s.write, s.eventSeq, a.Event)
 	if err != nil || !fresh {
 		return err
 	}
-	for _, r := range a.Starts {
+	awaited, err := isAwaited(s.write, a.Event.Name)
+	if err != nil {
+		return err
+	}
+	if awaited || a.Rest != nil {
+		item := durable.Item{
+			Run: a.Event.ID, Step: durable.DeliverStep, Kind: durable.Deliver, Due: w.now, Data: a.Rest,
+		}
+		if err := insertDelivery(s.write, a.Event); err != nil {
+			return err
+		}
+		if err := upsertItem(s.write, item); err != nil {
+			return err
+		}
+		w.items = append(w.items, item)
+	}
+	return s.applyStarts(w, a, s.eventSeq)
+}
+
+// applyStarts writes the runs that an event starts, but for those that were
+// started for the same key before.
+func (s *Store) applyStarts(w *write, a store.Accepted, seq int64) error {
+	c := s.write
+	for _, st := range a.Starts {
+		r := st.Run
 		if a.Event.Key != "" {
 			free, err := takeKey(c, r.Function, a.Event.Key, r.ID, w.now)
 			if err != nil {
@@ -294,6 +341,16 @@ func (w *write) applyAccepted(c *sqlite.Conn, a store.Accepted) error {
 		if err := insertRun(c, r); err != nil {
 			return err
 		}
+		for i, e := range st.Entries {
+			if err := insertEntry(c, r.ID, i+1, e); err != nil {
+				return err
+			}
+		}
+		for _, wait := range st.Waits {
+			if err := insertWait(c, wait, seq); err != nil {
+				return err
+			}
+		}
 		for _, item := range r.Items {
 			if err := upsertItem(c, *item); err != nil {
 				return err
@@ -303,6 +360,38 @@ func (w *write) applyAccepted(c *sqlite.Conn, a store.Accepted) error {
 		w.fresh = append(w.fresh, r)
 	}
 	return nil
+}
+
+// applySettled ends an item that is no run's.
+func (s *Store) applySettled(w *write) error {
+	l, a := w.settles, w.accepted[0]
+	// Only the writer ends such items: the lease that is in force now is in
+	// force when this is on disk.
+	if !s.queue.holds(*l) {
+		return store.ErrLeaseLost
+	}
+	if a.Event.ID != "" {
+		seq, err := eventSeq(s.write, a.Event.ID)
+		if err != nil {
+			return err
+		}
+		if err := s.applyStarts(w, a, seq); err != nil {
+			return err
+		}
+	}
+	if a.Rest != nil {
+		item := l.Item
+		item.Due, item.Data = w.now, a.Rest
+		w.change.Put = []durable.Put{{Item: item}}
+		return upsertItem(s.write, item)
+	}
+	w.change.Drop = []string{l.Step}
+	if l.Kind == durable.Deliver {
+		if err := deleteDelivery(s.write, l.Run); err != nil {
+			return err
+		}
+	}
+	return deleteItem(s.write, l.Run, l.Step)
 }
 
 // checkpointEvery is how long the log may grow before it is folded into the

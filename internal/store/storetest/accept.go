@@ -18,7 +18,7 @@ var acceptTests = []test{
 		e.Key = "order-7"
 		ship, bill := start("shop-ship", e, noon), start("shop-bill", e, noon.Add(time.Hour))
 		want := map[string]*durable.Run{ship.ID: snapshot(ship), bill.ID: snapshot(bill)}
-		require.ElementsMatch(d, []string{ship.ID, bill.ID}, d.accept(store.Accepted{Event: e, Starts: []*durable.Run{ship, bill}}))
+		require.ElementsMatch(d, []string{ship.ID, bill.ID}, d.accept(store.Accepted{Event: e, Starts: starts(ship, bill)}))
 
 		got, err := d.Event(d.Context(), e.ID)
 		require.NoError(d, err)
@@ -47,14 +47,14 @@ var acceptTests = []test{
 	}},
 	{"skips an event id that is known, with its starts", func(d *db) {
 		first := accepted(noon)
-		again := store.Accepted{Event: first.Event, Starts: []*durable.Run{start("shop-ship", first.Event, noon)}}
-		twin := store.Accepted{Event: first.Event, Starts: []*durable.Run{start("shop-bill", first.Event, noon)}}
-		id := first.Starts[0].ID
+		again := store.Accepted{Event: first.Event, Starts: starts(start("shop-ship", first.Event, noon))}
+		twin := store.Accepted{Event: first.Event, Starts: starts(start("shop-bill", first.Event, noon))}
+		id := first.Starts[0].Run.ID
 		require.Equal(d, []string{id}, d.accept(first, twin), "in one batch")
 		again.Event.Name = "changed"
 		require.Empty(d, d.accept(again), "in another batch")
 		d.reopen()
-		again.Starts[0] = start("shop-ship", first.Event, noon)
+		again.Starts = starts(start("shop-ship", first.Event, noon))
 		require.Empty(d, d.accept(again), "after a restart")
 
 		got, err := d.Event(d.Context(), first.Event.ID)
@@ -74,7 +74,7 @@ var acceptTests = []test{
 			for _, f := range functions {
 				r := start(f, e, now)
 				byID[r.ID] = f
-				a.Starts = append(a.Starts, r)
+				a.Starts = append(a.Starts, starts(r)...)
 			}
 			started, err := d.Accept(d.Context(), now, []store.Accepted{a})
 			require.NoError(d, err)
@@ -131,19 +131,19 @@ var acceptTests = []test{
 		taken := d.startAt(noon)
 		good, bad := accepted(noon), accepted(noon)
 		good.Event.Key = "k"
-		bad.Starts[0].ID = taken // no store can take this
+		bad.Starts[0].Run.ID = taken // no store can take this
 		_, err := d.Accept(d.Context(), noon, []store.Accepted{good, bad})
 		require.Error(d, err)
 		for _, e := range []durable.Event{good.Event, bad.Event} {
 			_, err := d.Event(d.Context(), e.ID)
 			require.ErrorIs(d, err, store.ErrNotFound)
 		}
-		_, err = d.Run(d.Context(), good.Starts[0].ID)
+		_, err = d.Run(d.Context(), good.Starts[0].Run.ID)
 		require.ErrorIs(d, err, store.ErrNotFound)
 		require.Equal(d, taken, d.claimOne(noon).Run, "nothing else is queued")
 
-		id := good.Starts[0].ID
-		require.Equal(d, []string{id}, d.accept(store.Accepted{Event: good.Event, Starts: []*durable.Run{start2(id, good.Event)}}),
+		id := good.Starts[0].Run.ID
+		require.Equal(d, []string{id}, d.accept(store.Accepted{Event: good.Event, Starts: starts(start2(id, good.Event))}),
 			"neither the event nor its key is taken")
 	}},
 	{"fails alone", func(d *db) {
@@ -155,7 +155,7 @@ var acceptTests = []test{
 		for i := range n {
 			batches[i] = accepted(noon)
 			if i%8 == 3 {
-				batches[i].Starts[0].ID = taken
+				batches[i].Starts[0].Run.ID = taken
 			}
 			wait.Go(func() { _, errs[i] = d.Accept(d.Context(), noon, []store.Accepted{batches[i]}) })
 		}
@@ -179,7 +179,7 @@ var acceptTests = []test{
 		var wait sync.WaitGroup
 		for range 32 {
 			wait.Go(func() {
-				same := store.Accepted{Event: e, Starts: []*durable.Run{start("shop-ship", e, noon)}}
+				same := store.Accepted{Event: e, Starts: starts(start("shop-ship", e, noon))}
 				keyed := accepted(noon)
 				keyed.Event.Key = "k"
 				a, err := d.Accept(d.Context(), noon, []store.Accepted{same})
@@ -202,7 +202,7 @@ var acceptTests = []test{
 		cancel()
 		for range 20 {
 			a := accepted(noon)
-			id := a.Starts[0].ID
+			id := a.Starts[0].Run.ID
 			_, err := d.Accept(ctx, noon, []store.Accepted{a})
 			_, found := d.Event(d.Context(), a.Event.ID)
 			_, ran := d.Run(d.Context(), id)

@@ -67,7 +67,7 @@ var historyTests = []test{
 		}
 		other := accepted(noon)
 		ids := runIDs(all)
-		d.accept(store.Accepted{Event: e, Starts: all}, other)
+		d.accept(store.Accepted{Event: e, Starts: starts(all...)}, other)
 		for i, status := range []durable.Status{durable.Running, durable.Completed, durable.Failed, durable.Cancelled} {
 			d.change(ids[i], durable.Change{Head: &durable.Head{Status: status, Protocol: 2}})
 		}
@@ -98,7 +98,7 @@ var historyTests = []test{
 	}},
 	{"lists a run as it is, without the body of its event", func(d *db) {
 		a := accepted(noon)
-		id := a.Starts[0].ID
+		id := a.Starts[0].Run.ID
 		d.accept(a)
 		head := durable.Head{Status: durable.Completed, Started: noon, Ended: noon.Add(time.Second), Protocol: 2, Output: durable.JSON(`{"ok":true}`)}
 		d.change(id, durable.Change{Head: &head})

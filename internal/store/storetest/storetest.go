@@ -105,10 +105,18 @@ func start(slug string, e durable.Event, due time.Time) *durable.Run {
 	return durable.NewRun(newID(), durable.Function{Slug: slug, App: "shop", Version: 3}, e, due, noon)
 }
 
+func starts(runs ...*durable.Run) []durable.Start {
+	list := make([]durable.Start, 0, len(runs))
+	for _, r := range runs {
+		list = append(list, durable.Start{Run: r})
+	}
+	return list
+}
+
 // accepted is a new event that starts one run, due at due.
 func accepted(due time.Time) store.Accepted {
 	e := event("order/placed")
-	return store.Accepted{Event: e, Starts: []*durable.Run{start("shop-ship", e, due)}}
+	return store.Accepted{Event: e, Starts: starts(start("shop-ship", e, due))}
 }
 
 // accept writes a batch at noon and returns the ids of the runs that started.

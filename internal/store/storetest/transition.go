@@ -191,7 +191,7 @@ var transitionTests = []test{
 		run := d.startAt(noon)
 		finished := accepted(noon.Add(time.Minute))
 		finished.Event.Name = durable.EventFinished
-		child := finished.Starts[0].ID
+		child := finished.Starts[0].Run.ID
 		end := durable.Change{Head: &durable.Head{Status: durable.Completed, Ended: noon, Output: durable.JSON(`1`)}}
 		d.change(run, end, finished)
 		_, err := d.Event(d.Context(), finished.Event.ID)
@@ -203,7 +203,7 @@ var transitionTests = []test{
 		run2 := d.startAt(noon)
 		before := d.view(run2)
 		sent := accepted(noon)
-		sent.Starts[0].ID = child
+		sent.Starts[0].Run.ID = child
 		require.Error(d, d.tryChange(run2, end, sent))
 		_, err = d.Event(d.Context(), sent.Event.ID)
 		require.ErrorIs(d, err, store.ErrNotFound)
@@ -218,7 +218,7 @@ var transitionTests = []test{
 	{"sends an event once", func(d *db) {
 		run, run2 := d.startAt(noon), d.startAt(noon)
 		a := accepted(noon)
-		again := store.Accepted{Event: a.Event, Starts: []*durable.Run{start("shop-ship", a.Event, noon)}}
+		again := store.Accepted{Event: a.Event, Starts: starts(start("shop-ship", a.Event, noon))}
 		d.change(run, durable.Change{Entries: []durable.Entry{done("a")}}, a)
 		d.change(run2, durable.Change{Entries: []durable.Entry{done("a")}}, again)
 		require.Equal(d, []string{"a"}, d.view(run2).Stack, "the rest of the change is written")

@@ -88,7 +88,7 @@ func Deliver(t *testing.T, st store.Store, load Load) {
 				var err error
 				if i%4 == 0 {
 					a := accepted(due)
-					run = a.Starts[0].ID
+					run = a.Starts[0].Run.ID
 					_, err = st.Accept(ctx, time.Now(), []store.Accepted{a})
 				} else {
 					step := string(rune('a' + i%4))

@@ -1,0 +1,91 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pawlhq/pawl/internal/durable"
+	"github.com/pawlhq/pawl/internal/match"
+	"github.com/pawlhq/pawl/internal/store"
+)
+
+// prepare completes an answer's ops with what the run's function and events
+// say, so that Next need not look anything up: which function is invoked, and
+// by what a wait is found.
+func (e *Engine) prepare(table *match.Table, r *durable.Run, in durable.Input, now time.Time) {
+	answer, ok := in.(durable.Answer)
+	if !ok {
+		return
+	}
+	var doc *match.Doc
+	for i := range answer.Ops {
+		op := &answer.Ops[i]
+		switch op.Kind {
+		case durable.OpInvoke:
+			if f, ok := table.Served(op.Invoke.Function); ok {
+				op.Invoke.Slug = f.Slug
+			}
+		case durable.OpWait:
+			if op.Wait.Kind != durable.ForEvent {
+				continue
+			}
+			if doc == nil {
+				doc = match.NewDoc(r.Events[0].Body)
+			}
+			if err := match.Find(op.Wait, doc, e.programs, now); err != nil {
+				// Source: spec/11 §13.
+				op.Kind = durable.OpRefused
+				op.Err = durable.Failure{
+					Name: "InvalidExpression", Message: "Wait for event If expression failed to compile", Stack: err.Error(),
+				}
+			}
+		default:
+		}
+	}
+}
+
+// reserve looks which signals of an answer are taken. Until release is called
+// nobody else can take them or send them.
+func (e *Engine) reserve(ctx context.Context, run string, in durable.Input) (release func(), err error) {
+	answer, ok := in.(durable.Answer)
+	if !ok {
+		return func() {}, nil
+	}
+	var waits []*durable.Op
+	for i := range answer.Ops {
+		if op := &answer.Ops[i]; op.Kind == durable.OpWait && op.Wait.Kind == durable.ForSignal {
+			waits = append(waits, op)
+		}
+	}
+	if len(waits) == 0 {
+		return func() {}, nil
+	}
+	slices.SortStableFunc(waits, func(a, b *durable.Op) int { return strings.Compare(a.Wait.Name, b.Wait.Name) })
+	var unlock []func()
+	release = func() {
+		for _, u := range unlock {
+			u()
+		}
+	}
+	for i, op := range waits {
+		if i > 0 && waits[i-1].Wait.Name == op.Wait.Name {
+			op.Taken = !op.Replace && waits[i-1].Step != op.Step
+			continue
+		}
+		unlock = append(unlock, e.signals.lock(op.Wait.Name))
+		holder, err := e.store.Signal(ctx, op.Wait.Name)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			op.Taken = false
+		case err != nil:
+			release()
+			return nil, err
+		default:
+			op.Taken = !op.Replace && (holder.Run != run || holder.Step != op.Step)
+		}
+	}
+	return release, nil
+}

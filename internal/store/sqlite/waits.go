@@ -1,0 +1,143 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+
+	"zombiezen.com/go/sqlite"
+
+	"github.com/pawlhq/pawl/internal/durable"
+	"github.com/pawlhq/pawl/internal/store"
+)
+
+// insertWait registers a wait for the events after the one with that seq. A
+// wait for a signal takes it from whoever waits for it: whether it may is
+// decided before.
+func insertWait(c *sqlite.Conn, w durable.Wait, after int64) error {
+	if w.Kind == durable.ForSignal {
+		stmt := c.Prep(`DELETE FROM waits WHERE kind = 1 AND name = ?`)
+		stmt.BindText(1, w.Name)
+		if err := exec(stmt); err != nil {
+			return err
+		}
+	}
+	stmt := c.Prep(`INSERT INTO waits (run, step, kind, name, cond, path, value, exact, until, after)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
+	stmt.BindText(1, w.Run)
+	stmt.BindText(2, w.Step)
+	stmt.BindInt64(3, int64(w.Kind))
+	for i, v := range []string{w.Name, w.If, w.Path, w.Value} {
+		stmt.BindText(4+i, v)
+	}
+	stmt.BindBool(8, w.Exact)
+	stmt.BindInt64(9, micros(w.Until))
+	stmt.BindInt64(10, after)
+	return exec(stmt)
+}
+
+func deleteWait(c *sqlite.Conn, run, step string) error {
+	stmt := c.Prep(`DELETE FROM waits WHERE run = ? AND step = ?`)
+	stmt.BindText(1, run)
+	stmt.BindText(2, step)
+	return exec(stmt)
+}
+
+// isAwaited reports whether anybody waits for events of that name.
+func isAwaited(c *sqlite.Conn, name string) (found bool, err error) {
+	stmt := c.Prep(`SELECT 1 FROM waits WHERE name = ? AND kind <> 1 LIMIT 1`)
+	stmt.BindText(1, name)
+	err = rows(stmt, func() { found = true })
+	return found, err
+}
+
+func insertDelivery(c *sqlite.Conn, e durable.Event) error {
+	stmt := c.Prep(`INSERT INTO deliveries (name, event) VALUES (?, ?)`)
+	stmt.BindText(1, e.Name)
+	stmt.BindText(2, e.ID)
+	return exec(stmt)
+}
+
+func deleteDelivery(c *sqlite.Conn, event string) error {
+	stmt := c.Prep(`DELETE FROM deliveries WHERE event = $event AND name = (SELECT name FROM events WHERE id = $event)`)
+	stmt.SetText("$event", event)
+	return exec(stmt)
+}
+
+const waitColumns = `waits.seq, run, step, kind, waits.name, cond, path, value, exact, until`
+
+func scanWait(stmt *sqlite.Stmt) durable.Wait {
+	return durable.Wait{
+		Seq: stmt.ColumnInt64(0), Run: stmt.ColumnText(1), Step: stmt.ColumnText(2),
+		Kind: durable.WaitKind(stmt.ColumnInt64(3)), Name: stmt.ColumnText(4), If: stmt.ColumnText(5),
+		Path: stmt.ColumnText(6), Value: stmt.ColumnText(7), Exact: stmt.ColumnBool(8),
+		Until: fromMicros(stmt.ColumnInt64(9)),
+	}
+}
+
+// maxPaths bounds by how many paths the waits for one event are found; it is
+// the number of different conditions that functions have for it.
+const maxPaths = 1000
+
+// Paths walks the index from one path to the next.
+func (s *Store) Paths(ctx context.Context, name string) (paths []string, err error) {
+	err = s.read(ctx, func(c *sqlite.Conn) error {
+		stmt := c.Prep(`SELECT path FROM waits WHERE name = $name AND kind <> 1 ORDER BY path LIMIT 1`)
+		for len(paths) < maxPaths {
+			stmt.SetText("$name", name)
+			if len(paths) > 0 {
+				stmt.SetText("$path", paths[len(paths)-1])
+			}
+			n := len(paths)
+			if err := rows(stmt, func() { paths = append(paths, stmt.ColumnText(0)) }); err != nil || len(paths) == n {
+				return err
+			}
+			stmt = c.Prep(`SELECT path FROM waits WHERE name = $name AND kind <> 1 AND path > $path ORDER BY path LIMIT 1`)
+		}
+		return nil
+	})
+	return paths, err
+}
+
+// Waiting returns waits that an event concerns.
+func (s *Store) Waiting(ctx context.Context, event, path, value string, seq int64, limit int) (waits []durable.Wait, err error) {
+	err = s.read(ctx, func(c *sqlite.Conn) error {
+		stmt := c.Prep(`SELECT ` + waitColumns + ` FROM events JOIN waits ON waits.name = events.name
+			WHERE events.id = ? AND path = ? AND value = ? AND kind <> 1 AND waits.seq > ? AND after < events.seq
+			ORDER BY waits.seq LIMIT ?`)
+		stmt.BindText(1, event)
+		stmt.BindText(2, path)
+		stmt.BindText(3, value)
+		stmt.BindInt64(4, seq)
+		stmt.BindInt64(5, int64(limit))
+		return rows(stmt, func() { waits = append(waits, scanWait(stmt)) })
+	})
+	return waits, err
+}
+
+// Signal returns the wait for a signal.
+func (s *Store) Signal(ctx context.Context, name string) (w durable.Wait, err error) {
+	found := false
+	err = s.read(ctx, func(c *sqlite.Conn) error {
+		stmt := c.Prep(`SELECT ` + waitColumns + ` FROM waits WHERE kind = 1 AND name = ?`)
+		stmt.BindText(1, name)
+		return rows(stmt, func() { w, found = scanWait(stmt), true })
+	})
+	if err == nil && !found {
+		err = fmt.Errorf("signal %q: %w", name, store.ErrNotFound)
+	}
+	return w, err
+}
+
+// Undelivered returns events that are still to be handed on.
+func (s *Store) Undelivered(ctx context.Context, name string) (events []durable.Event, err error) {
+	err = s.read(ctx, func(c *sqlite.Conn) error {
+		stmt := c.Prep(`SELECT ` + prefixed + ` FROM deliveries JOIN events ON events.id = deliveries.event
+			WHERE deliveries.name = ? ORDER BY events.seq`)
+		stmt.BindText(1, name)
+		return rows(stmt, func() { events = append(events, scanEvent(stmt)) })
+	})
+	return events, err
+}
+
+// prefixed are eventColumns where another table has a column of the same name.
+const prefixed = `events.id, events.key, events.name, events.at, events.received, events.body`
