@@ -60,6 +60,10 @@ type Program struct {
 	cel    cel.Program
 	loops  bool      // has a macro, which is where an evaluation can be interrupted
 	equal  *equality // set when the expression has this simple shape
+
+	// Known of a program over two events before the second one comes.
+	lookups []lookup
+	doubt   *doubt
 }
 
 // String returns the source of p.
@@ -95,17 +99,25 @@ func Compile(src string, vars Vars) (p *Program, err error) {
 	if err := firstIssue(issues); err != nil {
 		return nil, err
 	}
-	p.cel, err = env.Program(checked,
+	p.cel, err = env.Program(checked, programOptions()...)
+	if err != nil {
+		return nil, &CompileError{Reason: err.Error()}
+	}
+	if vars == EventAndAsync {
+		a := &analyst{env: env, tree: checked.NativeRep()}
+		p.lookups, p.doubt = a.lookups(a.tree.Expr()), a.doubt(a.tree.Expr())
+	}
+	return p, nil
+}
+
+func programOptions() []cel.ProgramOption {
+	return []cel.ProgramOption{
 		cel.EvalOptions(cel.OptOptimize),
 		cel.CustomDecoratorV2(lazy),
 		cel.CostTracking(costs{}),
 		cel.CostLimit(maxCost),
 		cel.InterruptCheckFrequency(checkEvery),
-	)
-	if err != nil {
-		return nil, &CompileError{Reason: err.Error()}
 	}
-	return p, nil
 }
 
 // checkSize refuses what could exhaust the parser: it takes time and stack by

@@ -25,6 +25,15 @@
 // The checker then works on the rewritten tree, so an unknown function or a
 // wrong literal is found when the expression is compiled.
 //
+// # Finding those who wait
+//
+// A condition over two events is not evaluated for every event that comes: what
+// it needs the incoming event to have is known as soon as the first event is
+// (index.go), and is found by its text (index_text.go). What can never hold need
+// not wait at all (never.go).
+//
+// # What is left open
+//
 // What the rules leave open is decided so: a missing left operand decides an
 // ordering, also against another missing one. Arithmetic with null is false, as
 // any call on a missing value; integers and doubles mix and give a double,
