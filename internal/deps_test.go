@@ -16,6 +16,7 @@ const module = "github.com/pawlhq/pawl/"
 var allowed = map[string][]string{
 	"internal/durable":         {},
 	"internal/wire":            {},
+	"internal/cron":            {"internal/wire"},
 	"internal/match/expr":      {"internal/wire"},
 	"internal/match":           {"internal/durable", "internal/match/expr"},
 	"internal/store":           {"internal/durable"},

@@ -1,0 +1,46 @@
+package cron
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/pawlhq/pawl/internal/wire"
+)
+
+// EventName is the name of a tick's event.
+const EventName = "inngest/scheduled.timer"
+
+// Key is the tick as text, RFC 3339 in UTC: the id of its event, by which there
+// is one run for each tick of a function, however many of its schedules tick
+// then and however many servers see it.
+func Key(tick time.Time) string { return tick.UTC().Format(time.RFC3339) }
+
+// Event is the event of a tick as functions see it: of the schedule that ticked
+// as its text is written, the tick, and when it fires, which is the tick and its
+// jitter. Source: SDK protocol notes 10 §8.
+func Event(cron string, tick, fire time.Time) jsontext.Value {
+	data := append([]byte(nil), `{"cron":`...)
+	data = appendText(data, cron)
+	data = append(data, `,"fireAt":`...)
+	data = appendText(data, fire.UTC().Format("2006-01-02T15:04:05.999Z07:00"))
+	data = append(data, `,"scheduledAt":`...)
+	data = appendText(data, Key(tick))
+	data = append(data, '}')
+
+	parts := wire.EventParts{ID: Key(tick), Name: EventName, Timestamp: fire.UnixMilli(), Data: data}
+	body, err := parts.AppendBody(nil)
+	if err != nil {
+		panic(fmt.Sprintf("cron: event of %s: %s", Key(tick), err)) // data is JSON that was written above
+	}
+	return body
+}
+
+// appendText appends s as a JSON string. Broken UTF-8, which no Schedule's text
+// has, becomes U+FFFD.
+func appendText(dst []byte, s string) []byte {
+	dst, err := jsontext.AppendQuote(dst, s)
+	_ = err // it only says that s had broken UTF-8
+	return dst
+}
