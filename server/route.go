@@ -63,6 +63,8 @@ func routes() []route {
 		{method: "DELETE", pattern: "/v1/runs/{run}", who: signingKey, serve: (*Server).cancelRun},
 		{method: "GET", pattern: "/v1/runs/{run}/jobs", who: signingKey, serve: (*Server).jobs},
 		{method: "GET", pattern: "/v1/runs/{run}/steps", who: signingKey, serve: (*Server).steps},
+		{method: "POST", pattern: "/v1/signals", who: signingKey, serve: (*Server).signal, body: maxSignalBody, json: true},
+		{method: "POST", pattern: "/invoke/{slug}", who: signingKey, serve: (*Server).invoke, body: maxSignalBody, json: true},
 		{method: "GET", pattern: "/v1/apps", who: signingKey, serve: (*Server).listApps},
 		{method: "GET", pattern: "/v1/apps/{app}/functions", who: signingKey, serve: (*Server).appFunctions},
 
@@ -81,8 +83,6 @@ func routes() []route {
 		)
 	}
 	table = append(table,
-		later("POST", "/invoke/{slug}", "invoking functions over HTTP"),
-		later("POST", "/v1/signals", "signals"),
 		later("POST", "/v1/runs/{run}/metadata", "run metadata"),
 		later("POST", "/v1/traces/userland", "traces"),
 		later("POST", "/v1/cancellations", "bulk cancellation"),

@@ -133,8 +133,7 @@ func TestUnknownPathIsJSON(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	require.Equal(t, "there is no /v2/sandboxes/x here", wantRefusal(t, f.get("/v2/sandboxes/x"), http.StatusNotFound))
-	require.Contains(t, wantRefusal(t, f.post("/v1/signals", "{}"), http.StatusNotImplemented), "/v1/signals")
-	require.Contains(t, wantRefusal(t, f.post("/invoke/shop-charge", "{}"), http.StatusNotImplemented), "/invoke/shop-charge")
+	require.Contains(t, wantRefusal(t, f.post("/v1/realtime/publish", "{}"), http.StatusNotImplemented), "/v1/realtime/publish")
 	require.NotContains(t, f.get("/nothing%1b[2J").Body.String(), "\x1b")
 }
 

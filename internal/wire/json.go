@@ -35,6 +35,15 @@ func CheckJSON(b []byte) error {
 	return err
 }
 
+// CheckBody says what makes a body unfit to be read as JSON at all: too many
+// brackets in each other, or text that is not UTF-8.
+func CheckBody(b []byte) error {
+	if !utf8.Valid(b) {
+		return ErrUTF8
+	}
+	return checkNesting(b)
+}
+
 // checkNesting counts brackets outside strings. It is exact for valid JSON and
 // stops at the first bracket too many for anything else.
 func checkNesting(b []byte) error {

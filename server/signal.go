@@ -1,0 +1,106 @@
+package server
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/pawlhq/pawl/internal/durable"
+	"github.com/pawlhq/pawl/internal/store"
+	"github.com/pawlhq/pawl/internal/wire"
+)
+
+// Bounds of what signals and invocations carry, in bytes.
+const (
+	maxSignalName = 512
+	maxSignalBody = 4 << 20
+)
+
+// signal hands a signal to the run that waits for it. A signal that nobody
+// waits for is refused with 404, which SDKs take for an answer and not for an
+// error. Source: spec/12 §3, spec/03 §10.
+func (s *Server) signal(w http.ResponseWriter, r *http.Request, body []byte) {
+	var in struct {
+		Signal string         `json:"signal"`
+		Data   jsontext.Value `json:"data"`
+	}
+	if message := read(body, &in); message != "" {
+		fail(w, http.StatusBadRequest, message)
+		return
+	}
+	switch {
+	case in.Signal == "":
+		fail(w, http.StatusBadRequest, "signal is required: the name that a run waits for")
+		return
+	case len(in.Signal) > maxSignalName:
+		fail(w, http.StatusBadRequest, "signal is longer than 512 bytes")
+		return
+	}
+	run, err := s.eng.Signal(r.Context(), in.Signal, in.Data)
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, durable.ErrStale) || errors.Is(err, durable.ErrEnded) {
+		fail(w, http.StatusNotFound, "No signal found: nobody waits for "+printable(in.Signal))
+		return
+	}
+	if err != nil {
+		s.failWith(w, r, err, "")
+		return
+	}
+	s.reply(w, struct {
+		RunID string `json:"run_id"`
+	}{run})
+}
+
+// invoke starts a run of one function, whatever its triggers. Source: spec/10 §11.
+func (s *Server) invoke(w http.ResponseWriter, r *http.Request, body []byte) {
+	var in struct {
+		Data jsontext.Value `json:"data"`
+		User jsontext.Value `json:"user"`
+		V    string         `json:"v"`
+	}
+	if message := read(body, &in); message != "" {
+		fail(w, http.StatusBadRequest, "Unable to read post data request: "+message)
+		return
+	}
+	call := durable.Invoke{Function: r.PathValue("slug"), V: in.V}
+	for _, part := range []struct {
+		name string
+		from jsontext.Value
+		to   *durable.JSON
+	}{{"data", in.Data, &call.Payload}, {"user", in.User, &call.User}} {
+		switch part.from.Kind() {
+		case '{':
+			clean, err := wire.WithoutReserved(part.from)
+			if err != nil {
+				fail(w, http.StatusBadRequest, "Invalid invocation event: "+part.name+": "+err.Error())
+				return
+			}
+			*part.to = clean
+		case 0, 'n':
+		default:
+			fail(w, http.StatusBadRequest, "Invalid invocation event: "+part.name+" must be an object")
+			return
+		}
+	}
+	event, _, err := s.eng.Invoke(r.Context(), call)
+	if err != nil {
+		s.failWith(w, r, err, "there is no function "+printable(call.Function)+"; GET /v1/apps lists the apps that are synced")
+		return
+	}
+	raw(w, http.StatusOK, `{"id":"`+event+`","status":200}`)
+}
+
+// read decodes a body and says what is wrong with it, or "".
+func read(body []byte, into any) string {
+	if err := wire.CheckBody(body); err != nil {
+		return err.Error()
+	}
+	if err := json.Unmarshal(body, into); err != nil {
+		if bad, ok := errors.AsType[*json.SemanticError](err); ok && bad.JSONPointer != "" {
+			return string(bad.JSONPointer)[1:] + " cannot be a JSON value of this kind"
+		}
+		return "the body is not the JSON object that is wanted here: " + err.Error()
+	}
+	return ""
+}
