@@ -14,10 +14,10 @@ import (
 // look up by: whenever the program is true for an incoming event, IndexText of
 // that event at Path is Text.
 //
-// The texts are of this version of Pawl. Make them anew from the source of the
-// condition rather than keep them over an upgrade.
+// Both are kept with the wait, so that their forms cannot change without a
+// migration.
 type Index struct {
-	Path  string // in the incoming event, like data.id or data["a.b"][0]; "" is the whole event
+	Path  string // in the incoming event, like data.id or data["a.b"][0]; never ""
 	Text  string // never "", at most 129 bytes, without NUL
 	Exact bool   // the texts decide: if they are equal, the program is true
 }
@@ -41,7 +41,8 @@ func (p *Program) Index(event *Doc) (Index, bool) {
 	return best, most >= 0
 }
 
-// lookup is one conjunct async.path == value. The value is the literal, or the
+// lookup is one conjunct async.path == value. An equality with the whole of
+// async is none: it would have every event hashed. The value is the literal, or the
 // event's field, or computed.
 type lookup struct {
 	path    string
@@ -132,12 +133,13 @@ func (a *analyst) lookup(e ast.Expr) (l lookup, ok bool) {
 	if sides == nil {
 		return l, false
 	}
-	async, value := sides[0], sides[1]
-	if l.path, ok = pathFrom("async", async); !ok {
-		async, value = value, async
-		if l.path, ok = pathFrom("async", async); !ok {
-			return l, false
-		}
+	value := sides[1]
+	if l.path, ok = pathFrom("async", sides[0]); !ok {
+		value = sides[0]
+		l.path, ok = pathFrom("async", sides[1])
+	}
+	if !ok || l.path == "" {
+		return l, false
 	}
 	l.sole = e == a.tree.Expr()
 	if l.field, ok = pathFrom("event", value); ok {

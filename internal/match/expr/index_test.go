@@ -27,7 +27,7 @@ func TestIndex(t *testing.T) {
 		{"a name with quotes first", `async["[\"\n"].c == "x"`, Index{`["[\"\n"].c`, `"x`, true}},
 		{"the empty name", `async.data[""] == "x"`, Index{`data[""]`, `"x`, true}},
 		{"an element", `async.data.list[1].id == event.data.tags[1]`, Index{"data.list[1].id", `"b`, true}},
-		{"the whole event", `async == "x"`, Index{"", `"x`, true}},
+		{"the whole of the first event", `async.data.id == event && async.data.n == 1`, Index{"data.id", "#2dc+L9rzINqIYRN4Gq1AFpVwgMO75bLjDio7srATyLA", false}},
 		{"an integer", `async.data.n == 6`, Index{"data.n", "6", true}},
 		{"a double", `async.data.n == 6.0`, Index{"data.n", "6", true}},
 		{"an unsigned integer", `async.data.n == 6u`, Index{"data.n", "6", true}},
@@ -75,7 +75,7 @@ func TestNoIndex(t *testing.T) {
 		`(async.data.id == "a") == true`, `(async.data.id == "a") == event.data.no`, `async.data.id == "a" ? true : true`,
 		`true ? async.data.id == "a" : false`, `(async.data.id == "a" && async.ok) || true`, `async.data.id == async.data.other`,
 		`async.data.id == "a" + async.data.other`, `async.data.id + "a" == "ba"`, `size(async.data.list) == 1`, `has(async.data.id) == true`,
-		`async.data[event.data.s] == "a"`, `async.data[-1] == "a"`, `async.data[0.0] == "a"`, `async.data[true] == "a"`, `async.data.t == now()`,
+		`async == "x"`, `event == async`, `async.data[event.data.s] == "a"`, `async.data[-1] == "a"`, `async.data[0.0] == "a"`, `async.data[true] == "a"`, `async.data.t == now()`,
 		`async.data.t == now_plus("1h")`, `[1].all(i, async.data.id == "a")`, `["a"].exists(async, async == "a")`,
 		`async.data.list == event.data.nums.map(n, n + 1)`, `{"async": 1}.async == 1`, `[async.data.id == "a"][0]`,
 	} {
@@ -182,7 +182,7 @@ func checkIndex(t failer, p *Program, event, async string) (index Index, ok, hol
 		t.Fatalf("%s is true for %s and %s, but %+v misses the text %q", p, event, async, index, text)
 	case index.Exact && holds != (text == index.Text):
 		t.Fatalf("%s = %v, %v for %s and %s, but %+v and the text %q are said to decide", p, holds, err, event, async, index, text)
-	case index.Text == "" || len(index.Text) > maxIndexText+1 || len(text) > maxIndexText+1:
+	case index.Path == "" || index.Text == "" || len(index.Text) > maxIndexText+1 || len(text) > maxIndexText+1:
 		t.Fatalf("%s: the texts %q and %q have no good size", p, index.Text, text)
 	}
 	return index, ok, holds
