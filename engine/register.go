@@ -126,7 +126,7 @@ func (e *Engine) Register(ctx context.Context, reg wire.Registration) (Synced, e
 	table, _ := match.NewTable(fns, e.programs)
 	e.publish(old, app, table)
 	s.Modified = true
-	e.log.InfoContext(ctx, "app synced", "app", app.Name, "url", app.URL, "sdk", app.SDK, "functions", len(reg.Functions), "changed", len(changed))
+	e.log.InfoContext(ctx, "app synced", "app", app.Name, "url", wire.PublicURL(app.URL), "sdk", app.SDK, "functions", len(reg.Functions), "changed", len(changed))
 	for _, w := range s.Warnings {
 		e.log.WarnContext(ctx, "app synced with a warning", "app", app.Name, "warning", w)
 	}
@@ -251,7 +251,7 @@ func (e *Engine) SyncApp(ctx context.Context, url string) (Synced, error) {
 			return Synced{App: a.Name, AppID: a.ID, Functions: len(a.Functions)}, nil
 		}
 	}
-	return Synced{}, fmt.Errorf("%s answered, but registered nothing with this server: its INNGEST_BASE_URL or INNGEST_DEV may name another server", url)
+	return Synced{}, fmt.Errorf("%s answered, but registered nothing with this server: its INNGEST_BASE_URL or INNGEST_DEV may name another server", wire.PublicURL(url))
 }
 
 // noteProblem keeps why the last sync of a known app failed.

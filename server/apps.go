@@ -6,13 +6,14 @@ import (
 
 	"github.com/pawlhq/pawl/engine"
 	"github.com/pawlhq/pawl/internal/durable"
+	"github.com/pawlhq/pawl/internal/wire"
 )
 
 // appView is an app in Pawl's own API.
 type appView struct {
 	ID         string         `json:"id"`
 	Name       string         `json:"name"`
-	URL        string         `json:"url"`
+	URL        string         `json:"url"` // without what may be secret in it
 	SDK        string         `json:"sdk"`
 	Framework  string         `json:"framework"`
 	AppVersion string         `json:"app_version"`
@@ -47,7 +48,7 @@ func viewFunction(f durable.Function) functionView {
 
 func viewApp(a engine.AppView) appView {
 	v := appView{
-		ID: a.ID, Name: a.Name, URL: a.URL, SDK: a.SDK, Framework: a.Framework, AppVersion: a.AppVersion,
+		ID: a.ID, Name: a.Name, URL: wire.PublicURL(a.URL), SDK: a.SDK, Framework: a.Framework, AppVersion: a.AppVersion,
 		Problem: a.Problem, SyncedAt: timeOrNull(a.SyncedAt),
 	}
 	for _, f := range a.Functions {

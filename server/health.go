@@ -5,7 +5,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
-	"github.com/pawlhq/pawl/internal/durable"
+	"github.com/pawlhq/pawl/internal/wire"
 )
 
 // health says whether requests are served: 503 while draining, and when the
@@ -37,7 +37,7 @@ func (s *Server) devInfo(w http.ResponseWriter, r *http.Request, _ []byte) {
 	info := struct {
 		Version             string          `json:"version"`
 		Authed              bool            `json:"authed"`
-		Functions           []any           `json:"functions"`
+		Functions           []functionView  `json:"functions"`
 		Handlers            []handler       `json:"handlers"`
 		IsSingleNodeService bool            `json:"isSingleNodeService"`
 		IsMissingSigningKey bool            `json:"isMissingSigningKey"`
@@ -45,10 +45,10 @@ func (s *Server) devInfo(w http.ResponseWriter, r *http.Request, _ []byte) {
 		Features            map[string]bool `json:"features"`
 	}{Version: s.version, IsSingleNodeService: true, Features: map[string]bool{}}
 	for _, app := range s.eng.Apps() {
-		info.Handlers = append(info.Handlers, handler{app.URL, app.SDK})
+		info.Handlers = append(info.Handlers, handler{wire.PublicURL(app.URL), app.SDK})
 		for _, f := range app.Functions {
 			if !f.Archived {
-				info.Functions = append(info.Functions, config(f))
+				info.Functions = append(info.Functions, viewFunction(f))
 			}
 		}
 	}
@@ -58,12 +58,4 @@ func (s *Server) devInfo(w http.ResponseWriter, r *http.Request, _ []byte) {
 		b = []byte(`{}`)
 	}
 	raw(w, http.StatusOK, b)
-}
-
-// config is what the app registered of f, or the least of it.
-func config(f durable.Function) any {
-	if len(f.Config) > 0 {
-		return f.Config
-	}
-	return map[string]string{"id": f.Slug, "name": f.Name}
 }

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pawlhq/pawl/engine"
+	"github.com/pawlhq/pawl/internal/wire"
 	"github.com/pawlhq/pawl/server"
 )
 
@@ -126,9 +127,9 @@ func (y *syncer) sync(ctx context.Context, url string) {
 	switch {
 	case !news:
 	case err != nil:
-		y.log.Warn("app cannot be synced; trying again", "url", withoutSecrets(url), "every", y.every, "err", problem)
+		y.log.Warn("app cannot be synced; trying again", "url", wire.PublicURL(url), "every", y.every, "err", problem)
 	default:
-		y.log.Info("app answers", "url", withoutSecrets(url))
+		y.log.Info("app answers", "url", wire.PublicURL(url))
 	}
 }
 

@@ -31,7 +31,7 @@ func (l *loader) check(s *settings) {
 		}
 	}
 	if path, ok := strings.CutPrefix(s.DB, dbPrefix); s.DB != "" && (!ok || path == "") {
-		l.problem("--db %s: want %sPATH", withoutSecrets(s.DB), dbPrefix)
+		l.problem("--db %s: want %sPATH", wire.PublicURL(s.DB), dbPrefix)
 	}
 	if s.Durability == "" {
 		s.Durability = "full"
@@ -48,7 +48,7 @@ func (l *loader) check(s *settings) {
 			s.App[i] = app
 		}
 		if u, err := url.Parse(app); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			l.problem("--app %s: want a URL such as http://localhost:3000/api/inngest", withoutSecrets(app))
+			l.problem("--app %s: want a URL such as http://localhost:3000/api/inngest", wire.PublicURL(app))
 		}
 	}
 	if s.PollInterval <= 0 && !l.unread["poll-interval"] {
@@ -105,16 +105,6 @@ func (l *loader) address(flag, text string) (host string, ok bool) {
 func loopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
-}
-
-// withoutSecrets is a URL without what may be a password in it.
-func withoutSecrets(text string) string {
-	u, err := url.Parse(text)
-	if err != nil {
-		return "(not a URL)"
-	}
-	u.RawQuery = ""
-	return u.Redacted()
 }
 
 // keyring is what settings that passed check trust.

@@ -24,6 +24,7 @@ const usualURL = "http://127.0.0.1:8288"
 // client talks to a running Pawl.
 type client struct {
 	base   string
+	shown  string // base as it may be printed
 	bearer string // "" for dev
 	http   http.Client
 }
@@ -50,7 +51,7 @@ func newClient(c *cobra.Command) (*client, error) {
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, usageError{fmt.Errorf("--url: want a URL such as %s", usualURL)}
 	}
-	cl := &client{base: strings.TrimRight(base, "/")}
+	cl := &client{base: strings.TrimRight(base, "/"), shown: strings.TrimRight(wire.PublicURL(base), "/")}
 	raw, _ := c.Flags().GetString("signing-key")
 	if raw = or(raw, os.Getenv("PAWL_SIGNING_KEY"), os.Getenv("INNGEST_SIGNING_KEY")); raw != "" {
 		key, err := wire.ParseKey(raw)
@@ -101,19 +102,19 @@ func (c *client) do(ctx context.Context, method, path string, header http.Header
 		if errors.As(err, &u) {
 			err = u.Err // without the URL, which may hold a key
 		}
-		return nil, fmt.Errorf("there is no answer from %s: %w; is pawl running there?", c.base, err)
+		return nil, fmt.Errorf("there is no answer from %s: %w; is pawl running there?", c.shown, err)
 	}
 	defer resp.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(resp.Body, mostAnswer))
 	if err != nil {
-		return nil, fmt.Errorf("read the answer of %s: %w", c.base, err)
+		return nil, fmt.Errorf("read the answer of %s: %w", c.shown, err)
 	}
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		var refusal struct {
 			Error string `json:"error"`
 		}
 		_ = json.Unmarshal(b, &refusal) // what is not JSON has no message
-		return nil, &apiError{resp.StatusCode, or(oneLine(refusal.Error), fmt.Sprintf("%s answered with status %d", c.base, resp.StatusCode))}
+		return nil, &apiError{resp.StatusCode, or(oneLine(refusal.Error), fmt.Sprintf("%s answered with status %d", c.shown, resp.StatusCode))}
 	}
 	return b, nil
 }
@@ -131,7 +132,7 @@ func (c *client) get(ctx context.Context, path string, query url.Values, into an
 		Data any `json:"data"`
 	}{into}
 	if err := json.Unmarshal(b, &envelope, jsontext.AllowInvalidUTF8(true)); err != nil {
-		return fmt.Errorf("the answer of %s cannot be read; is it a Pawl of another version? %w", c.base, err)
+		return fmt.Errorf("the answer of %s cannot be read; is it a Pawl of another version? %w", c.shown, err)
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/mattn/go-isatty"
 
 	"github.com/pawlhq/pawl/engine"
+	"github.com/pawlhq/pawl/internal/wire"
 )
 
 // newLog returns the log, on stderr. In dev, with text, the life of apps and
@@ -74,7 +75,7 @@ func (n *narrator) sentence(r slog.Record) string {
 	})
 	switch r.Message {
 	case "app synced":
-		return fmt.Sprintf("app %s synced from %s%s", f["app"], withoutSecrets(f["url"]), n.functions(f["app"]))
+		return fmt.Sprintf("app %s synced from %s%s", f["app"], wire.PublicURL(f["url"]), n.functions(f["app"]))
 	case "app synced with a warning":
 		return fmt.Sprintf("app %s: %s", f["app"], f["warning"])
 	case "event received":

@@ -127,11 +127,13 @@ func (c *Client) Call(ctx context.Context, r Request) wire.Answer {
 	return wire.ReadAnswer(status, header, answer, time.Now())
 }
 
+var errBadURL = errors.New("the app's URL cannot be parsed")
+
 // request builds a signed request.
 func (c *Client) request(ctx context.Context, method, u string, body []byte) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, method, u, bytesReader(body))
 	if err != nil {
-		return nil, err
+		return nil, errBadURL // err would repeat the URL, which may hold a secret
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("User-Agent", "pawl")
@@ -166,10 +168,7 @@ func (c *Client) do(req *http.Request) (int, http.Header, []byte, error) {
 
 // problem says why no answer came, in words that name the way out.
 func problem(err error, target string) wire.Answer {
-	host := target
-	if u, perr := url.Parse(target); perr == nil {
-		host = u.Scheme + "://" + u.Host + u.Path // without a query, which may carry a secret
-	}
+	host := wire.PublicURL(target)
 	var dns *net.DNSError
 	var op *net.OpError
 	var cert *tls.CertificateVerificationError

@@ -45,14 +45,15 @@ func (c *Client) Sync(ctx context.Context, appURL string, keys *wire.Keyring) (*
 func (c *Client) sync(ctx context.Context, appURL string, keys *wire.Keyring, inBand bool) (*wire.Registration, int, error) {
 	ctx, cancel := context.WithTimeout(ctx, syncTimeout)
 	defer cancel()
+	shown := wire.PublicURL(appURL)
 	// Exactly one member: SDKs refuse others.
 	body, err := json.Marshal(map[string]string{"url": appURL}, jsontext.EscapeForHTML(false))
 	if err != nil {
-		return nil, 0, fmt.Errorf("sync %s: %w", appURL, err)
+		return nil, 0, fmt.Errorf("sync %s: %w", shown, err)
 	}
 	req, err := c.request(ctx, http.MethodPut, appURL, body)
 	if err != nil {
-		return nil, 0, fmt.Errorf("sync %s: %w", appURL, err)
+		return nil, 0, fmt.Errorf("sync %s: %w", shown, err)
 	}
 	if inBand {
 		req.Header.Set(wire.HeaderSyncKind, wire.SyncInBand)
@@ -61,7 +62,7 @@ func (c *Client) sync(ctx context.Context, appURL string, keys *wire.Keyring, in
 	if err != nil {
 		return nil, 0, errors.New(problem(err, appURL).Err.Message)
 	}
-	if err := syncStatus(status, h, answer, appURL); err != nil {
+	if err := syncStatus(status, h, answer, shown); err != nil {
 		return nil, status, err
 	}
 	if !strings.EqualFold(h.Get(wire.HeaderSyncKind), wire.SyncInBand) {
@@ -71,7 +72,7 @@ func (c *Client) sync(ctx context.Context, appURL string, keys *wire.Keyring, in
 		// The Go SDK signs without the newline that ends its body.
 		if err := keys.Verify(h.Get(wire.HeaderSignature), bytes.TrimSuffix(answer, []byte("\n")), time.Now()); err != nil {
 			if err = keys.Verify(h.Get(wire.HeaderSignature), answer, time.Now()); err != nil {
-				return nil, status, fmt.Errorf("the signature of %s's answer is not accepted: its signing key differs from the server's", appURL)
+				return nil, status, fmt.Errorf("the signature of %s's answer is not accepted: its signing key differs from the server's", shown)
 			}
 		}
 	}
@@ -82,8 +83,9 @@ func (c *Client) sync(ctx context.Context, appURL string, keys *wire.Keyring, in
 	return &reg, status, nil
 }
 
-// syncStatus says what the status of an app's answer to a sync means.
-func syncStatus(status int, h http.Header, body []byte, appURL string) error {
+// syncStatus says what the status of an app's answer to a sync means; app is the
+// URL as it may be shown.
+func syncStatus(status int, h http.Header, body []byte, app string) error {
 	var said struct {
 		Message string `json:"message"`
 		Error   string `json:"error"`
@@ -94,18 +96,18 @@ func syncStatus(status int, h http.Header, body []byte, appURL string) error {
 	}
 	switch {
 	case status == http.StatusUnauthorized:
-		return fmt.Errorf("%s refused the signature: its INNGEST_SIGNING_KEY differs from the server's, or it runs in the other mode (INNGEST_DEV)", appURL)
+		return fmt.Errorf("%s refused the signature: its INNGEST_SIGNING_KEY differs from the server's, or it runs in the other mode (INNGEST_DEV)", app)
 	case status == http.StatusForbidden:
-		return fmt.Errorf("%s refused the sync: it runs in the other mode (INNGEST_DEV)", appURL)
+		return fmt.Errorf("%s refused the sync: it runs in the other mode (INNGEST_DEV)", app)
 	case status == http.StatusNotFound:
-		return fmt.Errorf("%s answered 404: functions are served at another path", appURL)
+		return fmt.Errorf("%s answered 404: functions are served at another path", app)
 	case h.Get(wire.HeaderSDK) == "":
-		return fmt.Errorf("%s answered %d, but it is not an Inngest SDK that answered", appURL, status)
+		return fmt.Errorf("%s answered %d, but it is not an Inngest SDK that answered", app, status)
 	case status >= http.StatusBadRequest:
 		if said.Message == "" {
 			said.Message = fmt.Sprintf("status %d", status)
 		}
-		return fmt.Errorf("%s could not sync: %s", appURL, said.Message)
+		return fmt.Errorf("%s could not sync: %s", app, said.Message)
 	}
 	return nil
 }

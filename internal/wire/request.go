@@ -214,6 +214,17 @@ func parseURL(raw string) (*url.URL, error) {
 	return u, nil
 }
 
+// PublicURL is a URL as it may be shown and logged: without a user, a query and
+// a fragment, any of which may hold a secret.
+func PublicURL(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return "(not a URL)"
+	}
+	u.User, u.RawQuery, u.ForceQuery, u.Fragment, u.RawFragment = nil, "", false, "", ""
+	return u.String()
+}
+
 func isParam(part, name string) bool {
 	key, _, _ := strings.Cut(part, "=")
 	key, err := url.QueryUnescape(key)
