@@ -80,17 +80,29 @@ type runView struct {
 func (s *Server) viewRun(r *durable.Run) runView {
 	v := runView{
 		RunID: r.ID, StartedAt: timeOrNull(r.Started), FunctionVersion: r.Version, EnvironmentID: environmentID,
-		Status: statusWord(r.Status), EndedAt: timeOrNull(r.Ended), Output: r.Output,
+		Status: statusWord(r.Status), EndedAt: timeOrNull(r.Ended), Output: readable(r.Output),
 		Function: r.Function, App: r.App, QueuedAt: r.Queued.UTC(),
-	}
-	if len(v.Output) == 0 {
-		v.Output = jsontext.Value("null")
 	}
 	if f, ok := s.eng.Function(r.Function); ok {
 		v.FunctionID = f.ID
 	}
 	if len(r.Events) > 0 {
 		v.EventID, v.EventName = r.Events[0].ID, r.Events[0].Name
+	}
+	return v
+}
+
+// damaged stands for a stored payload that is no JSON any more.
+const damaged = `"(the stored value is damaged)"`
+
+// readable is a stored payload as an answer may carry it, so that one damaged
+// record does not spoil the list that it is in. Nothing is null.
+func readable(v jsontext.Value) jsontext.Value {
+	switch {
+	case len(v) == 0:
+		return jsontext.Value("null")
+	case !v.IsValid(jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true)):
+		return jsontext.Value(damaged)
 	}
 	return v
 }

@@ -79,6 +79,9 @@ func serving(c *Config, _ *engineConfig) {
 
 func withApp(a app) option { return func(_ *Config, e *engineConfig) { e.Transport = a } }
 
+// withEngineLog puts the engine's log beside the server's.
+func withEngineLog(c *Config, e *engineConfig) { e.Log = c.Log }
+
 // withStore puts something between the engine and its store.
 func withStore(wrap func(store.Store) store.Store) option {
 	return func(_ *Config, e *engineConfig) { e.Store = wrap(e.Store) }
@@ -87,7 +90,13 @@ func withStore(wrap func(store.Store) store.Store) option {
 // newFixture is a dev server unless options say otherwise.
 func newFixture(t testing.TB, options ...option) *fixture {
 	t.Helper()
-	st, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "test.db"), sqlite.Options{Durability: sqlite.None})
+	return openFixture(t, filepath.Join(t.TempDir(), "test.db"), options...)
+}
+
+// openFixture is newFixture on a given file.
+func openFixture(t testing.TB, path string, options ...option) *fixture {
+	t.Helper()
+	st, err := sqlite.Open(t.Context(), path, sqlite.Options{Durability: sqlite.None})
 	require.NoError(t, err)
 	logs := &bytes.Buffer{}
 	c := Config{Dev: true, Version: "v-test", Log: slog.New(slog.NewTextHandler(logs, nil))}

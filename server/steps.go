@@ -55,6 +55,9 @@ func foldSteps(journal []durable.Entry, run durable.Status) []stepView {
 			byID[e.Step] = v
 			order = append(order, v)
 		}
+		if e.Data != nil {
+			e.Data = readable(e.Data)
+		}
 		v.fold(e)
 	}
 	views := make([]stepView, len(order))

@@ -55,7 +55,7 @@ func (p Policy) nextTry(attempt int, asked, now time.Time) time.Time {
 	case p.Interval > 0:
 		return now.Add(p.Interval)
 	default:
-		wait := waits[min(attempt, len(waits)-1)]
+		wait := waits[max(0, min(attempt, len(waits)-1))]
 		return now.Add(wait + time.Duration(p.Jitter*float64(maxJitter)))
 	}
 }

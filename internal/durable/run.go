@@ -20,7 +20,14 @@ const (
 
 var statusNames = [...]string{"Queued", "Running", "Completed", "Failed", "Cancelled"}
 
-func (s Status) String() string { return statusNames[s] }
+// String names the status; a number that is none can only come from a damaged
+// record.
+func (s Status) String() string {
+	if s < 0 || int(s) >= len(statusNames) {
+		return "Unknown"
+	}
+	return statusNames[s]
+}
 
 // Final reports whether nothing more can happen to the run.
 func (s Status) Final() bool { return s >= Completed }

@@ -62,7 +62,9 @@ func writeApp(c *sqlite.Conn, a durable.App, versions []durable.Function) error 
 	return nil
 }
 
-// LoadApps returns all apps and the newest version of each function.
+// LoadApps returns all apps and the newest version of each function. A function
+// that was damaged has no triggers, so that its runs go on and it starts no more;
+// the next sync of its app writes it anew.
 func (s *Store) LoadApps(ctx context.Context) (apps []durable.App, fns []durable.Function, err error) {
 	err = s.read(ctx, func(c *sqlite.Conn) error {
 		stmt := c.Prep(`SELECT name, id, url, sdk, framework, app_version, checksum, problem, synced_at FROM apps ORDER BY name`)
@@ -78,7 +80,7 @@ func (s *Store) LoadApps(ctx context.Context) (apps []durable.App, fns []durable
 		}
 		stmt = c.Prep(`SELECT slug, version, id, app, name, url, retries, triggers, config, unheld, archived FROM functions AS f
 			WHERE version = (SELECT max(version) FROM functions WHERE slug = f.slug) ORDER BY slug`)
-		var bad error
+		damaged := map[string]bool{} // apps
 		err = rows(stmt, func() {
 			f := durable.Function{
 				Slug: stmt.ColumnText(0), Version: stmt.ColumnInt(1), ID: stmt.ColumnText(2), App: stmt.ColumnText(3),
@@ -87,15 +89,20 @@ func (s *Store) LoadApps(ctx context.Context) (apps []durable.App, fns []durable
 			}
 			for col, v := range map[int]any{7: &f.Triggers, 9: &f.Unheld} {
 				if err := json.Unmarshal([]byte(stmt.ColumnText(col)), v); err != nil {
-					bad = fmt.Errorf("function %s: %w", f.Slug, err)
+					s.log.Error("a stored function is damaged; it starts no runs until its app syncs", "function", f.Slug, "err", err)
+					damaged[f.App] = true
+					f.Triggers, f.Config = nil, nil
+					break
 				}
 			}
 			fns = append(fns, f)
 		})
-		if err != nil {
-			return err
+		for i := range apps {
+			if damaged[apps[i].Name] {
+				apps[i].Checksum = "" // so that a sync is not taken for a repetition
+			}
 		}
-		return bad
+		return err
 	})
 	return apps, fns, err
 }

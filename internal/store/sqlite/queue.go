@@ -496,7 +496,7 @@ func (s *Store) readNextDue(ctx context.Context, after place) (next time.Time, e
 		stmt.BindInt64(1, after.due)
 		stmt.BindText(2, after.run)
 		stmt.BindText(3, after.step)
-		return rows(stmt, func() { next = fromMicros(stmt.ColumnInt64(0)) })
+		return rows(stmt, func() { next = dueFromMicros(stmt.ColumnInt64(0)) })
 	})
 	return next, err
 }

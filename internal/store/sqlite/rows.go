@@ -30,7 +30,20 @@ func fromMicros(us int64) time.Time {
 	if us == 0 {
 		return time.Time{}
 	}
-	return time.UnixMicro(us).UTC()
+	return dueFromMicros(us)
+}
+
+// The times that can be written for people, the years 1 to 9999. Others can
+// only come from a damaged row.
+var (
+	minMicros = time.Date(1, 1, 2, 0, 0, 0, 0, time.UTC).UnixMicro()
+	maxMicros = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC).UnixMicro()
+)
+
+// dueFromMicros is never the zero time: a row of the queue is always due, also
+// when its time was damaged.
+func dueFromMicros(us int64) time.Time {
+	return time.UnixMicro(min(max(us, minMicros), maxMicros)).UTC()
 }
 
 func blob(stmt *sqlite.Stmt, col int) durable.JSON {
@@ -175,7 +188,7 @@ func scanItem(stmt *sqlite.Stmt) durable.Item {
 	return durable.Item{
 		Run: stmt.ColumnText(0), Step: stmt.ColumnText(1),
 		Kind: durable.ItemKind(stmt.ColumnInt64(2)),
-		Due:  fromMicros(stmt.ColumnInt64(3)), Attempt: stmt.ColumnInt(4), Again: stmt.ColumnBool(5),
+		Due:  dueFromMicros(stmt.ColumnInt64(3)), Attempt: stmt.ColumnInt(4), Again: stmt.ColumnBool(5),
 		Since: fromMicros(stmt.ColumnInt64(6)), Data: blob(stmt, 7),
 	}
 }

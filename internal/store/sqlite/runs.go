@@ -52,7 +52,14 @@ func (s *Store) transition(ctx context.Context, id string, decide func(*durable.
 	if err != nil {
 		return err
 	}
+	decided := false
+	defer func() {
+		if !decided { // it panicked: nobody may wait for its lock
+			s.unload(h)
+		}
+	}()
 	d, err := decide(h.run)
+	decided = true
 	before := h.last
 	if err != nil || d.Empty() && len(d.Accepted) == 0 {
 		s.unload(h)
@@ -95,9 +102,11 @@ func (s *Store) View(ctx context.Context, id string, fn func(*durable.Run) error
 	if err != nil {
 		return err
 	}
-	err = fn(h.run)
 	last := h.last
-	s.unload(h)
+	func() {
+		defer s.unload(h) // also when fn panics
+		err = fn(h.run)
+	}()
 	if unsafe := s.await(last); unsafe != nil {
 		return unsafe
 	}
