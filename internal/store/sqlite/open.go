@@ -56,7 +56,8 @@ type Options struct {
 type Store struct {
 	log     *slog.Logger
 	path    string
-	lock    *os.File
+	lock    *storeLock
+	opened  bool         // Open succeeded
 	write   *sqlite.Conn // of the writer alone
 	check   *sqlite.Conn // of the checkpointer alone
 	readers chan *sqlite.Conn
@@ -108,6 +109,9 @@ func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 	if err := directory(filepath.Dir(path)); err != nil {
 		return nil, err
 	}
+	if path, err = realPath(path); err != nil {
+		return nil, err
+	}
 	s := &Store{
 		log: o.Log, path: path,
 		readers: make(chan *sqlite.Conn, readers),
@@ -123,6 +127,9 @@ func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 		}
 	}()
 	if s.lock, err = lockFile(path + ".lock"); err != nil {
+		return nil, err
+	}
+	if err := oneName(path); err != nil {
 		return nil, err
 	}
 	if err := create(path); err != nil {
@@ -158,6 +165,7 @@ func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 	if s.queue.next, err = s.readNextDue(ctx, s.queue.horizon); err != nil {
 		return nil, err
 	}
+	s.opened = true
 	s.wait.Go(s.writeLoop)
 	s.wait.Go(s.checkpointLoop)
 	return s, nil
@@ -359,7 +367,7 @@ func (s *Store) closeFiles() error {
 		}
 	}
 	if s.lock != nil {
-		errs = append(errs, s.lock.Close())
+		errs = append(errs, s.lock.release(s.opened))
 	}
 	return errors.Join(errs...)
 }

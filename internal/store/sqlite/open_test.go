@@ -79,6 +79,9 @@ func TestOpenRefuses(t *testing.T) {
 			after, _ := os.ReadFile(path)
 			require.Equal(t, before, after, "the file is untouched")
 			require.NoFileExists(t, path+"-wal")
+			if !strings.Contains(c.name, "newer") { // which Pawl has had open before
+				require.NoFileExists(t, path+".lock", "a lock file that was made for nothing")
+			}
 		})
 	}
 }
@@ -93,6 +96,68 @@ func TestOpenTwice(t *testing.T) {
 	require.NoError(t, err, "the first one goes on")
 	require.NoError(t, s.Close())
 	require.NoError(t, open(t, path).Close(), "closing gives the file free")
+}
+
+// However many names lead to a file, one process has it.
+func TestOpenTwiceByAnotherName(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	require.NoError(t, os.Mkdir(at("real"), 0o700))
+	require.NoError(t, os.Symlink("real", at("dir")))
+	require.NoError(t, os.Symlink("real/pawl.db", at("link.db"))) // to what is not there yet
+	require.NoError(t, os.Symlink(at("link.db"), at("real/twice.db")))
+	names := []string{"real/pawl.db", "dir/pawl.db", "link.db", "real/twice.db"}
+	for _, first := range names {
+		s := open(t, at(first))
+		before := locks(t, at("real/pawl.db"))
+		for _, second := range names {
+			_, err := Open(t.Context(), at(second), Options{})
+			require.ErrorContains(t, err, "another process has it open", "%s while %s is open", second, first)
+		}
+		require.NoError(t, os.Link(at("real/pawl.db"), at("hard.db")))
+		_, err := Open(t.Context(), at("hard.db"), Options{})
+		require.ErrorContains(t, err, "the file has 2 names (hard links)")
+		require.NoFileExists(t, at("hard.db.lock"))
+		require.NoError(t, os.Remove(at("hard.db")))
+		require.Equal(t, before, locks(t, at("real/pawl.db")))
+		require.NoError(t, s.Close())
+	}
+	require.NoFileExists(t, at("link.db-wal"))
+	require.NoFileExists(t, at("link.db.lock"))
+}
+
+func TestOpenRefusesLinksThatLeadNowhere(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	require.NoError(t, os.Symlink("b.db", filepath.Join(dir, "a.db")))
+	require.NoError(t, os.Symlink("a.db", filepath.Join(dir, "b.db")))
+	_, err := Open(t.Context(), filepath.Join(dir, "a.db"), Options{})
+	require.ErrorContains(t, err, "too many symbolic links")
+
+	require.NoError(t, os.Symlink("nowhere", filepath.Join(dir, "pawl.db.lock")))
+	_, err = Open(t.Context(), filepath.Join(dir, "pawl.db"), Options{})
+	require.ErrorContains(t, err, "pawl.db.lock goes away")
+}
+
+// Who waits at the door for a lock file that its holder removes must not walk
+// in with it: somebody else may hold the file that is there now.
+func TestLockFileThatIsRemoved(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "pawl.db.lock")
+	first, err := lockFile(path)
+	require.NoError(t, err)
+	waiting, err := os.OpenFile(path, os.O_RDWR, 0)
+	require.NoError(t, err)
+	defer waiting.Close()
+	require.NoError(t, first.release(false))
+	require.NoFileExists(t, path)
+	require.NoError(t, syscall.Flock(int(waiting.Fd()), syscall.LOCK_EX|syscall.LOCK_NB))
+	require.False(t, isAt(waiting, path))
+	second, err := lockFile(path)
+	require.NoError(t, err)
+	require.NoError(t, second.release(true))
+	require.FileExists(t, path)
 }
 
 // A second open must not take away the locks of the first: closing any file
