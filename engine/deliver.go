@@ -84,27 +84,35 @@ func (e *Engine) wakeAll(ctx context.Context, ev durable.Event) error {
 	}
 	doc := match.NewDoc(ev.Body)
 	for _, path := range paths {
-		value, seq := match.Value(doc, path), int64(0)
-		for {
-			waits, err := e.store.Waiting(ctx, ev.ID, path, value, seq, deliverPage)
-			if err != nil {
+		for _, value := range match.Values(doc, path) {
+			if err := e.wakeAt(ctx, ev, doc, path, value); err != nil {
 				return err
 			}
-			var g errgroup.Group
-			g.SetLimit(deliverWide)
-			for _, w := range waits {
-				g.Go(func() error { return e.meet(ctx, w, ev, doc) })
-			}
-			if err := g.Wait(); err != nil {
-				return err
-			}
-			if len(waits) < deliverPage {
-				break
-			}
-			seq = waits[len(waits)-1].Seq
 		}
 	}
 	return nil
+}
+
+// wakeAt moves the runs whose waits are found at one place of the index.
+func (e *Engine) wakeAt(ctx context.Context, ev durable.Event, doc *match.Doc, path, value string) error {
+	for seq := int64(0); ; {
+		waits, err := e.store.Waiting(ctx, ev.ID, path, value, seq, deliverPage)
+		if err != nil {
+			return err
+		}
+		var g errgroup.Group
+		g.SetLimit(deliverWide)
+		for _, w := range waits {
+			g.Go(func() error { return e.meet(ctx, w, ev, doc) })
+		}
+		if err := g.Wait(); err != nil {
+			return err
+		}
+		if len(waits) < deliverPage {
+			return nil
+		}
+		seq = waits[len(waits)-1].Seq
+	}
 }
 
 // errNoMatch means that an event does not meet a wait's condition.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/pawlhq/pawl/internal/durable"
 	"github.com/pawlhq/pawl/internal/match"
@@ -15,7 +14,7 @@ import (
 // prepare completes an answer's ops with what the run's function and events
 // say, so that Next need not look anything up: which function is invoked, and
 // by what a wait is found.
-func (e *Engine) prepare(table *match.Table, r *durable.Run, in durable.Input, now time.Time) {
+func (e *Engine) prepare(table *match.Table, r *durable.Run, in durable.Input) {
 	answer, ok := in.(durable.Answer)
 	if !ok {
 		return
@@ -35,7 +34,7 @@ func (e *Engine) prepare(table *match.Table, r *durable.Run, in durable.Input, n
 			if doc == nil {
 				doc = match.NewDoc(r.Events[0].Body)
 			}
-			if err := match.Find(op.Wait, doc, e.programs, now); err != nil {
+			if _, err := match.Find(op.Wait, doc, e.programs); err != nil {
 				// Source: spec/11 §13.
 				op.Kind = durable.OpRefused
 				op.Err = durable.Failure{

@@ -123,8 +123,8 @@ func (e *Engine) cancellations(f durable.Function, r *durable.Run, now time.Time
 		if c.After > 0 {
 			w.Until = now.Add(c.After)
 		}
-		if err := match.Find(&w, doc, e.programs, now); err != nil {
-			continue // it was refused when the app was synced
+		if possible, err := match.Find(&w, doc, e.programs); err != nil || !possible {
+			continue // a bad one was refused when the app was synced
 		}
 		waits = append(waits, w)
 	}

@@ -180,7 +180,7 @@ func (e *Engine) transition(ctx context.Context, run string, in durable.Input,
 		if !ok {
 			return store.Decision{}, fmt.Errorf("function %s is not known", r.Function)
 		}
-		e.prepare(table, r, in, now)
+		e.prepare(table, r, in)
 		c, err := durable.Next(r, in, e.policy(f), now)
 		if err != nil {
 			return store.Decision{}, err

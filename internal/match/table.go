@@ -52,7 +52,7 @@ func NewTable(fns []durable.Function, programs *Programs) (*Table, []Problem) {
 			if c.If == "" {
 				continue
 			}
-			if _, err := programs.Compile(c.If, expr.EventAndAsync); err != nil && !f.Archived {
+			if _, err := expr.CompileCancel(c.If); err != nil && !f.Archived {
 				problems = append(problems, Problem{f.Slug, fmt.Sprintf("cancellation %d: %v", i+1, err)})
 			}
 		}

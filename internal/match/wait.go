@@ -16,27 +16,30 @@ func NewDoc(body []byte) *Doc { return expr.NewDoc(body) }
 
 // Find fills in by what the waits for an event are found: w has its name and
 // condition, and run is the event that started the run. It fails with an
-// *expr.CompileError when the condition is no expression.
-func Find(w *durable.Wait, run *Doc, programs *Programs, now time.Time) error {
+// *expr.CompileError when the condition is no expression, and reports false
+// when no event can ever meet it.
+func Find(w *durable.Wait, run *Doc, programs *Programs) (possible bool, err error) {
 	if w.If == "" {
 		w.Exact = true
-		return nil
+		return true, nil
 	}
 	p, err := programs.Compile(w.If, expr.EventAndAsync)
 	if err != nil {
-		return err
+		return false, err
 	}
-	w.Path, w.Value, w.Exact = index(p, expr.Input{Event: run, Now: now})
-	return nil
+	if index, ok := p.Index(run); ok {
+		w.Path, w.Value, w.Exact = index.Path, index.Text, index.Exact
+	}
+	return !p.Never(run), nil
 }
 
-// index will be replaced.
-func index(*expr.Program, expr.Input) (path, value string, exact bool) { return "", "", false }
-
-// Value is what the index says of an event at a path; waits for the same value
-// are found there.
-func Value(came *Doc, path string) string {
-	return ""
+// Values are what the index may say, at a path, of a wait that an event
+// concerns.
+func Values(came *Doc, path string) []string {
+	if path == "" { // no condition to look up by, or one on the event as a whole
+		return []string{"", came.IndexText(path)}
+	}
+	return []string{came.IndexText(path)}
 }
 
 // Holds reports whether the condition of a wait that was found holds between
