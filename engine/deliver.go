@@ -51,7 +51,7 @@ func (e *Engine) handOn(ctx context.Context, l store.Lease) error {
 	if err := e.wakeWaiting(ctx, ev); err != nil {
 		return err
 	}
-	return e.store.Settle(ctx, l, time.Now(), store.Accepted{})
+	return e.store.Settle(ctx, l, time.Now(), store.Settled{})
 }
 
 // startMore starts the next of the runs that are left for an event.
@@ -66,8 +66,9 @@ func (e *Engine) startMore(ctx context.Context, l store.Lease, ev durable.Event,
 	}
 	now := time.Now()
 	// The item goes on even when nothing is left: the waits come last.
-	left := rest{Starts: later.Starts[n:]}
-	return e.store.Settle(ctx, l, now, store.Accepted{Event: ev, Starts: e.starts(fns, ev, now), Rest: left.json()})
+	next := l.Item
+	next.Due, next.Data = now, rest{Starts: later.Starts[n:]}.json()
+	return e.store.Settle(ctx, l, now, store.Settled{Event: ev, Starts: e.starts(fns, ev, now), Next: &next})
 }
 
 // wakeWaiting moves every run that waits for an event, or is cancelled by it.
@@ -84,10 +85,8 @@ func (e *Engine) wakeAll(ctx context.Context, ev durable.Event) error {
 	}
 	doc := match.NewDoc(ev.Body)
 	for _, path := range paths {
-		for _, value := range match.Values(doc, path) {
-			if err := e.wakeAt(ctx, ev, doc, path, value); err != nil {
-				return err
-			}
+		if err := e.wakeAt(ctx, ev, doc, path, match.Value(doc, path)); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -198,7 +197,7 @@ func (e *Engine) report(ctx context.Context, l store.Lease) {
 		_, err = e.transition(ctx, child.Parent.Run, in, nil)
 	}
 	if err = late(err); err == nil {
-		err = e.store.Settle(ctx, l, time.Now(), store.Accepted{})
+		err = e.store.Settle(ctx, l, time.Now(), store.Settled{})
 	}
 	if err != nil && ctx.Err() == nil && !errors.Is(err, store.ErrLeaseLost) {
 		e.log.Error("the end of an invoked run cannot be told; it is tried again when the lease has run out", "run", l.Run, "err", err)

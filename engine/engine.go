@@ -73,6 +73,7 @@ type Engine struct {
 	watchers watchers
 	signals  locks // by name, held while one is taken or sent
 
+	timetable  timetable
 	delivering singleflight.Group // events that are handed on just now
 
 	syncing sync.Mutex // held while what is registered changes
@@ -104,6 +105,9 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 	}
 	if err := e.loadApps(ctx); err != nil {
 		return nil, fmt.Errorf("load apps: %w", err)
+	}
+	if err := e.startSchedules(ctx); err != nil {
+		return nil, fmt.Errorf("start schedules: %w", err)
 	}
 	e.worker = &queue.Worker{Store: c.Store, Log: c.Log, Slots: c.MaxCalls, Drain: c.Drain, Work: e.work}
 	work, stop := context.WithCancel(context.WithoutCancel(ctx)) // ended by Close

@@ -120,7 +120,8 @@ func (e *Engine) Register(ctx context.Context, reg wire.Registration) (Synced, e
 	if err := e.check(fns, reg); err != nil {
 		return Synced{}, err
 	}
-	if err := e.store.SaveApp(ctx, app, changed); err != nil {
+	start, stop := e.scheduled(changed, old.table, app.SyncedAt)
+	if err := e.store.SaveApp(ctx, app, changed, start, stop); err != nil {
 		return Synced{}, err
 	}
 	table, _ := match.NewTable(fns, e.programs)
@@ -207,6 +208,7 @@ func (e *Engine) check(fns []durable.Function, reg wire.Registration) error {
 	for _, p := range bad {
 		problems = append(problems, wire.Problem{Function: p.Function, Code: "expression_invalid", Message: p.Message})
 	}
+	problems = append(problems, checkCrons(reg)...)
 	if problems != nil {
 		return &wire.RegistrationError{Problems: problems}
 	}
@@ -215,11 +217,7 @@ func (e *Engine) check(fns []durable.Function, reg wire.Registration) error {
 
 // unheld are the settings of a function that this version does not act on.
 func unheld(f wire.Function) []string {
-	options := slices.DeleteFunc(slices.Clone(f.Options), func(o string) bool { return o == "cancel" || o == "timeouts" })
-	if slices.ContainsFunc(f.Triggers, func(t wire.Trigger) bool { return t.Cron != "" }) {
-		options = append(options, "cron")
-	}
-	return options
+	return slices.DeleteFunc(slices.Clone(f.Options), func(o string) bool { return o == "cancel" || o == "timeouts" })
 }
 
 // warnings tells a person what was registered and is not held.
@@ -264,7 +262,7 @@ func (e *Engine) noteProblem(ctx context.Context, url string, cause error) {
 			continue
 		}
 		app.Problem = cause.Error()
-		if err := e.store.SaveApp(ctx, app, nil); err != nil && !errors.Is(err, context.Canceled) {
+		if err := e.store.SaveApp(ctx, app, nil, nil, nil); err != nil && !errors.Is(err, context.Canceled) {
 			e.log.ErrorContext(ctx, "an app's problem cannot be saved", "app", app.Name, "err", err)
 			return
 		}

@@ -38,6 +38,8 @@ func (e *Engine) work(ctx context.Context, l store.Lease) {
 		e.deliver(ctx, l)
 	case durable.Report:
 		e.report(ctx, l)
+	case durable.Tick:
+		e.tick(ctx, l)
 	default:
 		e.log.Error("an item is of a kind that this version does not know", "run", l.Run, "step", l.Step, "kind", l.Kind)
 	}
@@ -192,6 +194,9 @@ func (e *Engine) transition(ctx context.Context, run string, in durable.Input,
 		}
 		change, fn, queued = c, r.Function, r.Queued
 		d := store.Decision{Change: c}
+		if r.Cron != "" && c.Head != nil && c.Head.Status.Final() {
+			d.Rouse = []durable.Ref{{Run: schedules(r.Function), Step: heldTick + r.Cron}}
+		}
 		for _, ev := range c.Emit {
 			d.Accepted = append(d.Accepted, e.accept(ctx, table, ev, now))
 		}

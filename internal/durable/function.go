@@ -43,4 +43,6 @@ type Trigger struct {
 	Expression string
 	Cron       string
 	Jitter     time.Duration
+	Missed     string // what becomes of missed ticks, as JSON; "" for the default
+	Overlap    string // what a tick does while the run of an earlier one goes on; "" for the default
 }

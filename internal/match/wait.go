@@ -33,13 +33,13 @@ func Find(w *durable.Wait, run *Doc, programs *Programs) (possible bool, err err
 	return !p.Never(run), nil
 }
 
-// Values are what the index may say, at a path, of a wait that an event
-// concerns.
-func Values(came *Doc, path string) []string {
-	if path == "" { // no condition to look up by, or one on the event as a whole
-		return []string{"", came.IndexText(path)}
+// Value is what the index says, at a path, of the waits that an event concerns.
+// The path "" is that of waits which any event of the name may concern.
+func Value(came *Doc, path string) string {
+	if path == "" {
+		return ""
 	}
-	return []string{came.IndexText(path)}
+	return came.IndexText(path)
 }
 
 // Holds reports whether the condition of a wait that was found holds between

@@ -48,8 +48,12 @@ type Store interface {
 // Apps keeps what apps registered.
 type Apps interface {
 	// SaveApp writes an app and the functions of it that are new or have
-	// changed, each as a new row of its version, in one transaction.
-	SaveApp(ctx context.Context, app durable.App, changed []durable.Function) error
+	// changed, each as a new row of its version, in one transaction with the
+	// items of their schedules: those of start are queued unless they are there,
+	// those of stop removed.
+	SaveApp(ctx context.Context, app durable.App, changed []durable.Function, start []durable.Item, stop []durable.Ref) error
+	// Schedule queues items of schedules and removes others, as SaveApp does.
+	Schedule(ctx context.Context, start []durable.Item, stop []durable.Ref) error
 	// LoadApps returns every app, and every function in its newest version.
 	LoadApps(ctx context.Context) ([]durable.App, []durable.Function, error)
 }
@@ -68,6 +72,19 @@ type Accepted struct {
 type Decision struct {
 	durable.Change
 	Accepted []Accepted
+	// Rouse are items of no run that become due at once, if they are there.
+	Rouse []durable.Ref
+}
+
+// Settled is what follows from an item that is no run's.
+type Settled struct {
+	// Event is there already; Starts are runs of it, unless its key says that
+	// their functions were started for it before.
+	Event    durable.Event
+	Starts   []durable.Start
+	Accepted []Accepted     // new events with what they start, as Accept takes them
+	Queue    []durable.Item // queued, in place of the items of the same name
+	Next     *durable.Item  // what the item becomes; nil: it is done
 }
 
 // Runs writes events and moves runs.
@@ -133,10 +150,9 @@ type Queue interface {
 	// Release gives items back unworked, due as they were.
 	Release(ctx context.Context, leases []Lease) error
 	// Settle ends the lease of an item that is no run's, such as one of kind
-	// Deliver, in one transaction with the runs that a starts. The item is done,
-	// unless a has a Rest: then that is its data, and it is due again at once.
-	// The event itself is there already. It fails with ErrLeaseLost.
-	Settle(ctx context.Context, l Lease, now time.Time, a Accepted) error
+	// Deliver, in one transaction with what follows from it. It fails with
+	// ErrLeaseLost.
+	Settle(ctx context.Context, l Lease, now time.Time, s Settled) error
 	// NextDue is when the earliest item that is not leased is due or the
 	// earliest lease ends; false if there is neither.
 	NextDue(ctx context.Context) (time.Time, bool, error)

@@ -55,6 +55,10 @@ type Trigger struct {
 	Expression string
 	Cron       string // five fields, with an optional zone in front
 	Jitter     time.Duration
+	// Pawl's own options of a cron: what becomes of ticks that were missed, as
+	// JSON, and of ticks while an earlier run goes on. "" when not given.
+	Missed  string
+	Overlap string
 }
 
 // Problem is one reason why a registration is refused.

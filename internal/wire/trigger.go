@@ -26,6 +26,8 @@ type triggerBody struct {
 	Expression string         `json:"expression"`
 	Cron       string         `json:"cron"`
 	Jitter     jsontext.Value `json:"jitter"`
+	Missed     jsontext.Value `json:"missed"`
+	Overlap    string         `json:"overlap"`
 }
 
 // triggers reads a function's triggers. None at all is fine: such a function is
@@ -46,7 +48,7 @@ func (k *checker) triggers(v jsontext.Value) []Trigger {
 			continue
 		}
 		same := t
-		same.Jitter = 0
+		same.Jitter, same.Missed, same.Overlap = 0, "", ""
 		if seen[same] {
 			k.problem(codeTrigger, "trigger %d repeats an earlier one", i+1)
 			continue
@@ -84,7 +86,13 @@ func (k *checker) trigger(v jsontext.Value, i int) (Trigger, bool) {
 			k.problem(codeSchedule, "'%s' isn't a valid cron schedule: %s", clip(b.Cron), why)
 		}
 	}
-	t := Trigger{Event: b.Event, Expression: b.Expression, Cron: b.Cron}
+	t := Trigger{Event: b.Event, Expression: b.Expression, Cron: b.Cron, Overlap: b.Overlap}
+	if !isNull(b.Missed) {
+		t.Missed = string(b.Missed)
+	}
+	if b.Cron == "" && (t.Missed != "" || t.Overlap != "") {
+		k.warn("missed and overlap of an event trigger have no effect")
+	}
 	if !isNull(b.Jitter) {
 		d, err := ParseDurationValue(b.Jitter)
 		switch {

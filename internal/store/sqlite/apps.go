@@ -12,9 +12,21 @@ import (
 )
 
 // SaveApp writes an app and the changed ones of its functions.
-func (s *Store) SaveApp(ctx context.Context, app durable.App, changed []durable.Function) error {
+func (s *Store) SaveApp(
+	ctx context.Context, app durable.App, changed []durable.Function, start []durable.Item, stop []durable.Ref,
+) error {
 	w := newWrite(time.Time{})
-	w.app, w.versions = &app, changed
+	w.app, w.versions, w.schedule, w.stop = &app, changed, start, stop
+	if err := s.submit(ctx, w); err != nil {
+		return err
+	}
+	return s.await(w)
+}
+
+// Schedule queues and removes items of schedules.
+func (s *Store) Schedule(ctx context.Context, start []durable.Item, stop []durable.Ref) error {
+	w := newWrite(time.Time{})
+	w.schedule, w.stop = start, stop
 	if err := s.submit(ctx, w); err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ type slot struct {
 	pos   int       // in the heap that it is in
 }
 
-type slotKey struct{ run, step string }
+type slotKey durable.Ref
 
 func (s *slot) key() slotKey { return slotKey{s.Run, s.Step} }
 
@@ -164,13 +164,16 @@ func (q *queue) changing() map[slotKey]bool {
 				}
 			}
 		}
-		for _, st := range w.starts {
+		for _, st := range slices.Concat(w.starts, w.settled.Starts) {
 			for step := range st.Run.Items {
 				keys[slotKey{st.Run.ID, step}] = true
 			}
 		}
-		if w.settles != nil {
-			keys[slotKey{w.settles.Run, w.settles.Step}] = true
+		for _, item := range w.queueing() {
+			keys[slotKey{item.Run, item.Step}] = true
+		}
+		for _, ref := range w.rouse {
+			keys[slotKey(ref)] = true
 		}
 	}
 	return keys
@@ -243,12 +246,11 @@ func (q *queue) committed(group []*write) {
 	q.inflight, q.skipped = nil, false
 	woke := false
 	for _, w := range group {
-		run := w.run
-		if w.settles != nil {
-			run = w.settles.Run
-		}
 		for _, step := range w.change.Drop {
-			q.remove(slotKey{run, step})
+			q.remove(slotKey{w.run, step})
+		}
+		for _, ref := range w.removed {
+			q.remove(slotKey(ref))
 		}
 		for _, p := range w.change.Put {
 			woke = q.put(p) || woke
@@ -422,9 +424,9 @@ func (s *Store) Extend(_ context.Context, l store.Lease, now time.Time, ttl time
 }
 
 // Settle ends an item that is no run's.
-func (s *Store) Settle(ctx context.Context, l store.Lease, now time.Time, a store.Accepted) error {
+func (s *Store) Settle(ctx context.Context, l store.Lease, now time.Time, after store.Settled) error {
 	w := newWrite(now)
-	w.settles, w.accepted = &l, []store.Accepted{a}
+	w.lease, w.settled, w.accepted = &l, after, after.Accepted
 	if err := s.submit(ctx, w); err != nil {
 		return err
 	}

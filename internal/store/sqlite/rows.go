@@ -193,6 +193,18 @@ func scanItem(stmt *sqlite.Stmt) durable.Item {
 	}
 }
 
+// selectItem returns an item, or nil.
+func selectItem(c *sqlite.Conn, ref durable.Ref) (item *durable.Item, err error) {
+	stmt := c.Prep(`SELECT ` + itemColumns + ` FROM queue WHERE run = ? AND step = ?`)
+	stmt.BindText(1, ref.Run)
+	stmt.BindText(2, ref.Step)
+	err = rows(stmt, func() {
+		i := scanItem(stmt)
+		item = &i
+	})
+	return item, err
+}
+
 func deleteItem(c *sqlite.Conn, run, step string) error {
 	stmt := c.Prep(`DELETE FROM queue WHERE run = ? AND step = ?`)
 	stmt.BindText(1, run)

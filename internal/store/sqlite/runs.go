@@ -61,7 +61,7 @@ func (s *Store) transition(ctx context.Context, id string, decide func(*durable.
 	d, err := decide(h.run)
 	decided = true
 	before := h.last
-	if err != nil || d.Empty() && len(d.Accepted) == 0 {
+	if err != nil || d.Empty() && len(d.Accepted)+len(d.Rouse) == 0 {
 		s.unload(h)
 		// The caller is about to act on what the run was: that must be on disk.
 		if unsafe := s.await(before); unsafe != nil {
@@ -70,7 +70,7 @@ func (s *Store) transition(ctx context.Context, id string, decide func(*durable.
 		return err
 	}
 	w := newWrite(time.Now())
-	w.head, w.run, w.n, w.change, w.accepted = h, id, h.run.Seq, d.Change, d.Accepted
+	w.head, w.run, w.n, w.change, w.accepted, w.rouse = h, id, h.run.Seq, d.Change, d.Accepted, d.Rouse
 	if d.Head != nil && d.Head.Status.Final() {
 		w.final = true
 		w.change.Put, w.change.Drop = nil, nil

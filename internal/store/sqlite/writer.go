@@ -34,11 +34,16 @@ type write struct {
 	app      *durable.App
 	versions []durable.Function
 	starts   []durable.Start // of events that are there
-	settles  *store.Lease    // whose item is done, with accepted[0] as what follows
+	lease    *store.Lease    // of an item that is no run's and is worked
+	settled  store.Settled   // what follows from it
+	schedule []durable.Item  // queued unless they are there
+	stop     []durable.Ref   // items removed
+	rouse    []durable.Ref   // items due at once
 
 	started []string // runs that did start
 	fresh   []*durable.Run
-	items   []durable.Item // that the writer itself has queued
+	items   []durable.Item // that were queued beside those of runs
+	removed []durable.Ref  // of no run
 	done    chan struct{}  // closed when the write has ended, with err
 	err     error
 }
@@ -230,7 +235,7 @@ func (s *Store) transact(group []*write) (err error) {
 
 // apply writes the rows of w.
 func (s *Store) apply(w *write) error {
-	w.started, w.fresh, w.items = w.started[:0], w.fresh[:0], w.items[:0]
+	w.started, w.fresh, w.items, w.removed = w.started[:0], w.fresh[:0], w.items[:0], w.removed[:0]
 	if w.app != nil {
 		if err := writeApp(s.write, *w.app, w.versions); err != nil {
 			return err
@@ -241,8 +246,13 @@ func (s *Store) apply(w *write) error {
 			return err
 		}
 	}
-	if w.settles != nil {
-		return s.applySettled(w)
+	if w.lease != nil {
+		if err := s.applySettled(w); err != nil {
+			return err
+		}
+	}
+	if err := s.applySchedule(w); err != nil {
+		return err
 	}
 	if err := s.applyStarts(w, store.Accepted{Starts: w.starts}, s.eventSeq); err != nil {
 		return err
@@ -315,10 +325,9 @@ func (s *Store) applyAccepted(w *write, a store.Accepted) error {
 		if err := insertDelivery(s.write, a.Event); err != nil {
 			return err
 		}
-		if err := upsertItem(s.write, item); err != nil {
+		if err := s.queueItem(w, item); err != nil {
 			return err
 		}
-		w.items = append(w.items, item)
 	}
 	return s.applyStarts(w, a, s.eventSeq)
 }
@@ -364,34 +373,84 @@ func (s *Store) applyStarts(w *write, a store.Accepted, seq int64) error {
 
 // applySettled ends an item that is no run's.
 func (s *Store) applySettled(w *write) error {
-	l, a := w.settles, w.accepted[0]
+	l, after := w.lease, w.settled
 	// Only the writer ends such items: the lease that is in force now is in
 	// force when this is on disk.
 	if !s.queue.holds(*l) {
 		return store.ErrLeaseLost
 	}
-	if a.Event.ID != "" {
-		seq, err := eventSeq(s.write, a.Event.ID)
+	if len(after.Starts) > 0 {
+		seq, err := eventSeq(s.write, after.Event.ID)
 		if err != nil {
 			return err
 		}
-		if err := s.applyStarts(w, a, seq); err != nil {
+		if err := s.applyStarts(w, store.Accepted{Event: after.Event, Starts: after.Starts}, seq); err != nil {
 			return err
 		}
 	}
-	if a.Rest != nil {
-		item := l.Item
-		item.Due, item.Data = w.now, a.Rest
-		w.change.Put = []durable.Put{{Item: item}}
-		return upsertItem(s.write, item)
+	for _, item := range after.Queue {
+		if err := s.queueItem(w, item); err != nil {
+			return err
+		}
 	}
-	w.change.Drop = []string{l.Step}
+	if after.Next != nil {
+		return s.queueItem(w, *after.Next)
+	}
 	if l.Kind == durable.Deliver {
 		if err := deleteDelivery(s.write, l.Run); err != nil {
 			return err
 		}
 	}
+	w.removed = append(w.removed, durable.Ref{Run: l.Run, Step: l.Step})
 	return deleteItem(s.write, l.Run, l.Step)
+}
+
+// applySchedule queues and removes items of schedules, and makes others due.
+func (s *Store) applySchedule(w *write) error {
+	for _, ref := range w.stop {
+		if err := deleteItem(s.write, ref.Run, ref.Step); err != nil {
+			return err
+		}
+		w.removed = append(w.removed, ref)
+	}
+	for _, item := range w.schedule {
+		there, err := selectItem(s.write, durable.Ref{Run: item.Run, Step: item.Step})
+		if err != nil {
+			return err
+		}
+		if there == nil {
+			if err := s.queueItem(w, item); err != nil {
+				return err
+			}
+		}
+	}
+	for _, ref := range w.rouse {
+		item, err := selectItem(s.write, ref)
+		if err != nil {
+			return err
+		}
+		if item != nil {
+			item.Due = w.now
+			if err := s.queueItem(w, *item); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Store) queueItem(w *write, item durable.Item) error {
+	w.items = append(w.items, item)
+	return upsertItem(s.write, item)
+}
+
+// queueing are the items beside those of runs that w may queue.
+func (w *write) queueing() []durable.Item {
+	list := slices.Concat(w.schedule, w.settled.Queue)
+	if w.settled.Next != nil {
+		list = append(list, *w.settled.Next)
+	}
+	return list
 }
 
 // checkpointEvery is how long the log may grow before it is folded into the

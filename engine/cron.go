@@ -1,0 +1,376 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/pawlhq/pawl/internal/cron"
+	"github.com/pawlhq/pawl/internal/durable"
+	"github.com/pawlhq/pawl/internal/match"
+	"github.com/pawlhq/pawl/internal/store"
+	"github.com/pawlhq/pawl/internal/wire"
+)
+
+// Each schedule of a function is one item in the queue, due at its next tick.
+// Working it starts the tick's run and moves the item to the tick after, in one
+// transaction: a tick is neither lost nor doubled, however often that is tried.
+
+// schedules is what the items of a function's schedules have in place of a run.
+func schedules(slug string) string { return "cron/" + slug }
+
+// held marks the item of a tick that waits for the run of an earlier one.
+const heldTick = "held "
+
+// lookAgain is how long a tick that waits for a run sleeps; the run's end wakes
+// it before.
+const lookAgain = time.Minute
+
+// beat is what a schedule's item knows.
+type beat struct {
+	Last time.Time `json:"last"` // ticks up to then are decided
+	Tick time.Time `json:"tick"` // the one that is due
+	Run  string    `json:"run"`  // of the tick before; "" if there was none
+}
+
+func (b beat) json() durable.JSON {
+	out, err := json.Marshal(b)
+	if err != nil {
+		panic(fmt.Sprintf("times and ids are text: %v", err))
+	}
+	return out
+}
+
+// timetable keeps the parsed form of what functions have as cron.
+type timetable struct {
+	mu     sync.Mutex
+	byText map[string]cron.Schedule
+}
+
+// maxTimetable is how many are kept; more than that many different ones are
+// parsed again.
+const maxTimetable = 10_000
+
+func (t *timetable) parse(text string) (cron.Schedule, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s, ok := t.byText[text]; ok {
+		return s, nil
+	}
+	s, err := cron.Parse(text)
+	if err != nil {
+		return s, err
+	}
+	if t.byText == nil || len(t.byText) >= maxTimetable {
+		t.byText = map[string]cron.Schedule{}
+	}
+	t.byText[text] = s
+	return s, nil
+}
+
+// Schedule is a schedule of a function.
+type Schedule struct {
+	Function string
+	Cron     string
+	Jitter   time.Duration
+	Missed   cron.Missed
+	Overlap  cron.Overlap
+	Next     []time.Time // the next ticks, without jitter
+}
+
+// Schedules returns the schedules of all functions that are served, each with
+// its next n ticks.
+func (e *Engine) Schedules(n int) []Schedule {
+	now := time.Now()
+	var list []Schedule
+	for _, app := range e.Apps() {
+		for _, f := range app.Functions {
+			for _, tr := range f.Triggers {
+				if tr.Cron == "" {
+					continue
+				}
+				s := Schedule{Function: f.Slug, Cron: tr.Cron, Jitter: tr.Jitter}
+				s.Missed, s.Overlap, _ = policies(tr) // checked when the app was synced
+				if parsed, err := e.timetable.parse(tr.Cron); err == nil {
+					s.Next = parsed.NextN(now, n)
+				}
+				list = append(list, s)
+			}
+		}
+	}
+	return list
+}
+
+// policies are a trigger's missed-tick and overlap policies.
+func policies(tr durable.Trigger) (m cron.Missed, o cron.Overlap, err error) {
+	if tr.Missed != "" {
+		if err := json.Unmarshal([]byte(tr.Missed), &m); err != nil {
+			return m, o, plain(err)
+		}
+	}
+	o, err = cron.ParseOverlap(tr.Overlap)
+	return m, o, err
+}
+
+// plain is what a decoder's error is about.
+func plain(err error) error {
+	if bad, ok := errors.AsType[*json.SemanticError](err); ok && bad.Err != nil {
+		return bad.Err
+	}
+	return err
+}
+
+// checkCrons finds what is wrong with the schedules of a registration.
+func checkCrons(reg wire.Registration) (problems []wire.Problem) {
+	for _, f := range reg.Functions {
+		for _, t := range f.Triggers {
+			if t.Cron == "" {
+				continue
+			}
+			_, err := cron.Parse(t.Cron)
+			if err == nil {
+				_, _, err = policies(durable.Trigger(t))
+			}
+			if err != nil {
+				problems = append(problems, wire.Problem{Function: f.Slug, Code: "schedule_invalid", Message: err.Error()})
+			}
+		}
+	}
+	return problems
+}
+
+// scheduled compares the schedules of functions that have changed with what
+// they were: start are the items of those that are new, stop of those that are
+// gone, with what they have held back.
+func (e *Engine) scheduled(changed []durable.Function, old *match.Table, now time.Time) (start []durable.Item, stop []durable.Ref) {
+	for _, f := range changed {
+		is := map[string]bool{}
+		for _, tr := range f.Triggers {
+			if tr.Cron != "" && !f.Archived {
+				is[tr.Cron] = true
+				if item, ok := e.firstTick(f.Slug, tr, now); ok {
+					start = append(start, item)
+				}
+			}
+		}
+		was, _ := old.Function(f.Slug)
+		for _, tr := range was.Triggers {
+			if tr.Cron != "" && !is[tr.Cron] {
+				for _, step := range []string{tr.Cron, heldTick + tr.Cron} {
+					stop = append(stop, durable.Ref{Run: schedules(f.Slug), Step: step})
+				}
+			}
+		}
+	}
+	return start, stop
+}
+
+// firstTick is the item of a schedule that begins now.
+func (e *Engine) firstTick(slug string, tr durable.Trigger, now time.Time) (durable.Item, bool) {
+	s, err := e.timetable.parse(tr.Cron)
+	if err != nil {
+		return durable.Item{}, false // refused at the sync
+	}
+	tick, ok := s.Next(now)
+	if !ok {
+		return durable.Item{}, false
+	}
+	return durable.Item{
+		Run: schedules(slug), Step: tr.Cron, Kind: durable.Tick,
+		Due: tick.Add(cron.Jitter(slug, tick, tr.Jitter)), Data: beat{Last: now, Tick: tick}.json(),
+	}, true
+}
+
+// startSchedules sees to it that each schedule of a served function has its
+// item: those of a database from before there were schedules have none.
+func (e *Engine) startSchedules(ctx context.Context) error {
+	now := time.Now()
+	var start []durable.Item
+	for _, f := range e.apps.Load().table.Functions() {
+		for _, tr := range f.Triggers {
+			if tr.Cron != "" && !f.Archived {
+				if item, ok := e.firstTick(f.Slug, tr, now); ok {
+					start = append(start, item)
+				}
+			}
+		}
+	}
+	if start == nil {
+		return nil
+	}
+	return e.store.Schedule(ctx, start, nil)
+}
+
+// tick works an item of kind Tick.
+func (e *Engine) tick(ctx context.Context, l store.Lease) {
+	err := e.beat(ctx, l, time.Now())
+	if err != nil && ctx.Err() == nil && !errors.Is(err, store.ErrLeaseLost) {
+		e.log.Warn("a tick cannot be worked; it is tried again when its lease has run out", "schedule", l.Run, "cron", l.Step, "err", err)
+	}
+}
+
+func (e *Engine) beat(ctx context.Context, l store.Lease, now time.Time) error {
+	slug := strings.TrimPrefix(l.Run, schedules(""))
+	text, held := strings.CutPrefix(l.Step, heldTick)
+	f, ok := e.apps.Load().table.Served(slug)
+	var tr *durable.Trigger
+	for i := range f.Triggers {
+		if f.Triggers[i].Cron == text {
+			tr = &f.Triggers[i]
+		}
+	}
+	if !ok || tr == nil {
+		return e.store.Settle(ctx, l, now, store.Settled{}) // the schedule is gone
+	}
+	s, err := e.timetable.parse(text)
+	if err != nil {
+		return err
+	}
+	missed, overlap, err := policies(*tr)
+	if err != nil {
+		return err
+	}
+	var b beat
+	if err := unmarshal(l.Data, &b); err != nil {
+		return err
+	}
+	busy, err := e.unfinished(ctx, b.Run)
+	if err != nil {
+		return err
+	}
+	if held {
+		return e.releaseTick(ctx, l, f, b, busy, now)
+	}
+	// A tick is decided when its jitter is over; those before are as well.
+	upTo := now.Add(-tr.Jitter)
+	if b.Tick.After(upTo) {
+		upTo = b.Tick
+	}
+	ticks, next := cron.Due(s, b.Last, upTo, missed)
+	var out store.Settled
+	run := b.Run
+	for _, tick := range ticks {
+		switch {
+		case busy && overlap == cron.OverlapSkip:
+			e.log.InfoContext(ctx, "tick skipped: the run of the one before has not ended", "function", f.Slug, "cron", text, "tick", tick, "run", run)
+			continue
+		case busy && overlap == cron.OverlapQueue:
+			out.Queue = []durable.Item{{
+				Run: l.Run, Step: heldTick + text, Kind: durable.Tick, Due: now.Add(lookAgain),
+				Data: beat{Last: b.Last, Tick: tick, Run: run}.json(),
+			}}
+			continue
+		case busy && overlap == cron.OverlapReplace:
+			_, err := e.transition(ctx, run, durable.Cancel{Reason: "replaced by the tick of " + cron.Key(tick)}, nil)
+			if err := late(err); err != nil {
+				return err
+			}
+			e.worker.Interrupt(run)
+		}
+		a := e.tickEvent(ctx, f, *tr, tick, now)
+		out.Accepted = append(out.Accepted, a)
+		run, busy = a.Starts[0].Run.ID, true
+	}
+	if !next.IsZero() {
+		item := l.Item
+		item.Due = next.Add(cron.Jitter(f.Slug, next, tr.Jitter))
+		item.Data = beat{Last: later(b.Last, upTo), Tick: next, Run: run}.json()
+		out.Next = &item
+	}
+	if err := e.store.Settle(ctx, l, now, out); err != nil {
+		return err
+	}
+	return e.rouseTick(ctx, l.Run, out.Queue, run)
+}
+
+// releaseTick starts the run of a tick that was held back, unless the run
+// before it still goes on.
+func (e *Engine) releaseTick(ctx context.Context, l store.Lease, f durable.Function, b beat, busy bool, now time.Time) error {
+	if busy {
+		item := l.Item
+		item.Due = now.Add(lookAgain)
+		if err := e.store.Settle(ctx, l, now, store.Settled{Next: &item}); err != nil {
+			return err
+		}
+		return e.rouseTick(ctx, l.Run, []durable.Item{item}, b.Run)
+	}
+	text := strings.TrimPrefix(l.Step, heldTick)
+	for _, tr := range f.Triggers {
+		if tr.Cron != text {
+			continue
+		}
+		a := e.tickEvent(ctx, f, tr, b.Tick, now)
+		out := store.Settled{Accepted: []store.Accepted{a}}
+		// The schedule must know whose end the tick after this one waits for.
+		items, err := e.store.Items(ctx, l.Run)
+		if err != nil {
+			return err
+		}
+		for _, item := range items {
+			var of beat
+			if item.Step == text && unmarshal(item.Data, &of) == nil {
+				of.Run = a.Starts[0].Run.ID
+				item.Data = of.json()
+				out.Queue = append(out.Queue, item)
+			}
+		}
+		return e.store.Settle(ctx, l, now, out)
+	}
+	return e.store.Settle(ctx, l, now, store.Settled{})
+}
+
+// rouseTick wakes a tick that was held back for a run which has ended while it
+// was written.
+func (e *Engine) rouseTick(ctx context.Context, schedule string, held []durable.Item, run string) error {
+	if len(held) == 0 {
+		return nil
+	}
+	if busy, err := e.unfinished(ctx, run); err != nil || busy {
+		return err
+	}
+	now := time.Now()
+	for i := range held {
+		held[i].Due = now
+	}
+	refs := []durable.Ref{{Run: schedule, Step: held[0].Step}}
+	if err := e.store.Schedule(ctx, held, refs); err != nil {
+		return err
+	}
+	return nil
+}
+
+// unfinished reports whether a run goes on.
+func (e *Engine) unfinished(ctx context.Context, run string) (bool, error) {
+	if run == "" {
+		return false, nil
+	}
+	r, err := e.store.Run(ctx, run)
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil && !r.Status.Final(), err
+}
+
+// tickEvent is the event of a tick, with the run that it starts.
+func (e *Engine) tickEvent(ctx context.Context, f durable.Function, tr durable.Trigger, tick, now time.Time) store.Accepted {
+	fire := tick.Add(cron.Jitter(f.Slug, tick, tr.Jitter))
+	ev := durable.Event{
+		ID: NewID(), Key: cron.Key(tick), Name: durable.EventTimer, At: fire, Received: now,
+		Body: cron.Event(tr.Cron, tick, fire), Target: &durable.Target{Function: f.Slug},
+	}
+	a := e.accept(ctx, e.apps.Load().table, ev, now)
+	a.Starts[0].Run.Cron = tr.Cron
+	return a
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
