@@ -66,3 +66,12 @@ func TestRegisterRefusals(t *testing.T) {
 	}
 	require.Empty(t, data[[]appView](t, f.get("/v1/apps")), "a refused sync changed something")
 }
+
+// A registration that is nothing but mistakes is refused in a few words.
+func TestRegisterRefusesBriefly(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	w := f.post("/fn/register", `{"functions":[`+strings.Repeat("{},", 999_999)+`{}],"url":"http://x/","appName":"a"}`)
+	require.Contains(t, wantRefusal(t, w, http.StatusBadRequest), "at most 5000 functions")
+	require.Less(t, w.Body.Len(), 1000)
+}

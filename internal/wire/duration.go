@@ -145,9 +145,12 @@ func ParseRetryAfter(s string, now time.Time) (at time.Time, ok bool) {
 }
 
 // clip keeps a value that goes into an error text short.
-func clip(s string) string {
-	if len(s) <= 64 {
+func clip(s string) string { return cut(s, 64) }
+
+// cut is s, or its first most bytes with a mark that there is more.
+func cut(s string, most int) string {
+	if len(s) <= most {
 		return s
 	}
-	return strings.ToValidUTF8(s[:64], "") + "…"
+	return strings.ToValidUTF8(s[:most], "") + "…"
 }

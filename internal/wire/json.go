@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"unicode/utf8"
 
@@ -78,17 +79,33 @@ func sound(b []byte) (jsontext.Value, error) {
 	}
 	fixed := v.Clone()
 	if err := fixed.Format(jsontext.AllowInvalidUTF8(true)); err != nil {
-		return nil, noEOF(err)
+		return nil, inWords(err)
 	}
 	return fixed, nil
 }
 
-// noEOF makes the end of the input in the middle of a value what it is.
-func noEOF(err error) error {
-	if errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
+// syntaxError is a mistake in JSON, in words for whoever wrote it.
+type syntaxError struct{ err error }
+
+func (e syntaxError) Error() string {
+	if errors.Is(e.err, io.ErrUnexpectedEOF) {
+		return "it ends too early"
 	}
-	return err
+	return strings.TrimPrefix(e.err.Error(), "jsontext: ")
+}
+
+func (e syntaxError) Unwrap() error { return e.err }
+
+// inWords makes an error of the JSON library one for a person. The end of the
+// input in the middle of a value is io.ErrUnexpectedEOF.
+func inWords(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, io.EOF):
+		return syntaxError{io.ErrUnexpectedEOF}
+	}
+	return syntaxError{err}
 }
 
 // cursor walks JSON without copying: values are slices of src.
@@ -128,14 +145,14 @@ func (c cursor) kind() jsontext.Kind { return c.dec.PeekKind() }
 func (c cursor) value() (jsontext.Value, error) {
 	v, err := c.dec.ReadValue()
 	if err != nil {
-		return nil, noEOF(err)
+		return nil, inWords(err)
 	}
 	end := int(c.dec.InputOffset())
 	return c.src[end-len(v) : end : end], nil
 }
 
 // skip reads the next value away.
-func (c cursor) skip() error { return noEOF(c.dec.SkipValue()) }
+func (c cursor) skip() error { return inWords(c.dec.SkipValue()) }
 
 // open reads the bracket that starts an object or an array.
 func (c cursor) open(want jsontext.Kind) error {
@@ -143,7 +160,7 @@ func (c cursor) open(want jsontext.Kind) error {
 		return fmt.Errorf("want %s, got %s", kindName(want), kindName(k))
 	}
 	_, err := c.dec.ReadToken()
-	return noEOF(err)
+	return inWords(err)
 }
 
 // members walks one object. visit must read exactly the value of the name it is
@@ -166,7 +183,7 @@ func (c cursor) members(visit func(name []byte) error) error {
 		}
 	}
 	_, err := c.dec.ReadToken()
-	return noEOF(err)
+	return inWords(err)
 }
 
 // end makes sure that nothing but white space is left.
@@ -177,7 +194,7 @@ func (c cursor) end() error {
 	case errors.Is(err, io.EOF):
 		return nil
 	default:
-		return err
+		return inWords(err)
 	}
 }
 
@@ -187,7 +204,8 @@ func unquote(quoted []byte) ([]byte, error) {
 	if n := len(quoted); n >= 2 && bytes.IndexByte(quoted, '\\') < 0 {
 		return quoted[1 : n-1], nil
 	}
-	return jsontext.AppendUnquote(nil, quoted)
+	text, err := jsontext.AppendUnquote(nil, quoted)
+	return text, inWords(err)
 }
 
 // text reads a JSON string; null and nothing are the empty string.

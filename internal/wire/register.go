@@ -7,11 +7,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -22,6 +24,10 @@ const (
 	DefaultRetries = 4
 	MaxRetries     = 20
 )
+
+// MaxFunctions is how many functions one app can have. Pawl's own: what an app
+// registers is checked and kept in memory whole.
+const MaxFunctions = 5000
 
 // Registration is what an app tells about itself when it syncs.
 type Registration struct {
@@ -68,15 +74,34 @@ type Problem struct {
 	Message  string `json:"message"`
 }
 
-// RegistrationError holds every problem of a registration at once.
+// RegistrationError holds the problems of a registration, all at once.
 type RegistrationError struct {
 	Problems []Problem
+	More     int // that were found besides, and not kept
 }
 
-// Error lists the problems.
+// Bounds of what is told about a refused registration, whatever came in.
+const (
+	mostProblems     = 50  // kept, and listed in an answer
+	mostInText       = 10  // in a text
+	mostMessageBytes = 500 // of one of them
+)
+
+// bounded are at most n problems, and how many are left out.
+func (e *RegistrationError) bounded(n int) (list []Problem, more int) {
+	n = min(n, len(e.Problems))
+	for _, p := range e.Problems[:n] {
+		p.Function, p.Message = cut(p.Function, maxNameBytes), cut(p.Message, mostMessageBytes)
+		list = append(list, p)
+	}
+	return list, e.More + len(e.Problems) - n
+}
+
+// Error lists the problems, or the first of them when there are many.
 func (e *RegistrationError) Error() string {
 	var b strings.Builder
-	for i, p := range e.Problems {
+	list, more := e.bounded(mostInText)
+	for i, p := range list {
 		switch {
 		case i > 0:
 			b.WriteString("; ")
@@ -87,6 +112,9 @@ func (e *RegistrationError) Error() string {
 			b.WriteString(p.Function + ": ")
 		}
 		b.WriteString(p.Message)
+	}
+	if more > 0 {
+		fmt.Fprintf(&b, "; and %d more", more)
 	}
 	return b.String()
 }
@@ -119,17 +147,17 @@ func ParseInBand(body []byte, sdkHeader string) (Registration, error) {
 
 // registrationBody is both forms: they differ in how the app is named.
 type registrationBody struct {
-	URL         string           `json:"url"`
-	AppName     string           `json:"appName"` // Python: appname
-	AppID       string           `json:"appId"`   // in band: app_id
-	Framework   string           `json:"framework"`
-	AppVersion  string           `json:"appVersion"`
-	Platform    string           `json:"platform"`
-	DeployID    string           `json:"deployId"`
-	SDK         string           `json:"sdk"`
-	SDKLanguage string           `json:"sdkLanguage"`
-	SDKVersion  string           `json:"sdkVersion"`
-	Functions   []jsontext.Value `json:"functions"`
+	URL         string         `json:"url"`
+	AppName     string         `json:"appName"` // Python: appname
+	AppID       string         `json:"appId"`   // in band: app_id
+	Framework   string         `json:"framework"`
+	AppVersion  string         `json:"appVersion"`
+	Platform    string         `json:"platform"`
+	DeployID    string         `json:"deployId"`
+	SDK         string         `json:"sdk"`
+	SDKLanguage string         `json:"sdkLanguage"`
+	SDKVersion  string         `json:"sdkVersion"`
+	Functions   jsontext.Value `json:"functions"`
 	Headers     struct {
 		Platform string `json:"platform"`
 	} `json:"headers"`
@@ -138,6 +166,9 @@ type registrationBody struct {
 func parseRegistration(body []byte, sdkHeader string) (Registration, error) {
 	if err := checkNesting(body); err != nil {
 		return Registration{}, refused(codeRequest, "Invalid request: "+err.Error())
+	}
+	if !utf8.Valid(body) {
+		return Registration{}, refused(codeRequest, "Invalid request: "+ErrUTF8.Error())
 	}
 	fixed, err := sound(body)
 	if err != nil {
@@ -166,8 +197,8 @@ func parseRegistration(body []byte, sdkHeader string) (Registration, error) {
 		k.problem(codeRequest, "%s", err)
 	}
 	k.deniedSDK()
-	for _, raw := range b.Functions {
-		r.Functions = append(r.Functions, k.function(raw))
+	for i, raw := range k.list(b.Functions) {
+		r.Functions = append(r.Functions, k.function(i, raw))
 	}
 	slices.SortStableFunc(r.Functions, func(a, b Function) int {
 		return cmp.Or(strings.Compare(a.Slug, b.Slug), bytes.Compare(a.Config, b.Config))
@@ -175,13 +206,40 @@ func parseRegistration(body []byte, sdkHeader string) (Registration, error) {
 	k.duplicates()
 	r.Checksum = r.checksum()
 	if len(k.problems) > 0 {
-		return r, &RegistrationError{k.problems}
+		return r, &RegistrationError{k.problems, k.more}
 	}
 	return r, nil
 }
 
+// list takes the functions apart, unless there are too many.
+func (k *checker) list(functions jsontext.Value) (list []jsontext.Value) {
+	if isNull(functions) {
+		return nil
+	}
+	c := newCursor(functions)
+	defer c.close()
+	if err := c.open('['); err != nil {
+		k.problem(codeRequest, "functions: %s", err)
+		return nil
+	}
+	for c.kind() != ']' {
+		if len(list) == MaxFunctions {
+			k.problem(codeFunction, "an app can have at most %d functions; make several apps of it", MaxFunctions)
+			return nil
+		}
+		v, err := c.value()
+		if err != nil {
+			k.problem(codeRequest, "functions: %s", err)
+			return nil
+		}
+		list = append(list, v)
+	}
+	k.functions = len(list)
+	return list
+}
+
 func refused(code, message string) error {
-	return &RegistrationError{[]Problem{{Code: code, Message: message}}}
+	return &RegistrationError{Problems: []Problem{{Code: code, Message: message}}}
 }
 
 // decode fills a struct from JSON as SDKs mean it: member names in any letter
@@ -191,11 +249,34 @@ func decode(v jsontext.Value, into any) error {
 	if bad, ok := errors.AsType[*json.SemanticError](err); ok {
 		where := strings.TrimPrefix(string(bad.JSONPointer), "/")
 		if where == "" {
-			return fmt.Errorf("want something else than %s", kindName(bad.JSONKind))
+			return fmt.Errorf("want %s, got %s", wanted(bad.GoType), kindName(bad.JSONKind))
 		}
-		return fmt.Errorf("%s cannot be %s", where, kindName(bad.JSONKind))
+		return fmt.Errorf("%s cannot be %s; want %s", clip(where), kindName(bad.JSONKind), wanted(bad.GoType))
 	}
-	return err
+	return inWords(err)
+}
+
+// wanted is the JSON that can be read into a type.
+func wanted(t reflect.Type) string {
+	if t == nil {
+		return "another value"
+	}
+	switch t.Kind() {
+	case reflect.Pointer:
+		return wanted(t.Elem())
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	case reflect.Slice:
+		return "an array"
+	case reflect.String:
+		return "a string"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Int, reflect.Int64:
+		return "a whole number"
+	default:
+		return "another value"
+	}
 }
 
 // sdk names the SDK as "<language>:v<version>".
@@ -230,13 +311,24 @@ func (r Registration) checksum() string {
 // checker collects what is wrong with a registration, and with the function it
 // is looking at.
 type checker struct {
-	reg      *Registration
-	slug     string
-	problems []Problem
+	reg       *Registration
+	slug      string
+	at        int // the place of the function, from 1; 0 for none
+	functions int // that there are
+	problems  []Problem
+	more      int // problems that were not kept
 }
 
 func (k *checker) problem(code, format string, args ...any) {
-	k.problems = append(k.problems, Problem{k.slug, code, fmt.Sprintf(format, args...)})
+	if len(k.problems) == mostProblems {
+		k.more++
+		return
+	}
+	message := fmt.Sprintf(format, args...)
+	if k.slug == "" && k.at > 0 {
+		message = fmt.Sprintf("function %d of %d: %s", k.at, k.functions, message)
+	}
+	k.problems = append(k.problems, Problem{cut(k.slug, maxNameBytes), code, cut(message, mostMessageBytes)})
 }
 
 func (k *checker) warn(format string, args ...any) {
@@ -301,9 +393,9 @@ type functionBody struct {
 	Priority, Singleton, Cancel, Timeouts, Idempotency      jsontext.Value
 }
 
-func (k *checker) function(raw jsontext.Value) Function {
-	k.slug = ""
-	defer func() { k.slug = "" }()
+func (k *checker) function(i int, raw jsontext.Value) Function {
+	k.slug, k.at = "", i+1
+	defer func() { k.slug, k.at = "", 0 }()
 	var b functionBody
 	if err := decode(raw, &b); err != nil {
 		k.problem(codeFunction, "%s", err)
@@ -314,7 +406,7 @@ func (k *checker) function(raw jsontext.Value) Function {
 	k.slug = f.Slug
 	switch {
 	case f.Slug == "":
-		k.problem(codeFunction, "function has no id")
+		k.problem(codeFunction, "it has no id")
 	case badName(f.Slug):
 		k.problem(codeFunction, "function id is too long or contains a control character")
 	}

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 )
@@ -67,7 +68,10 @@ func appendProblems(b []byte, problems []Problem) []byte {
 func RegisterRefusal(err error) (status int, body []byte) {
 	var problems []Problem
 	if refused, ok := errors.AsType[*RegistrationError](err); ok {
-		problems = refused.Problems
+		var more int
+		if problems, more = refused.bounded(mostProblems); more > 0 {
+			problems = append(problems, Problem{Code: CodeConfigInvalid, Message: fmt.Sprintf("and %d more problems", more)})
+		}
 	}
 	return http.StatusBadRequest, RegisterFailure(http.StatusBadRequest, CodeConfigInvalid, err.Error(), problems)
 }

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -121,14 +122,17 @@ func TestRegistrationProblems(t *testing.T) {
 	eleven := `"triggers":[` + strings.Repeat(`{"event":"x"},`, 10) + `{"event":"x"}]`
 	for _, tt := range []struct{ name, body, code, text string }{
 		{"no JSON", `{`, "invalid_request", "Invalid request"},
-		{"not an object", `[]`, "invalid_request", "Invalid request"},
+		{"not an object", `[]`, "invalid_request", "Invalid request: want an object, got an array"},
+		{"cut off", `{"appName":`, "invalid_request", "Invalid request: it ends too early"},
+		{"bytes that are not UTF-8", "{\"appName\":\"bad\xff\",\"url\":\"http://a\"}", "invalid_request", "Invalid request: not valid UTF-8"},
+		{"functions are no list", `{"appName":"a","url":"http://a","functions":{}}`, "invalid_request", "functions: want an array, got an object"},
 		{"two members of one name", `{"url":"http://a","url":"http://b"}`, "invalid_request", "Invalid request"},
 		{"no app name", `{"url":"http://a"}`, "app_id_required", "App ID required"},
-		{"app name of another type", `{"appName":5}`, "invalid_request", "appName cannot be a number"},
+		{"app name of another type", `{"appName":5}`, "invalid_request", "appName cannot be a number; want a string"},
 		{"no URL", `{"appName":"a"}`, "invalid_request", "scheme"},
 		{"URL of another scheme", `{"appName":"a","url":"ftp://a"}`, "invalid_request", `"ftp"`},
-		{"function is no object", `{"appName":"a","url":"http://a","functions":[3]}`, "function_invalid", "a number"},
-		{"function has no id", `{"appName":"a","url":"http://a","functions":[{"steps":{"step":{"runtime":{"url":"http://a"}}}}]}`, "function_invalid", "no id"},
+		{"function is no object", `{"appName":"a","url":"http://a","functions":[3]}`, "function_invalid", "function 1 of 1: want an object, got a number"},
+		{"function has no id", `{"appName":"a","url":"http://a","functions":[{"id":"z","steps":{"step":{"runtime":{"url":"http://a"}}}},{"steps":{"step":{"runtime":{"url":"http://a"}}}}]}`, "function_invalid", "function 2 of 2: it has no id"},
 		{"function has no step", `{"appName":"a","url":"http://a","functions":[{"id":"f"}]}`, "function_invalid", "one step"},
 		{"function has two steps", `{"appName":"a","url":"http://a","functions":[{"id":"f","steps":{"a":{"runtime":{"url":"http://a"}},"b":{"runtime":{"url":"http://a"}}}}]}`, "function_invalid", "one step, got 2"},
 		{"two functions of one id", `{"appName":"a","url":"http://a","functions":[{"id":"f","steps":{"step":{"runtime":{"url":"http://a"}}}},{"id":"f","steps":{"step":{"runtime":{"url":"http://a"}}}}]}`, "function_invalid", "two functions"},
@@ -179,6 +183,9 @@ func TestRegistrationProblems(t *testing.T) {
 			if !ok {
 				t.Fatalf("error is %v, want a RegistrationError", err)
 			}
+			if strings.Contains(err.Error(), "jsontext") {
+				t.Errorf("the text names a library: %s", err)
+			}
 			for _, p := range refused.Problems {
 				if p.Code == tt.code && strings.Contains(p.Message, tt.text) {
 					return
@@ -186,6 +193,64 @@ func TestRegistrationProblems(t *testing.T) {
 			}
 			t.Errorf("problems %+v, want %s: …%s…", refused.Problems, tt.code, tt.text)
 		})
+	}
+}
+
+// However much is wrong, little of it is kept and told.
+func TestRefusalsAreBounded(t *testing.T) {
+	t.Parallel()
+	list := func(n int, f string) string {
+		return `{"url":"http://x/","appName":"a","functions":[` + strings.Repeat(f+",", n-1) + f + `]}`
+	}
+	long := strings.Repeat("x", 1<<20)
+	for _, tt := range []struct{ name, body, text string }{
+		{"a million functions", list(1_000_000, `{}`), "an app can have at most 5000 functions"},
+		{"one function too many", list(MaxFunctions+1, `{}`), "an app can have at most 5000 functions"},
+		{"functions that are wrong, each in several ways", list(MaxFunctions, `{}`), "function 1 of 5000: it has no id"},
+		{"long ids", list(2, `{"id":"`+long+`"}`), "too long"},
+		{"long texts", list(2, `{"id":"a","singleton":{"mode":"`+long+`"},"retries":"`+long+`"}`), "SingletonMode"},
+		{"a long name", `{"url":"http://x/","appName":{"` + long + `":1}}`, "appName"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			_, err := ParseRegistration([]byte(tt.body))
+			refused, ok := errors.AsType[*RegistrationError](err)
+			if !ok || !strings.Contains(err.Error(), tt.text) {
+				t.Fatalf("error is %.500v, want …%s…", err, tt.text)
+			}
+			_, body := RegisterRefusal(err)
+			if len(refused.Problems) > 50 || len(err.Error()) > 10_000 || len(body) > 64<<10 {
+				t.Errorf("%d problems, a text of %d bytes, an answer of %d bytes", len(refused.Problems), len(err.Error()), len(body))
+			}
+			if refused.More > 0 && (!strings.Contains(err.Error(), "; and ") || !strings.Contains(string(body), `more problems"`)) {
+				t.Errorf("%d problems more, which are not told: %s", refused.More, body)
+			}
+		})
+	}
+	// What is told of what others found is bounded too.
+	many := &RegistrationError{Problems: make([]Problem, 10_000)}
+	if _, body := RegisterRefusal(many); !strings.Contains(string(body), "and 9950 more problems") {
+		t.Errorf("the answer has %d bytes", len(body))
+	}
+	if !strings.HasSuffix(many.Error(), "; and 9990 more") {
+		t.Errorf("the text has %d bytes", len(many.Error()))
+	}
+}
+
+func TestRegistrationOfTheMostFunctions(t *testing.T) {
+	t.Parallel()
+	var b strings.Builder
+	b.WriteString(`{"url":"http://a/","appName":"a","functions":[`)
+	for i := range MaxFunctions {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, `{"id":"a-%d","triggers":[{"event":"x/%[1]d"}],"steps":{"step":{"runtime":{"url":"http://a/?fnId=a-%[1]d&stepId=step"}}}}`, i)
+	}
+	b.WriteString(`]}`)
+	r, err := ParseRegistration([]byte(b.String()))
+	if err != nil || len(r.Functions) != MaxFunctions {
+		t.Errorf("%d functions, error %v", len(r.Functions), err)
 	}
 }
 
