@@ -92,6 +92,11 @@ func (e *Engine) request(r *durable.Run, f durable.Function, l store.Lease) *cal
 	for _, ev := range r.Events {
 		c.Events = append(c.Events, ev.Body)
 	}
+	for _, d := range r.Defers {
+		if d.State != durable.DeferRejected {
+			c.Defers = append(c.Defers, wire.Defer{ID: d.ID, Abortable: d.State == durable.DeferHeld})
+		}
+	}
 	// The Go SDK never fetches its state; the others must above the limit.
 	c.UseAPI = r.Bytes+eventBytes(r) > wire.MaxRequestBytes && !strings.HasPrefix(e.apps.Load().apps[r.App].SDK, "go:")
 	return &call.Request{

@@ -1,6 +1,7 @@
 package call
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -120,6 +121,31 @@ func invoke(o *durable.Op, op wire.Op) error {
 	o.Kind, o.Invoke = durable.OpInvoke, in
 	o.Opts, err = opts(map[string]any{"function_id": name})
 	return err
+}
+
+// deferAdd completes an op that asks for a deferred call. What is wrong with it
+// never fails the run: the call is refused, and the journal says why.
+func deferAdd(o *durable.Op, op wire.Op) {
+	o.Kind, o.Defer = durable.OpDefer, &durable.Defer{ID: op.ID}
+	slug, err := option(op, "fn_slug")
+	switch {
+	case err != nil:
+	case slug == "" || len(slug) > maxName:
+		err = errors.New("it does not say which function to call")
+	default:
+		switch input := op.Opt("input"); input.Kind() {
+		case '{':
+			o.Defer.Input, err = wire.WithoutReserved(input)
+		case 0, 'n':
+			o.Defer.Input = durable.JSON("{}")
+		default:
+			err = errors.New("its input must be an object")
+		}
+	}
+	o.Defer.Function = slug
+	if err != nil {
+		o.Err = durable.Failure{Name: "InvalidDefer", Message: err.Error()}
+	}
 }
 
 // option is a text among an op's options; absent and null are "".

@@ -28,7 +28,7 @@ func translate(op wire.Op, now time.Time) durable.Op {
 		o.Name = op.UserID
 	}
 	switch op.Op {
-	case wire.OpNone:
+	case wire.OpNone, wire.OpDiscoveryRequest: // to be called again is what follows anyway
 	case wire.OpStepRun:
 		o.Kind, o.Memo = durable.OpDone, wire.MemoData(op.Data)
 	case wire.OpStepError, wire.OpStepFailed:
@@ -54,6 +54,14 @@ func translate(op wire.Op, now time.Time) durable.Op {
 		if err := rest(&o, op, now); err != nil {
 			o.Kind, o.Err = durable.OpRefused, restFailure(err)
 		}
+	case wire.OpDeferAdd:
+		deferAdd(&o, op)
+	case wire.OpDeferAbort:
+		target, err := option(op, "target_hashed_id")
+		if err != nil || target == "" || len(target) > maxName {
+			return o // an abort of nothing
+		}
+		o.Kind, o.Defer = durable.OpDeferAbort, &durable.Defer{ID: target}
 	case wire.OpRunComplete:
 		o.Kind, o.Memo = durable.OpComplete, slices.Clone(op.Data)
 	default:
@@ -67,8 +75,7 @@ func translate(op wire.Op, now time.Time) durable.Op {
 func unsupported(op wire.Op) string {
 	name := op.DisplayName
 	switch op.Op {
-	case wire.OpAIGateway, wire.OpGateway,
-		wire.OpDeferAdd, wire.OpDeferAbort, wire.OpDiscoveryRequest, wire.OpSyncRunComplete:
+	case wire.OpAIGateway, wire.OpGateway, wire.OpSyncRunComplete:
 		return fmt.Sprintf("step %q asks for %s, which this version of Pawl does not support yet", name, op.Op)
 	default:
 		return fmt.Sprintf("step %q: %s does not belong to Opcode values", name, op.Op)

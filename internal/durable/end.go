@@ -31,6 +31,7 @@ func (t *turn) end(s Status, output JSON, f Failure) {
 		t.c.Report = &Item{Run: t.r.ID, Step: ReportStep, Kind: Report, Due: t.now}
 	}
 	t.emitEnd(s, f)
+	t.emitDeferred()
 }
 
 // emitEnd adds the events that tell the end of a run: finished, and failed or

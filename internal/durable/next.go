@@ -319,6 +319,7 @@ func (t *turn) refused(in Refusal) (Change, error) {
 // saveAll stores the finished steps among ops and reports whether any was new.
 func (t *turn) saveAll(ops []Op, item *Item) bool {
 	before := t.done
+	t.lazily(ops)
 	for _, op := range ops {
 		if !t.ended && (op.Kind == OpDone || op.Kind == OpFailed) {
 			t.save(op, item.Attempt)
@@ -375,11 +376,12 @@ func (t *turn) checkpoint(in Checkpoint) (Change, error) {
 		return Change{}, ErrStale
 	}
 	before := t.done
+	t.lazily(in.Ops)
 	for _, op := range in.Ops {
 		switch op.Kind {
 		case OpDone, OpFailed:
 			t.save(op, item.Attempt)
-		case OpNone, OpPlanned: // a plan in a checkpoint only tells that a step starts
+		case OpNone, OpDefer, OpDeferAbort, OpPlanned: // a plan in a checkpoint only tells that a step starts
 		case OpRefused:
 			t.end(Failed, nil, unsupported(op))
 		default:

@@ -17,6 +17,8 @@ const (
 	OpWait
 	OpInvoke
 	OpFetch
+	OpDefer
+	OpDeferAbort
 	OpComplete
 	OpRefused
 )
@@ -34,6 +36,7 @@ type Op struct {
 	Replace bool      // OpWait for a signal: it is taken from whoever waits for it
 	Taken   bool      // OpWait for a signal: another run waits for it already
 	Invoke  *Invoke   // OpInvoke
+	Defer   *Defer    // OpDefer, OpDeferAbort; with Err set, OpDefer is refused
 	Opts    JSON      // for people: what the step waits for or asks for, without secrets
 	Request JSON      // OpFetch: what the app asks for, kept until it is done
 	Race    bool

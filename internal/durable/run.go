@@ -84,6 +84,7 @@ type Run struct {
 	Open   int              // steps planned or asleep: not finished yet
 	Racing int              // those of them with Race
 	Plan   bool             // branches are open: the app must plan steps and not run them
+	Defers []*Defer         // in the order in which they were asked for
 	Idle   int              // answers in a row that brought nothing
 	Items  map[string]*Item // what is queued or in flight for it, by step
 }
@@ -221,6 +222,12 @@ func (r *Run) Fold(e Entry) {
 	if e.Kind == Nothing {
 		r.Idle++
 		return
+	}
+	switch e.Kind {
+	case Deferred, DeferredAborted, DeferredRefused:
+		r.foldDefer(e)
+		return
+	default:
 	}
 	if e.Step == Discovery {
 		return // a try of the function's body: only for people to read

@@ -35,12 +35,13 @@ type retry struct {
 func (t *turn) apply(ops []Op, item *Item, noRetry bool, retryAt time.Time) {
 	group := branches(ops) > 1
 	progress := false
+	t.lazily(ops)
 	for _, op := range ops {
 		if t.ended {
 			return
 		}
 		switch op.Kind {
-		case OpNone:
+		case OpNone, OpDefer, OpDeferAbort:
 		case OpDone, OpFailed:
 			if op.Step == CompleteID && op.Kind == OpFailed {
 				t.bodyFailed(item, progress, op.Err, true, time.Time{})
