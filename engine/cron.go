@@ -274,7 +274,9 @@ func (e *Engine) beat(ctx context.Context, l store.Lease, now time.Time) error {
 		}
 		a := e.tickEvent(ctx, f, *tr, tick, now)
 		out.Accepted = append(out.Accepted, a)
-		run, busy = a.Starts[0].Run.ID, true
+		for _, st := range a.Starts {
+			run, busy = st.Run.ID, true
+		}
 	}
 	if !next.IsZero() {
 		item := l.Item
@@ -313,7 +315,7 @@ func (e *Engine) releaseTick(ctx context.Context, l store.Lease, f durable.Funct
 		}
 		for _, item := range items {
 			var of beat
-			if item.Step == text && unmarshal(item.Data, &of) == nil {
+			if item.Step == text && len(a.Starts) > 0 && unmarshal(item.Data, &of) == nil {
 				of.Run = a.Starts[0].Run.ID
 				item.Data = of.json()
 				out.Queue = append(out.Queue, item)
@@ -364,7 +366,9 @@ func (e *Engine) tickEvent(ctx context.Context, f durable.Function, tr durable.T
 		Body: cron.Event(tr.Cron, tick, fire), Target: &durable.Target{Function: f.Slug},
 	}
 	a := e.accept(ctx, e.apps.Load().table, ev, now)
-	a.Starts[0].Run.Cron = tr.Cron
+	for _, st := range a.Starts {
+		st.Run.Cron = tr.Cron
+	}
 	return a
 }
 

@@ -68,7 +68,7 @@ func (e *Engine) startMore(ctx context.Context, l store.Lease, ev durable.Event,
 	// The item goes on even when nothing is left: the waits come last.
 	next := l.Item
 	next.Due, next.Data = now, rest{Starts: later.Starts[n:]}.json()
-	return e.store.Settle(ctx, l, now, store.Settled{Event: ev, Starts: e.starts(fns, ev, now), Next: &next})
+	return e.store.Settle(ctx, l, now, store.Settled{Event: ev, Starts: e.starts(ctx, fns, ev, now), Next: &next})
 }
 
 // wakeWaiting moves every run that waits for an event, or is cancelled by it.
@@ -180,6 +180,10 @@ func (e *Engine) expire(ctx context.Context, l store.Lease, claim durable.Claim)
 // report works an item of kind Report: it tells the step that waits for a run
 // how the run has ended.
 func (e *Engine) report(ctx context.Context, l store.Lease) {
+	if l.Data != nil {
+		e.reportNoRun(ctx, l)
+		return
+	}
 	child, err := e.store.Run(ctx, l.Run)
 	if err == nil {
 		in := durable.Resolved{Step: child.Parent.Step, Failed: true}
@@ -196,6 +200,22 @@ func (e *Engine) report(ctx context.Context, l store.Lease) {
 		}
 		_, err = e.transition(ctx, child.Parent.Run, in, nil)
 	}
+	e.reported(ctx, l, err)
+}
+
+// reportNoRun tells the step that invoked a function that no run was started.
+func (e *Engine) reportNoRun(ctx context.Context, l store.Lease) {
+	var parent durable.Ref
+	err := unmarshal(l.Data, &parent)
+	if err == nil {
+		_, err = e.transition(ctx, parent.Run, durable.Resolved{Step: parent.Step, Failed: true, Memo: durable.ErrorMemo(durable.Failure{
+			Name: "Error", Message: "invoked function is rate limited",
+		})}, nil)
+	}
+	e.reported(ctx, l, err)
+}
+
+func (e *Engine) reported(ctx context.Context, l store.Lease, err error) {
 	if err = late(err); err == nil {
 		err = e.store.Settle(ctx, l, time.Now(), store.Settled{})
 	}

@@ -156,6 +156,9 @@ func (e *Engine) Commits() int64 {
 // History is for reading what happened.
 func (e *Engine) History() store.History { return e.store }
 
+// Ledger is for reading and voiding idempotency keys.
+func (e *Engine) Ledger() store.Ledger { return e.store }
+
 // NewID returns a ULID that no other event or run has.
 func NewID() string { return ulid.Make().String() }
 

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -9,10 +10,16 @@ import (
 	"github.com/pawlhq/pawl/internal/store"
 )
 
+// ErrNotStarted means that a function's settings kept a run from being started.
+var ErrNotStarted = errors.New("no run was started")
+
 // Invoke starts a run of one function, which need not have a trigger. It
 // returns the event that stands for it, and the run. It fails with
-// store.ErrNotFound when no function of that slug or ID is served.
-func (e *Engine) Invoke(ctx context.Context, in durable.Invoke) (event, run string, err error) {
+// store.ErrNotFound when no function of that slug or ID is served, and with
+// ErrNotStarted when the function's own settings keep the run from starting.
+// With once, that happens once for a key, which then stands for what reply
+// makes of the event and the run; the errors are those of AcceptOnce.
+func (e *Engine) Invoke(ctx context.Context, in durable.Invoke, once *store.Once, reply func(event, run string) []byte) (event, run string, err error) {
 	if e.closing.Load() {
 		return "", "", ErrClosing
 	}
@@ -26,8 +33,22 @@ func (e *Engine) Invoke(ctx context.Context, in durable.Invoke) (event, run stri
 	ev := durable.Event{ID: NewID(), Name: durable.EventInvoked, At: now, Received: now, Target: &target}
 	ev.Body = durable.InvokedBody(ev.ID, target, in, f.Name, time.Time{}, now)
 	a := e.accept(ctx, table, ev, now)
-	if _, err := e.store.Accept(ctx, now, []store.Accepted{a}); err != nil {
-		return "", "", err
+	if len(a.Starts) == 0 {
+		return "", "", fmt.Errorf("function %s: its idempotency key cannot be evaluated for this payload: %w", f.Slug, ErrNotStarted)
 	}
-	return ev.ID, a.Starts[0].Run.ID, nil
+	run = a.Starts[0].Run.ID
+	var started []string
+	if once == nil {
+		started, err = e.store.Accept(ctx, now, []store.Accepted{a})
+	} else {
+		once.Reply = reply(ev.ID, run)
+		started, err = e.store.AcceptOnce(ctx, now, []store.Accepted{a}, *once)
+	}
+	switch {
+	case err != nil:
+		return "", "", err
+	case len(started) == 0:
+		return "", "", fmt.Errorf("function %s was started for the same idempotency key before: %w", f.Slug, ErrNotStarted)
+	}
+	return ev.ID, run, nil
 }

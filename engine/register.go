@@ -186,7 +186,7 @@ func merge(old *match.Table, reg wire.Registration) (all, changed []durable.Func
 // hold reads the settings of a function that are kept in its Config alone.
 func hold(f *durable.Function) {
 	s := wire.ParseSettings(f.Config)
-	f.Start, f.Finish, f.Cancel = s.Start, s.Finish, nil
+	f.Once, f.Start, f.Finish, f.Cancel = s.Once, s.Start, s.Finish, nil
 	for _, c := range s.Cancel {
 		f.Cancel = append(f.Cancel, durable.CancelOn(c))
 	}
@@ -217,7 +217,9 @@ func (e *Engine) check(fns []durable.Function, reg wire.Registration) error {
 
 // unheld are the settings of a function that this version does not act on.
 func unheld(f wire.Function) []string {
-	return slices.DeleteFunc(slices.Clone(f.Options), func(o string) bool { return o == "cancel" || o == "timeouts" })
+	return slices.DeleteFunc(slices.Clone(f.Options), func(o string) bool {
+		return o == "cancel" || o == "timeouts" || o == "idempotency"
+	})
 }
 
 // warnings tells a person what was registered and is not held.

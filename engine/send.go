@@ -18,6 +18,12 @@ import (
 // runs that they start. An event whose ID was sent before is a repetition and
 // changes nothing. Errors are ErrClosing and those of the store.
 func (e *Engine) Send(ctx context.Context, events []wire.Event) error {
+	return e.SendOnce(ctx, events, nil)
+}
+
+// SendOnce is Send for a key, unless once is nil: the errors are then also
+// *store.RepeatedError and *store.KeyConflictError.
+func (e *Engine) SendOnce(ctx context.Context, events []wire.Event, once *store.Once) error {
 	if e.closing.Load() {
 		return ErrClosing
 	}
@@ -33,7 +39,13 @@ func (e *Engine) Send(ctx context.Context, events []wire.Event) error {
 			At: time.UnixMilli(ev.Timestamp).UTC(), Received: now,
 		}, now))
 	}
-	if _, err := e.store.Accept(ctx, now, batch); err != nil {
+	var err error
+	if once == nil {
+		_, err = e.store.Accept(ctx, now, batch)
+	} else {
+		_, err = e.store.AcceptOnce(ctx, now, batch, *once)
+	}
+	if err != nil {
 		return err
 	}
 	if !e.log.Enabled(ctx, slog.LevelDebug) {
@@ -79,7 +91,7 @@ func (e *Engine) accept(ctx context.Context, m matcher, ev durable.Event, now ti
 		}
 		a.Rest, fns = later.json(), fns[:maxStarts]
 	}
-	a.Starts = e.starts(fns, ev, now)
+	a.Starts = e.starts(ctx, fns, ev, now)
 	return a
 }
 
@@ -91,8 +103,12 @@ func (r rest) json() durable.JSON {
 	return b
 }
 
+// uniqueFor is how long a value of a function's option "idempotency" keeps it
+// from being started again. Source: spec/11 §8.
+const uniqueFor = 24 * time.Hour
+
 // starts are new runs for an event.
-func (e *Engine) starts(fns []durable.Function, ev durable.Event, now time.Time) []durable.Start {
+func (e *Engine) starts(ctx context.Context, fns []durable.Function, ev durable.Event, now time.Time) []durable.Start {
 	if len(fns) == 0 {
 		return nil
 	}
@@ -103,6 +119,13 @@ func (e *Engine) starts(fns []durable.Function, ev durable.Event, now time.Time)
 	list := make([]durable.Start, 0, len(fns))
 	for _, f := range fns {
 		s := durable.Start{Run: durable.NewRun(NewID(), f, ev, due, now)}
+		unique, err := match.Unique(ctx, f, match.NewDoc(ev.Body), e.programs, now)
+		if err != nil {
+			e.log.WarnContext(ctx, "a function is not started: its idempotency key cannot be evaluated",
+				"function", f.Slug, "event", ev.ID, "err", err)
+			continue
+		}
+		s.Unique, s.UniqueFor = unique, uniqueFor
 		s.Waits = e.cancellations(f, s.Run, now)
 		list = append(list, s)
 	}

@@ -2,22 +2,35 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"sync"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/pawlhq/pawl/internal/durable"
+	"github.com/pawlhq/pawl/internal/store"
 	"github.com/pawlhq/pawl/internal/wire"
 )
 
 // Signal sends a signal to the run that waits for it, and returns that run.
 // data is any JSON value; nil is null. It fails with store.ErrNotFound when
 // nobody waits: a signal is not kept.
-func (e *Engine) Signal(ctx context.Context, name string, data jsontext.Value) (run string, err error) {
+// With once, that happens once for a key, which then stands for the run's id;
+// the errors are those of AcceptOnce.
+func (e *Engine) Signal(ctx context.Context, name string, data jsontext.Value, once *store.Once) (run string, err error) {
 	if e.closing.Load() {
 		return "", ErrClosing
 	}
 	defer e.signals.lock(name)()
+	if once != nil { // the signal of a repetition may be awaited by nobody, or by another run
+		switch was, err := e.store.Key(ctx, once.Scope, once.Key, time.Now()); {
+		case err == nil:
+			return "", store.Known(was, once.Fingerprint)
+		case !errors.Is(err, store.ErrNotFound):
+			return "", err
+		}
+	}
 	w, err := e.store.Signal(ctx, name)
 	if err != nil {
 		return "", err
@@ -29,7 +42,10 @@ func (e *Engine) Signal(ctx context.Context, name string, data jsontext.Value) (
 	if err != nil {
 		return "", err
 	}
-	if _, err := e.transition(ctx, w.Run, durable.Resolved{Step: w.Step, Memo: memo}, nil); err != nil {
+	if once != nil {
+		once.Reply = durable.JSON(w.Run)
+	}
+	if _, err := e.move(ctx, w.Run, durable.Resolved{Step: w.Step, Memo: memo}, once, nil); err != nil {
 		return "", err
 	}
 	return w.Run, nil

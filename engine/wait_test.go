@@ -171,7 +171,7 @@ func TestSignalReachesTheRunThatWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := &app{serve: awaits("WaitForSignal", "s", `,"name":"S1","opts":{"signal":"S1","timeout":"1d"}`)}
 		p := newPawl(t, a, function("f", "x", 4))
-		_, err := p.Signal(t.Context(), "S1", nil)
+		_, err := p.Signal(t.Context(), "S1", nil, nil)
 		require.ErrorIs(t, err, store.ErrNotFound, "row 62")
 		p.send(`{"name":"x"}`)
 		waiting := p.wantStatus(0, durable.Running)
@@ -181,12 +181,12 @@ func TestSignalReachesTheRunThatWaits(t *testing.T) {
 		r := p.wantStatus(1, durable.Failed)
 		require.Contains(t, string(r.Output), "Signal conflict; signal wait already exists for another run", "row 63")
 
-		run, err := p.Signal(t.Context(), "S1", []byte(`{"a":1}`))
+		run, err := p.Signal(t.Context(), "S1", []byte(`{"a":1}`), nil)
 		require.NoError(t, err)
 		require.Equal(t, waiting.ID, run)
 		r = p.wantStatus(0, durable.Completed)
 		require.JSONEq(t, `{"data":{"signal":"S1","data":{"a":1}}}`, string(r.Output), "row 61")
-		_, err = p.Signal(t.Context(), "S1", nil)
+		_, err = p.Signal(t.Context(), "S1", nil, nil)
 		require.ErrorIs(t, err, store.ErrNotFound, "it is delivered once")
 	})
 }
@@ -199,7 +199,7 @@ func TestSignalCanBeTakenOver(t *testing.T) {
 		synctest.Wait()
 		p.send(`{"name":"x"}`)
 		synctest.Wait()
-		_, err := p.Signal(t.Context(), "S1", []byte("1"))
+		_, err := p.Signal(t.Context(), "S1", []byte("1"), nil)
 		require.NoError(t, err)
 		p.wantStatus(1, durable.Completed)
 		p.wantStatus(0, durable.Running)

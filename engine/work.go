@@ -172,6 +172,13 @@ func (e *Engine) settle(ctx context.Context, run string, in durable.Input) {
 func (e *Engine) transition(ctx context.Context, run string, in durable.Input,
 	inspect func(*durable.Run, durable.Function, durable.Change) error,
 ) (durable.Change, error) {
+	return e.move(ctx, run, in, nil, inspect)
+}
+
+// move is transition, once for a key unless once is nil.
+func (e *Engine) move(ctx context.Context, run string, in durable.Input, once *store.Once,
+	inspect func(*durable.Run, durable.Function, durable.Change) error,
+) (durable.Change, error) {
 	release, err := e.reserve(ctx, run, in)
 	if err != nil {
 		return durable.Change{}, err
@@ -198,7 +205,7 @@ func (e *Engine) transition(ctx context.Context, run string, in durable.Input,
 			}
 		}
 		change, fn, queued = c, r.Function, r.Queued
-		d := store.Decision{Change: c}
+		d := store.Decision{Change: c, Once: once}
 		if r.Cron != "" && c.Head != nil && c.Head.Status.Final() {
 			d.Rouse = []durable.Ref{{Run: schedules(r.Function), Step: heldTick + r.Cron}}
 		}

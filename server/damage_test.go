@@ -157,18 +157,18 @@ func (f *fixture) looks(what string) {
 
 // victims says which rows of a table may be damaged.
 var victims = map[string]string{
-	"functions":  `slug = 'shop-bad'`,
-	"events":     `name = 'bad'`,
-	"runs":       `function = 'shop-bad'`,
-	"journal":    `run IN (SELECT id FROM runs WHERE function = 'shop-bad')`,
-	"queue":      `run IN (SELECT id FROM runs WHERE function = 'shop-bad')`,
-	"event_keys": `function = 'shop-bad'`,
+	"functions":   `slug = 'shop-bad'`,
+	"events":      `name = 'bad'`,
+	"runs":        `function = 'shop-bad'`,
+	"journal":     `run IN (SELECT id FROM runs WHERE function = 'shop-bad')`,
+	"queue":       `run IN (SELECT id FROM runs WHERE function = 'shop-bad')`,
+	"idempotency": `scope = 'start/shop-bad'`,
 }
 
 // damage changes a few values in rows of shop-bad and says which.
 func damage(t *testing.T, path string, random *rand.Rand) (what string) {
 	t.Helper()
-	tables := []string{"functions", "events", "runs", "journal", "queue", "event_keys"}
+	tables := []string{"functions", "events", "runs", "journal", "queue", "idempotency"}
 	onFile(t, path, func(c *sqlite.Conn) {
 		for range 1 + random.IntN(4) {
 			table := tables[random.IntN(len(tables))]

@@ -12,11 +12,27 @@ import (
 
 // events takes one event or an array. When one of them is bad, those before it
 // are stored, and the answer names their ids and the reason. The answer is sent
-// when what it says is stored. Source: spec/10 §3 to §5.
+// when what it says is stored. With an Idempotency-Key nothing is stored when
+// one is bad. Source: spec/10 §3 to §5.
 func (s *Server) events(w http.ResponseWriter, r *http.Request, body []byte) {
 	events, bad := wire.ReadEvents(body, r.Header.Get("Content-Type"), r.Header.Get(wire.HeaderEventIDSeed), time.Now(), engine.NewID)
+	key, message := once(r, "events", body)
+	if message != "" {
+		failEvents(w, http.StatusBadRequest, message)
+		return
+	}
+	if key != nil {
+		if bad != nil {
+			events = nil // what happens once happens as a whole
+		}
+		key.Reply = eventsReply(http.StatusOK, events, "")
+	}
 	if len(events) > 0 {
-		if err := s.eng.Send(r.Context(), events); err != nil {
+		err := s.eng.SendOnce(r.Context(), events, key)
+		if replayed(w, err, func(e store.KeyEntry) { raw(w, http.StatusOK, e.Reply) }) {
+			return
+		}
+		if err != nil {
 			status, message := s.trouble(w, r, err)
 			failEvents(w, status, message)
 			return

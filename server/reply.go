@@ -54,6 +54,10 @@ func failEvents(w http.ResponseWriter, status int, message string) {
 // replyEvents answers POST /e/{key}. The body's status is the one that the
 // TypeScript SDK goes by. Source: spec/10 §4.
 func replyEvents(w http.ResponseWriter, status int, events []wire.Event, message string) {
+	raw(w, status, eventsReply(status, events, message))
+}
+
+func eventsReply(status int, events []wire.Event, message string) []byte {
 	b := make([]byte, 0, 48+len(events)*29+len(message))
 	b = append(b, `{"ids":[`...)
 	for i := range events {
@@ -67,7 +71,7 @@ func replyEvents(w http.ResponseWriter, status int, events []wire.Event, message
 	if message != "" {
 		b = appendText(append(b, `,"error":`...), message)
 	}
-	raw(w, status, append(b, '}'))
+	return append(b, '}')
 }
 
 // metadata is the second half of the envelope of the v1 API.

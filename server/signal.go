@@ -7,6 +7,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/pawlhq/pawl/engine"
 	"github.com/pawlhq/pawl/internal/durable"
 	"github.com/pawlhq/pawl/internal/store"
 	"github.com/pawlhq/pawl/internal/wire"
@@ -38,7 +39,18 @@ func (s *Server) signal(w http.ResponseWriter, r *http.Request, body []byte) {
 		fail(w, http.StatusBadRequest, "signal is longer than 512 bytes")
 		return
 	}
-	run, err := s.eng.Signal(r.Context(), in.Signal, in.Data)
+	key, message := once(r, "signals", body)
+	if message != "" {
+		fail(w, http.StatusBadRequest, message)
+		return
+	}
+	type sent struct {
+		RunID string `json:"run_id"`
+	}
+	run, err := s.eng.Signal(r.Context(), in.Signal, in.Data, key)
+	if replayed(w, err, func(e store.KeyEntry) { s.reply(w, sent{string(e.Reply)}) }) {
+		return
+	}
 	if errors.Is(err, store.ErrNotFound) || errors.Is(err, durable.ErrStale) || errors.Is(err, durable.ErrEnded) {
 		fail(w, http.StatusNotFound, "No signal found: nobody waits for "+printable(in.Signal))
 		return
@@ -47,9 +59,7 @@ func (s *Server) signal(w http.ResponseWriter, r *http.Request, body []byte) {
 		s.failWith(w, r, err, "")
 		return
 	}
-	s.reply(w, struct {
-		RunID string `json:"run_id"`
-	}{run})
+	s.reply(w, sent{run})
 }
 
 // invoke starts a run of one function, whatever its triggers. Source: spec/10 §11.
@@ -83,12 +93,22 @@ func (s *Server) invoke(w http.ResponseWriter, r *http.Request, body []byte) {
 			return
 		}
 	}
-	event, _, err := s.eng.Invoke(r.Context(), call)
-	if err != nil {
-		s.failWith(w, r, err, "there is no function "+printable(call.Function)+"; GET /v1/apps lists the apps that are synced")
+	key, message := once(r, "invoke/"+call.Function, body)
+	if message != "" {
+		fail(w, http.StatusBadRequest, message)
 		return
 	}
-	raw(w, http.StatusOK, `{"id":"`+event+`","status":200}`)
+	invoked := func(event, _ string) []byte { return []byte(`{"id":"` + event + `","status":200}`) }
+	event, run, err := s.eng.Invoke(r.Context(), call, key, invoked)
+	switch {
+	case err == nil:
+		raw(w, http.StatusOK, invoked(event, run))
+	case replayed(w, err, func(e store.KeyEntry) { raw(w, http.StatusOK, e.Reply) }):
+	case errors.Is(err, engine.ErrNotStarted):
+		fail(w, http.StatusUnprocessableEntity, err.Error())
+	default:
+		s.failWith(w, r, err, "there is no function "+printable(call.Function)+"; GET /v1/apps lists the apps that are synced")
+	}
 }
 
 // read decodes a body and says what is wrong with it, or "".

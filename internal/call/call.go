@@ -79,6 +79,10 @@ func overHTTP(perHost int) *http.Transport {
 // Close gives back idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
+// HeaderStepKey carries the idempotency key of the step that a request is for:
+// the same for each try of it, and of no other step.
+const HeaderStepKey = "X-Pawl-Step-Key"
+
 // Request is one call of a function.
 type Request struct {
 	URL        string // as registered; the step is set by Call
@@ -120,6 +124,9 @@ func (c *Client) Call(ctx context.Context, r Request) wire.Answer {
 	h.Set(wire.HeaderJobID, r.ItemID)
 	h.Set(wire.HeaderGenerationID, strconv.FormatInt(r.Generation, 10))
 	h.Set(wire.HeaderVersion, strconv.Itoa(r.Version))
+	if r.StepID != "" {
+		h.Set(HeaderStepKey, r.RunID+"."+r.StepID)
+	}
 	status, header, answer, err := c.do(req)
 	if err != nil {
 		return problem(err, r.URL)

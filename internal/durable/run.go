@@ -113,6 +113,10 @@ type Start struct {
 	Run     *Run
 	Waits   []Wait
 	Entries []Entry
+	// Unique is a key for which the function is not started a second time
+	// within UniqueFor; "" if there is none.
+	Unique    string
+	UniqueFor time.Duration
 }
 
 // State says where a step is in its life.

@@ -48,6 +48,11 @@ func NewTable(fns []durable.Function, programs *Programs) (*Table, []Problem) {
 	var problems []Problem
 	for _, f := range fns {
 		t.bySlug[f.Slug], t.byID[f.ID] = f, f.Slug
+		if f.Once != "" {
+			if _, err := programs.Compile(f.Once, expr.EventOnly); err != nil && !f.Archived {
+				problems = append(problems, Problem{f.Slug, fmt.Sprintf("idempotency: %v", err)})
+			}
+		}
 		for i, c := range f.Cancel {
 			if c.If == "" {
 				continue

@@ -56,3 +56,27 @@ func Holds(ctx context.Context, w durable.Wait, run durable.JSON, came *Doc, pro
 	ok, err := p.Bool(ctx, expr.Input{Event: NewDoc(run), Async: came, Now: now})
 	return err == nil && ok
 }
+
+// Unique is the key of a start of f for an event, by the function's option
+// "idempotency": "" when it has none, or when it is false for this event. A
+// value that is missing is a value like any other. Source: spec/11 §8.
+func Unique(ctx context.Context, f durable.Function, event *Doc, programs *Programs, now time.Time) (string, error) {
+	if f.Once == "" {
+		return "", nil
+	}
+	p, err := programs.Compile(f.Once, expr.EventOnly)
+	if err != nil {
+		return "", err
+	}
+	key, err := p.Key(ctx, expr.Input{Event: event, Now: now})
+	switch {
+	case err != nil:
+		return "", err
+	case key.False:
+		return "", nil
+	case key.Null:
+		return "null", nil
+	default:
+		return "=" + key.Text, nil
+	}
+}

@@ -39,6 +39,7 @@ type Store interface {
 	Apps
 	Runs
 	Waits
+	Ledger
 	Queue
 	History
 	// Close waits for what is being written and closes the store.
@@ -72,6 +73,8 @@ type Accepted struct {
 type Decision struct {
 	durable.Change
 	Accepted []Accepted
+	// Once makes the change happen once for a key, as AcceptOnce does.
+	Once *Once
 	// Rouse are items of no run that become due at once, if they are there.
 	Rouse []durable.Ref
 }
@@ -97,6 +100,10 @@ type Runs interface {
 	// When somebody waits for an event of that name, an item of kind Deliver is
 	// queued for it in the same transaction, its Run the event's ID.
 	Accept(ctx context.Context, now time.Time, batch []Accepted) ([]string, error)
+
+	// AcceptOnce is Accept for a key: when it was used before, nothing is written
+	// and the error is a *RepeatedError, or a *KeyConflictError.
+	AcceptOnce(ctx context.Context, now time.Time, batch []Accepted, once Once) ([]string, error)
 
 	// Start writes runs of events that are there already, in one transaction.
 	Start(ctx context.Context, now time.Time, starts []durable.Start) error

@@ -11,6 +11,7 @@ import (
 // was warned about then, and counts as not set.
 type Settings struct {
 	Cancel []CancelOn
+	Once   string        // the option "idempotency": an expression; "" if not set
 	Start  time.Duration // 0: none
 	Finish time.Duration // 0: none
 }
@@ -29,7 +30,8 @@ const maxCancelTimeout = 365 * 24 * time.Hour
 // ParseSettings reads them from Function.Config.
 func ParseSettings(config jsontext.Value) Settings {
 	var b struct {
-		Cancel []struct {
+		Idempotency string `json:"idempotency"`
+		Cancel      []struct {
 			Event   string         `json:"event"`
 			If      string         `json:"if"`
 			Timeout jsontext.Value `json:"timeout"`
@@ -42,7 +44,7 @@ func ParseSettings(config jsontext.Value) Settings {
 	if err := decode(config, &b); err != nil {
 		return Settings{}
 	}
-	var s Settings
+	s := Settings{Once: b.Idempotency}
 	for _, c := range b.Cancel {
 		on := CancelOn{Event: c.Event, If: c.If}
 		if !blank(c.Timeout) {

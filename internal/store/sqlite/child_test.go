@@ -210,7 +210,7 @@ func (l *childLog) check(t *testing.T, path string) {
 		"items of ended runs":        `SELECT count(*) FROM queue JOIN runs ON runs.id = queue.run WHERE status >= 2`,
 		"half a step":                `SELECT count(*) FROM (SELECT run FROM journal GROUP BY run HAVING count(*) % 3 <> 0 OR max(n) <> count(*))`,
 		"a step without its item":    `SELECT count(*) FROM queue WHERE attempt * 3 <> (SELECT count(*) FROM journal WHERE journal.run = queue.run)`,
-		"keys of runs that are not":  `SELECT count(*) FROM event_keys WHERE NOT EXISTS (SELECT 1 FROM runs WHERE runs.id = event_keys.run)`,
+		"keys of runs that are not":  `SELECT count(*) FROM idempotency WHERE NOT EXISTS (SELECT 1 FROM runs WHERE runs.id = CAST(reply AS TEXT))`,
 		"entries of no run":          `SELECT count(*) FROM journal WHERE NOT EXISTS (SELECT 1 FROM runs WHERE runs.id = journal.run)`,
 		"ends that sent no event on": `SELECT abs((SELECT count(*) FROM runs WHERE status >= 2) - (SELECT count(*) FROM events WHERE key = ''))`,
 	} {

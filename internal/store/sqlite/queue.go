@@ -159,12 +159,14 @@ func (q *queue) changing() map[slotKey]bool {
 		for _, a := range w.accepted {
 			keys[slotKey{a.Event.ID, durable.DeliverStep}] = true
 			for _, st := range a.Starts {
+				keys[slotKey{st.Run.ID, durable.ReportStep}] = true
 				for step := range st.Run.Items {
 					keys[slotKey{st.Run.ID, step}] = true
 				}
 			}
 		}
 		for _, st := range slices.Concat(w.starts, w.settled.Starts) {
+			keys[slotKey{st.Run.ID, durable.ReportStep}] = true
 			for step := range st.Run.Items {
 				keys[slotKey{st.Run.ID, step}] = true
 			}
@@ -246,6 +248,9 @@ func (q *queue) committed(group []*write) {
 	q.inflight, q.skipped = nil, false
 	woke := false
 	for _, w := range group {
+		if w.outcome != nil {
+			continue // nothing of it was written
+		}
 		for _, step := range w.change.Drop {
 			q.remove(slotKey{w.run, step})
 		}

@@ -256,25 +256,3 @@ func scanEvent(stmt *sqlite.Stmt) durable.Event {
 		At: fromMicros(stmt.ColumnInt64(3)), Received: fromMicros(stmt.ColumnInt64(4)), Body: blob(stmt, 5),
 	}
 }
-
-// takeKey notes that run stands for a sender's event id, and reports false if
-// another run does. Each call also clears away a few keys whose time is over,
-// so that they never pile up.
-func takeKey(c *sqlite.Conn, function, key, run string, now time.Time) (bool, error) {
-	stmt := c.Prep(`DELETE FROM event_keys WHERE (function, key) IN
-		(SELECT function, key FROM event_keys WHERE expires <= ? ORDER BY expires LIMIT 3)`)
-	stmt.BindInt64(1, micros(now))
-	if err := exec(stmt); err != nil {
-		return false, err
-	}
-	stmt = c.Prep(`INSERT INTO event_keys (function, key, run, expires) VALUES (?, ?, ?, ?)
-		ON CONFLICT (function, key) DO UPDATE SET run = excluded.run, expires = excluded.expires
-		WHERE event_keys.expires <= ?`)
-	stmt.BindText(1, function)
-	stmt.BindText(2, key)
-	stmt.BindText(3, run)
-	stmt.BindInt64(4, micros(now.Add(keyLife)))
-	stmt.BindInt64(5, micros(now))
-	err := exec(stmt)
-	return err == nil && c.Changes() > 0, err
-}

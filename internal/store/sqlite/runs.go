@@ -26,6 +26,19 @@ func (s *Store) Accept(ctx context.Context, now time.Time, batch []store.Accepte
 	return w.started, nil
 }
 
+// AcceptOnce writes events and the runs they start, once for a key.
+func (s *Store) AcceptOnce(ctx context.Context, now time.Time, batch []store.Accepted, once store.Once) ([]string, error) {
+	w := newWrite(now)
+	w.accepted, w.once = batch, &once
+	if err := s.submit(ctx, w); err != nil {
+		return nil, err
+	}
+	if err := s.await(w); err != nil {
+		return nil, err
+	}
+	return w.started, nil
+}
+
 // Start writes runs of known events.
 func (s *Store) Start(ctx context.Context, now time.Time, starts []durable.Start) error {
 	w := newWrite(now)
@@ -71,6 +84,7 @@ func (s *Store) transition(ctx context.Context, id string, decide func(*durable.
 	}
 	w := newWrite(time.Now())
 	w.head, w.run, w.n, w.change, w.accepted, w.rouse = h, id, h.run.Seq, d.Change, d.Accepted, d.Rouse
+	w.once = d.Once
 	if d.Head != nil && d.Head.Status.Final() {
 		w.final = true
 		w.change.Put, w.change.Drop = nil, nil

@@ -40,6 +40,10 @@ type write struct {
 	stop     []durable.Ref   // items removed
 	rouse    []durable.Ref   // items due at once
 
+	once *store.Once     // the key that it takes
+	void *store.KeyEntry // a key that is forgotten
+
+	outcome error    // why nothing was written for it, though the group was
 	started []string // runs that did start
 	fresh   []*durable.Run
 	items   []durable.Item // that were queued beside those of runs
@@ -158,7 +162,10 @@ func (s *Store) commit(group []*write) {
 		}
 		s.queue.committed(group)
 		for _, w := range group {
-			s.settle(w, nil)
+			if w.outcome != nil && w.head != nil {
+				s.heads.kill(w.head) // it is ahead of what was written
+			}
+			s.settle(w, w.outcome)
 		}
 		select {
 		case s.kick <- struct{}{}:
@@ -236,6 +243,15 @@ func (s *Store) transact(group []*write) (err error) {
 // apply writes the rows of w.
 func (s *Store) apply(w *write) error {
 	w.started, w.fresh, w.items, w.removed = w.started[:0], w.fresh[:0], w.items[:0], w.removed[:0]
+	w.outcome = nil
+	if w.once != nil {
+		if first, err := s.applyOnce(w); err != nil || !first {
+			return err
+		}
+	}
+	if w.void != nil {
+		return s.applyVoid(w)
+	}
 	if w.app != nil {
 		if err := writeApp(s.write, *w.app, w.versions); err != nil {
 			return err
@@ -338,12 +354,23 @@ func (s *Store) applyStarts(w *write, a store.Accepted, seq int64) error {
 	c := s.write
 	for _, st := range a.Starts {
 		r := st.Run
-		if a.Event.Key != "" {
-			free, err := takeKey(c, r.Function, a.Event.Key, r.ID, w.now)
+		if st.Unique != "" {
+			free, err := s.takeUnique(w, a.Event, st)
 			if err != nil {
 				return err
 			}
 			if !free {
+				continue
+			}
+		}
+		if a.Event.Key != "" {
+			was, err := takeKey(c, store.Once{
+				Scope: store.StartScope(r.Function), Key: a.Event.Key, Reply: durable.JSON(r.ID), Life: keyLife,
+			}, w.now)
+			if err != nil {
+				return err
+			}
+			if was != nil {
 				continue
 			}
 		}

@@ -1,0 +1,148 @@
+package sqlite
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+
+	"github.com/pawlhq/pawl/internal/durable"
+	"github.com/pawlhq/pawl/internal/store"
+)
+
+const keyColumns = `scope, key, fingerprint, reply, created, expires`
+
+func scanKey(stmt *sqlite.Stmt) store.KeyEntry {
+	return store.KeyEntry{
+		Scope: stmt.ColumnText(0), Key: stmt.ColumnText(1), Fingerprint: stmt.ColumnText(2), Reply: blob(stmt, 3),
+		Created: fromMicros(stmt.ColumnInt64(4)), Expires: fromMicros(stmt.ColumnInt64(5)),
+	}
+}
+
+// takeKey notes what a key stands for, and returns the entry that it stood for
+// already, or nil. Each call also clears away a few keys whose time is over, so
+// that they never pile up.
+func takeKey(c *sqlite.Conn, o store.Once, now time.Time) (*store.KeyEntry, error) {
+	stmt := c.Prep(`DELETE FROM idempotency WHERE (scope, key) IN
+		(SELECT scope, key FROM idempotency WHERE expires <= ? ORDER BY expires LIMIT 3)`)
+	stmt.BindInt64(1, micros(now))
+	if err := exec(stmt); err != nil {
+		return nil, err
+	}
+	stmt = c.Prep(`INSERT INTO idempotency (` + keyColumns + `) VALUES (?, ?, ?, ?, ?, ?)
+		ON CONFLICT (scope, key) DO UPDATE SET fingerprint = excluded.fingerprint, reply = excluded.reply,
+		created = excluded.created, expires = excluded.expires WHERE idempotency.expires <= excluded.created`)
+	for i, v := range []string{o.Scope, o.Key, o.Fingerprint} {
+		stmt.BindText(i+1, v)
+	}
+	stmt.BindBytes(4, o.Reply)
+	stmt.BindInt64(5, micros(now))
+	stmt.BindInt64(6, micros(now.Add(o.Life)))
+	if err := exec(stmt); err != nil || c.Changes() > 0 {
+		return nil, err
+	}
+	return selectKey(c, o.Scope, o.Key)
+}
+
+func selectKey(c *sqlite.Conn, scope, key string) (e *store.KeyEntry, err error) {
+	stmt := c.Prep(`SELECT ` + keyColumns + ` FROM idempotency WHERE scope = ? AND key = ?`)
+	stmt.BindText(1, scope)
+	stmt.BindText(2, key)
+	err = rows(stmt, func() {
+		found := scanKey(stmt)
+		e = &found
+	})
+	return e, err
+}
+
+// Key returns an entry of the ledger.
+func (s *Store) Key(ctx context.Context, scope, key string, now time.Time) (e store.KeyEntry, err error) {
+	err = s.read(ctx, func(c *sqlite.Conn) error {
+		found, err := selectKey(c, scope, key)
+		if err != nil {
+			return err
+		}
+		if found == nil || !found.Expires.After(now) {
+			return fmt.Errorf("key %q of %s: %w", key, scope, store.ErrNotFound)
+		}
+		e = *found
+		return nil
+	})
+	return e, err
+}
+
+// Keys lists entries of the ledger.
+func (s *Store) Keys(ctx context.Context, scope string, now time.Time, p store.Page) (list []store.KeyEntry, err error) {
+	err = s.read(ctx, func(c *sqlite.Conn) error {
+		stmt := c.Prep(`SELECT ` + keyColumns + ` FROM idempotency WHERE scope = ? AND key > ? AND expires > ? ORDER BY key LIMIT ?`)
+		stmt.BindText(1, scope)
+		stmt.BindText(2, p.Cursor)
+		stmt.BindInt64(3, micros(now))
+		stmt.BindInt64(4, int64(p.Limit))
+		return rows(stmt, func() { list = append(list, scanKey(stmt)) })
+	})
+	return list, err
+}
+
+// VoidKey forgets a key.
+func (s *Store) VoidKey(ctx context.Context, scope, key string) error {
+	w := newWrite(time.Time{})
+	w.void = &store.KeyEntry{Scope: scope, Key: key}
+	if err := s.submit(ctx, w); err != nil {
+		return err
+	}
+	return s.await(w)
+}
+
+func (s *Store) applyVoid(w *write) error {
+	stmt := s.write.Prep(`DELETE FROM idempotency WHERE scope = ? AND key = ?`)
+	stmt.BindText(1, w.void.Scope)
+	stmt.BindText(2, w.void.Key)
+	err := exec(stmt)
+	if err == nil && s.write.Changes() == 0 {
+		w.outcome = fmt.Errorf("key %q of %s: %w", w.void.Key, w.void.Scope, store.ErrNotFound)
+	}
+	return err
+}
+
+// applyOnce takes the key of w. It reports false when w has been done before:
+// then w.outcome says so, and nothing more is written for it.
+func (s *Store) applyOnce(w *write) (bool, error) {
+	was, err := takeKey(s.write, *w.once, w.now)
+	if err != nil || was == nil {
+		return err == nil, err
+	}
+	w.outcome = store.Known(*was, w.once.Fingerprint)
+	return false, nil
+}
+
+// takeUnique takes the key of a start, and reports false when the function was
+// started for it before, or for the event. Then a step that waits for the run
+// is told.
+func (s *Store) takeUnique(w *write, e durable.Event, st durable.Start) (bool, error) {
+	scope := store.StartScope(st.Run.Function)
+	if e.Key != "" { // looked at first, so that no key is taken for nothing
+		was, err := selectKey(s.write, scope, e.Key)
+		if err != nil || was != nil && was.Expires.After(w.now) {
+			return false, err
+		}
+	}
+	was, err := takeKey(s.write, store.Once{
+		Scope: store.UniqueScope(st.Run.Function), Key: st.Unique, Reply: durable.JSON(st.Run.ID), Life: st.UniqueFor,
+	}, w.now)
+	if err != nil || was == nil {
+		return err == nil, err
+	}
+	if parent := st.Run.Parent; !parent.Zero() {
+		data, err := json.Marshal(parent)
+		if err != nil {
+			return false, err
+		}
+		return false, s.queueItem(w, durable.Item{
+			Run: st.Run.ID, Step: durable.ReportStep, Kind: durable.Report, Due: w.now, Data: data,
+		})
+	}
+	return false, nil
+}

@@ -1,0 +1,142 @@
+package server
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/pawlhq/pawl/internal/store"
+	"github.com/pawlhq/pawl/internal/wire"
+)
+
+// Headers of requests that happen once for a key. The first is the one of the
+// IETF draft "The Idempotency-Key HTTP Header Field"; the others are Pawl's.
+const (
+	headerKey      = "Idempotency-Key"
+	headerLife     = "Idempotency-Life"     // how long the key holds, such as 36h or 7d
+	headerReplayed = "Idempotency-Replayed" // true when the answer is that of an earlier request
+)
+
+// How long a key holds.
+const (
+	usualLife = 7 * 24 * time.Hour
+	leastLife = time.Second
+	mostLife  = 366 * 24 * time.Hour
+)
+
+// maxKey bounds a key, in bytes.
+const maxKey = 255
+
+// once reads the idempotency key of a request for scope. It is nil when there
+// is none, and message says what is wrong with it.
+func once(r *http.Request, scope string, body []byte) (o *store.Once, message string) {
+	values := r.Header.Values(headerKey)
+	if len(values) == 0 {
+		return nil, ""
+	}
+	key := strings.TrimSpace(values[0])
+	if inner, ok := strings.CutPrefix(key, `"`); ok && strings.HasSuffix(inner, `"`) { // the draft's form
+		key = strings.TrimSuffix(inner, `"`)
+	}
+	switch {
+	case len(values) > 1:
+		return nil, headerKey + " is given more than once"
+	case key == "" || len(key) > maxKey || strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' }):
+		return nil, headerKey + " must be 1 to 255 visible ASCII characters without quotes"
+	}
+	o = &store.Once{Scope: scope, Key: key, Life: usualLife, Fingerprint: fingerprint(body)}
+	if text := r.Header.Get(headerLife); text != "" {
+		d, err := wire.ParseDuration(text)
+		if err != nil || d < leastLife || d > mostLife {
+			return nil, headerLife + " must be a time from 1s to 366d, such as 36h or 7d"
+		}
+		o.Life = d
+	}
+	return o, ""
+}
+
+// fingerprint tells payloads apart, however they are written.
+func fingerprint(body []byte) string {
+	if same, err := wire.Canonical(body); err == nil {
+		body = same
+	}
+	sum := sha256.Sum256(body)
+	return hex.EncodeToString(sum[:])
+}
+
+// replayed answers for a key that was used before: with what reply makes of its
+// entry, or with 422 when it stands for something else. It reports whether err
+// was about a key.
+func replayed(w http.ResponseWriter, err error, reply func(e store.KeyEntry)) bool {
+	if again, ok := errors.AsType[*store.RepeatedError](err); ok {
+		w.Header().Set(headerReplayed, "true")
+		reply(again.Entry)
+		return true
+	}
+	if other, ok := errors.AsType[*store.KeyConflictError](err); ok {
+		b := appendText([]byte(`{"error":`), other.Error())
+		b = append(b, `,"code":"idempotency_conflict","data":{"known":"`+other.Entry.Fingerprint+`","given":"`+other.Given+`"},"ids":[],"status":422}`...)
+		raw(w, http.StatusUnprocessableEntity, b)
+		return true
+	}
+	return false
+}
+
+// keyView is a line of the ledger of keys.
+type keyView struct {
+	Scope       string    `json:"scope"`
+	Key         string    `json:"key"`
+	Fingerprint string    `json:"fingerprint,omitzero"`
+	Stands      string    `json:"stands_for"` // the answer, or the id of the run
+	CreatedAt   time.Time `json:"created_at"`
+	ExpiresAt   time.Time `json:"expires_at"`
+}
+
+func viewKey(e store.KeyEntry) keyView {
+	return keyView{e.Scope, e.Key, e.Fingerprint, string(e.Reply), e.Created.UTC(), e.Expires.UTC()}
+}
+
+// listKeys browses the keys of one scope: events, signals, invoke/<function>,
+// start/<function> (event ids and ticks), unique/<function> (the function's
+// option "idempotency").
+func (s *Server) listKeys(w http.ResponseWriter, r *http.Request, _ []byte) {
+	q := query{values: r.URL.Query()}
+	scope := q.values.Get("scope")
+	if scope == "" {
+		q.refuse("scope is required: events, signals, invoke/<function>, start/<function> or unique/<function>")
+	}
+	page := store.Page{Limit: q.number("limit", 50, 1, 200), Cursor: q.values.Get("cursor")}
+	if q.refused(w) {
+		return
+	}
+	list, err := s.eng.Ledger().Keys(r.Context(), scope, time.Now(), page)
+	if err != nil {
+		s.failWith(w, r, err, "")
+		return
+	}
+	views := make([]keyView, len(list))
+	for i, e := range list {
+		views[i] = viewKey(e)
+	}
+	s.reply(w, views)
+}
+
+// voidKey forgets a key: the next request with it is a new one.
+func (s *Server) voidKey(w http.ResponseWriter, r *http.Request, _ []byte) {
+	q := query{values: r.URL.Query()}
+	scope, key := q.values.Get("scope"), q.values.Get("key")
+	if scope == "" || key == "" {
+		fail(w, http.StatusBadRequest, "scope and key are required")
+		return
+	}
+	if err := s.eng.Ledger().VoidKey(r.Context(), scope, key); err != nil {
+		s.failWith(w, r, err, "there is no key "+printable(key)+" in the scope "+printable(scope))
+		return
+	}
+	s.reply(w, struct {
+		OK bool `json:"ok"`
+	}{true})
+}
