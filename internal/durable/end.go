@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/oklog/ulid/v2"
@@ -86,12 +87,40 @@ func (t *turn) emit(name, key string, s Status, f Failure) {
 
 // eventID derives the id of an event of the run's end from the run, so that
 // the same end can never be told twice.
-func (t *turn) eventID(name string) string {
+func (t *turn) eventID(name string) string { return eventID(t.r.ID, name, t.now) }
+
+func eventID(run, name string, at time.Time) string {
 	var id ulid.ULID
-	_ = id.SetTime(ulid.Timestamp(t.now)) // fails after the year 10889
-	sum := sha256.Sum256([]byte(t.r.ID + name))
+	_ = id.SetTime(ulid.Timestamp(at)) // fails after the year 10889
+	sum := sha256.Sum256([]byte(run + name))
 	copy(id[6:], sum[:10])
 	return id.String()
+}
+
+// EndEvents are the events that tell the end of a run: their ids by name. They
+// are none for a run that was itself started by such an event, and for one that
+// has not ended.
+func EndEvents(r *Run) map[string]string {
+	if !r.Status.Final() || len(r.Events) == 0 {
+		return nil
+	}
+	names := []string{EventFinished}
+	switch r.Events[0].Name {
+	case EventFinished, EventFailed:
+		return nil
+	}
+	switch r.Status {
+	case Failed:
+		names = append(names, EventFailed)
+	case Cancelled:
+		names = append(names, EventCancelled)
+	default:
+	}
+	ids := map[string]string{}
+	for _, name := range names {
+		ids[name] = eventID(r.ID, name, r.Ended)
+	}
+	return ids
 }
 
 // JSON is the failure as it is stored: what the app sent, or the members that

@@ -187,10 +187,6 @@ func (t *turn) resolved(in Resolved) (Change, error) {
 // close ends a step that rests.
 func (t *turn) close(step string, kind EntryKind, memo JSON) {
 	s := t.r.Steps[step]
-	switch s.Op {
-	case wordEvent, wordSignal:
-		t.c.Unwait = append(t.c.Unwait, step)
-	}
 	t.finish(Entry{Step: step, Kind: kind, Op: s.Op, Name: s.Name, At: t.now, Data: memo})
 }
 

@@ -139,6 +139,11 @@ func (t *turn) finish(e Entry) bool {
 		t.c.Drop = append(t.c.Drop, e.Step)
 	}
 	t.c.Put = slices.DeleteFunc(t.c.Put, func(p Put) bool { return p.Step == e.Step })
+	// And so has what it waited for, also when the app ends it by itself.
+	if s := t.r.Steps[e.Step]; s != nil && s.State == Asleep && (s.Op == wordEvent || s.Op == wordSignal) {
+		t.c.Unwait = append(t.c.Unwait, e.Step)
+	}
+	t.c.Waits = slices.DeleteFunc(t.c.Waits, func(w Wait) bool { return w.Step == e.Step })
 	t.setState(e.Step, Done)
 	t.done++
 	t.bytes += len(e.Data)

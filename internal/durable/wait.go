@@ -36,7 +36,9 @@ type Wait struct {
 
 // CancelStep is the Step of a run's n-th cancellation. No app can name such a
 // step: an op's id has no spaces.
-func CancelStep(n int) string { return fmt.Sprintf(" cancel%d", n) }
+func CancelStep(n int) string { return fmt.Sprint(cancelPrefix, n) }
+
+const cancelPrefix = " cancel"
 
 // Steps of items that are the run's own, and no step of its function.
 const (

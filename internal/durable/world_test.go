@@ -40,6 +40,7 @@ type world struct {
 	now     time.Time
 	event   Event
 	journal []Entry
+	waits   []Wait
 	gen     int64 // the newest generation that was given out
 	emitted []Event
 	err     error // of the last input
@@ -118,7 +119,12 @@ func (w *world) feed(in Input) Change {
 	}
 	w.journal = append(w.journal, c.Entries...)
 	w.emitted = append(w.emitted, c.Emit...)
+	w.waits = slices.DeleteFunc(w.waits, func(x Wait) bool { return slices.Contains(c.Unwait, x.Step) })
+	w.waits = append(w.waits, c.Waits...)
 	w.r.Apply(c)
+	if w.r.Status.Final() {
+		w.waits = nil
+	}
 	if overlay.open != w.r.Open || overlay.bytes != w.r.Bytes || overlay.done != len(w.r.Stack) {
 		w.t.Fatalf("%T: Next counts %d open, %d bytes, %d done; the fold %d, %d, %d",
 			in, overlay.open, overlay.bytes, overlay.done, w.r.Open, w.r.Bytes, len(w.r.Stack))
@@ -175,9 +181,23 @@ func (w *world) check(in Input, before *Run) {
 	if r.Status.Final() != (len(r.Items) == 0) {
 		w.t.Fatalf("%T left a run that is %v with %d items: %s", in, r.Status, len(r.Items), w)
 	}
+	if flaws := w.audit(); len(flaws) > 0 {
+		w.t.Fatalf("%T left a run that has flaws: %+v", in, flaws)
+	}
 	if r.Status.Final() != !r.Ended.IsZero() {
 		w.t.Fatalf("%T left a run that is %v, ended at %v", in, r.Status, r.Ended)
 	}
+}
+
+// audit is what the checker of stored runs has to say.
+func (w *world) audit() []Flaw {
+	r := w.blank()
+	r.Head, r.Items = w.r.Head, w.r.Items
+	a := NewAudit(r)
+	for i, e := range w.journal {
+		a.Entry(i+1, e)
+	}
+	return a.Flaws(w.waits, w.now)
 }
 
 func (w *world) differs(r *Run) string {
