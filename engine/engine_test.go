@@ -114,7 +114,10 @@ func newPawl(t *testing.T, a *app, functions ...string) *pawl {
 	t.Helper()
 	p := &pawl{t: t, path: filepath.Join(t.TempDir(), "pawl.db"), app: a}
 	p.start()
-	t.Cleanup(func() { require.NoError(t, p.Close(t.Context())) })
+	t.Cleanup(func() {
+		require.NoError(t, p.Close(t.Context()))
+		p.wantSound()
+	})
 	var list string
 	for i, f := range functions {
 		if i > 0 {
@@ -148,7 +151,17 @@ func (p *pawl) start() {
 func (p *pawl) restart() {
 	p.t.Helper()
 	require.NoError(p.t, p.Close(p.t.Context()))
+	p.wantSound()
 	p.start()
+}
+
+// wantSound fails when the doctor finds anything in the closed store.
+func (p *pawl) wantSound() {
+	p.t.Helper()
+	_, err := sqlite.Examine(context.WithoutCancel(p.t.Context()), p.path, time.Now(), func(f store.Finding) {
+		p.t.Errorf("the doctor finds: %+v", f)
+	})
+	require.NoError(p.t, err)
 }
 
 func (p *pawl) send(body string) []string {

@@ -255,7 +255,7 @@ func inspect(path string) (err error) {
 	if err != nil {
 		return unreadable(err)
 	}
-	tables, err := sqlitex.ResultInt64(c.Prep("SELECT count(*) FROM sqlite_schema"))
+	tables, err := queryInt(c, "SELECT count(*) FROM sqlite_schema")
 	if err != nil {
 		return unreadable(err)
 	}
@@ -273,10 +273,14 @@ func inspect(path string) (err error) {
 
 // unreadable says what it means that the head of a file cannot be read.
 func unreadable(err error) error {
-	if sqlite.ErrCode(err).ToPrimary() == sqlite.ResultNotADB {
+	switch sqlite.ErrCode(err).ToPrimary() {
+	case sqlite.ResultNotADB:
 		return errors.New("it is not a Pawl database; choose another file")
+	case sqlite.ResultCorrupt:
+		return fmt.Errorf("the file is damaged: %w; restore a backup with pawl restore", fault(err))
+	default:
+		return fault(err)
 	}
-	return fault(err)
 }
 
 // scripts are the names of the migrations, in order.
@@ -306,8 +310,11 @@ func migrate(c *sqlite.Conn) error {
 	return nil
 }
 
-func pragmaInt(c *sqlite.Conn, name string) (int64, error) {
-	stmt, _, err := c.PrepareTransient("PRAGMA " + name)
+func pragmaInt(c *sqlite.Conn, name string) (int64, error) { return queryInt(c, "PRAGMA "+name) }
+
+// queryInt asks a file that may be damaged, on which Prep would panic.
+func queryInt(c *sqlite.Conn, sql string) (int64, error) {
+	stmt, _, err := c.PrepareTransient(sql)
 	if err != nil {
 		return 0, err
 	}

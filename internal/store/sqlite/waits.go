@@ -42,6 +42,14 @@ func deleteWait(c *sqlite.Conn, run, step string) error {
 	return exec(stmt)
 }
 
+// waitsOf returns all that a run waits for.
+func waitsOf(c *sqlite.Conn, run string) (waits []durable.Wait, err error) {
+	stmt := c.Prep(`SELECT ` + waitColumns + ` FROM waits WHERE run = ? ORDER BY step`)
+	stmt.BindText(1, run)
+	err = rows(stmt, func() { waits = append(waits, scanWait(stmt)) })
+	return waits, err
+}
+
 // isAwaited reports whether anybody waits for events of that name.
 func isAwaited(c *sqlite.Conn, name string) (found bool, err error) {
 	stmt := c.Prep(`SELECT 1 FROM waits WHERE name = ? AND kind <> 1 LIMIT 1`)

@@ -1,0 +1,114 @@
+package sqlite
+
+import (
+	"time"
+
+	"zombiezen.com/go/sqlite"
+
+	"github.com/pawlhq/pawl/internal/durable"
+	"github.com/pawlhq/pawl/internal/store"
+)
+
+// relation is a rule about rows of different tables. find returns the rows
+// that break it as (run, step, event); cure, "" when there is none, gets them
+// by these names, with $now.
+type relation struct {
+	rule, find, what string
+	cure, how        string
+}
+
+var relations = []relation{
+	{
+		ruleOrphan, `SELECT DISTINCT run, '', '' FROM journal WHERE NOT EXISTS (SELECT 1 FROM runs WHERE id = journal.run)`,
+		"the journal of a run that is not there",
+		`DELETE FROM journal WHERE run = $run`, "its entries are removed",
+	},
+	{
+		// The items of the kinds from Call to Timeout, and Report, are runs'.
+		ruleOrphan, `SELECT run, step, '' FROM queue WHERE kind IN (0, 1, 2, 3, 5) AND NOT EXISTS (SELECT 1 FROM runs WHERE id = queue.run)`,
+		"something is queued for a run that is not there",
+		`DELETE FROM queue WHERE run = $run AND step = $step`, "the item is removed",
+	},
+	{
+		ruleOrphan, `SELECT run, step, '' FROM waits WHERE NOT EXISTS (SELECT 1 FROM runs WHERE id = waits.run)`,
+		"a run waits that is not there",
+		`DELETE FROM waits WHERE run = $run AND step = $step`, "the wait is removed",
+	},
+	{
+		ruleOrphan, `SELECT id, '', event FROM runs WHERE NOT EXISTS (SELECT 1 FROM events WHERE id = runs.event)`,
+		"the event that started the run is not there", "", "",
+	},
+	{
+		ruleDelivery, `SELECT '', step, run FROM queue WHERE kind = 4 AND NOT EXISTS (SELECT 1 FROM events WHERE id = queue.run)`,
+		"an event is to be handed on that is not there",
+		`DELETE FROM queue WHERE run = $event AND step = $step`, "the item is removed",
+	},
+	{
+		ruleDelivery, `SELECT '', step, run FROM queue JOIN events ON events.id = queue.run
+			WHERE kind = 4 AND NOT EXISTS (SELECT 1 FROM deliveries WHERE name = events.name AND event = queue.run)`,
+		"an event is to be handed on, and waits that run out do not know of it",
+		`INSERT OR IGNORE INTO deliveries (name, event) SELECT name, id FROM events WHERE id = $event`, "that is noted",
+	},
+	{
+		ruleDelivery, `SELECT '', '', event FROM deliveries WHERE NOT EXISTS (SELECT 1 FROM events WHERE id = deliveries.event AND name = deliveries.name)`,
+		"an event is noted as yet to be handed on, and it is not there",
+		`DELETE FROM deliveries WHERE event = $event`, "the note is removed",
+	},
+	{
+		ruleDelivery, `SELECT '', '', event FROM deliveries JOIN events ON events.id = event AND events.name = deliveries.name
+			WHERE NOT EXISTS (SELECT 1 FROM queue WHERE run = event AND step = '` + durable.DeliverStep + `')`,
+		"an event is yet to be handed on, and nothing is queued that does it",
+		`INSERT OR IGNORE INTO queue (run, step, kind, due, attempt, again, since) VALUES ($event, '` + durable.DeliverStep + `', 4, $now, 0, 0, 0)`,
+		"it is handed on to all that wait for it",
+	},
+	{
+		// While the parent's step rests, its timer is in the queue.
+		ruleReport, `SELECT c.id, '', '' FROM runs AS c JOIN queue AS q ON q.run = c.parent_run AND q.step = c.parent_step AND q.kind = 1
+			WHERE c.status >= 2 AND c.parent_run <> '' AND NOT EXISTS (SELECT 1 FROM queue WHERE run = c.id AND step = '` + durable.ReportStep + `')`,
+		"the run has ended, and the run that invoked it will not learn of it",
+		`INSERT OR IGNORE INTO queue (run, step, kind, due, attempt, again, since) VALUES ($run, '` + durable.ReportStep + `', 5, $now, 0, 0, 0)`,
+		"it is told",
+	},
+	{
+		ruleFunction, `SELECT id, '', '' FROM runs WHERE status < 2 AND NOT EXISTS (SELECT 1 FROM functions WHERE slug = runs.function)`,
+		"the run has not ended, and its function is not known; sync its app", "", "",
+	},
+	{
+		// A run that has left by retention took its key along only when the key's
+		// time was over.
+		ruleOrphan, `SELECT run, '', '' FROM event_keys WHERE NOT EXISTS (SELECT 1 FROM runs WHERE id = event_keys.run)`,
+		"an event's key stands for a run that is not there",
+		`DELETE FROM event_keys WHERE run = $run`, "the key is free again",
+	},
+}
+
+func (d *doctor) relation(rel relation) error {
+	stmt := d.read.Prep(rel.find)
+	return rows(stmt, func() {
+		f := store.Finding{
+			Rule: rel.rule, Run: stmt.ColumnText(0), Step: stmt.ColumnText(1), Event: stmt.ColumnText(2), What: rel.what, Cure: rel.how,
+		}
+		var cure func(*sqlite.Conn) error
+		if rel.cure != "" {
+			cure = func(c *sqlite.Conn) error { return rel.apply(c, f, d.now) }
+		}
+		d.found(f, cure)
+	})
+}
+
+func (rel relation) apply(c *sqlite.Conn, f store.Finding, now time.Time) error {
+	stmt := c.Prep(rel.cure)
+	for i := 1; i <= stmt.BindParamCount(); i++ {
+		switch name := stmt.BindParamName(i); name {
+		case "$run":
+			stmt.BindText(i, f.Run)
+		case "$step":
+			stmt.BindText(i, f.Step)
+		case "$event":
+			stmt.BindText(i, f.Event)
+		case "$now":
+			stmt.BindInt64(i, micros(now))
+		}
+	}
+	return exec(stmt)
+}

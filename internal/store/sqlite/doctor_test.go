@@ -1,0 +1,334 @@
+package sqlite
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+	"github.com/stretchr/testify/require"
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
+
+	"github.com/pawlhq/pawl/internal/durable"
+	"github.com/pawlhq/pawl/internal/store"
+)
+
+var shop = durable.Function{Slug: "shop-ship", App: "shop", Version: 1, Retries: 3}
+
+// ward is a store with runs in every state, each moved by durable.Next.
+type ward struct {
+	t    *testing.T
+	path string
+	s    *Store
+
+	queued, planned, asleep, waiting string // runs that have not ended
+	parent, child                    string // the child has ended and has yet to tell it
+	completed, failed, cancelled     string
+	event                            string // that is yet to be handed on
+}
+
+func newWard(t *testing.T) *ward {
+	t.Helper()
+	w := &ward{t: t, path: filepath.Join(t.TempDir(), "pawl.db")}
+	w.s = open(t, w.path)
+	require.NoError(t, w.s.SaveApp(t.Context(), durable.App{Name: "shop"}, []durable.Function{shop}))
+	w.queued = w.start(nil)
+	w.planned = w.start(nil)
+	w.answer(w.planned, durable.Op{Kind: durable.OpPlanned, Op: "StepPlanned", Step: "p", Name: "charge"})
+	w.asleep = w.start(nil)
+	w.answer(w.asleep, durable.Op{Kind: durable.OpSleep, Op: "Sleep", Step: "z", Name: "nap", Until: noon.Add(time.Hour)})
+	w.waiting = w.start(nil)
+	w.answer(w.waiting, durable.Op{
+		Kind: durable.OpWait, Op: "WaitForEvent", Step: "w", Name: "paid?", Until: noon.Add(time.Hour), Wait: &durable.Wait{Name: "paid"},
+	})
+	w.parent = w.start(nil)
+	w.answer(w.parent, durable.Op{
+		Kind: durable.OpInvoke, Op: "InvokeFunction", Step: "i", Name: "ship", Until: noon.Add(time.Hour),
+		Invoke: &durable.Invoke{Slug: shop.Slug},
+	})
+	w.child = w.start(&durable.Target{Function: shop.Slug, Parent: durable.Ref{Run: w.parent, Step: "i"}})
+	w.answer(w.child, durable.Op{Kind: durable.OpComplete, Memo: durable.JSON(`1`)})
+	w.completed = w.start(nil)
+	w.answer(w.completed, durable.Op{Kind: durable.OpDone, Op: "StepRun", Step: "a", Memo: durable.JSON(`{"data":1}`)},
+		durable.Op{Kind: durable.OpComplete, Memo: durable.JSON(`1`)})
+	w.failed = w.start(nil)
+	w.move(w.failed, durable.Refusal{Claim: w.claim(w.failed), NoRetry: true, Err: durable.Failure{Name: "Error", Message: "no"}})
+	w.cancelled = w.start(nil)
+	w.move(w.cancelled, durable.Cancel{Reason: "test"})
+	w.event = ulid.Make().String()
+	_, err := w.s.Accept(t.Context(), noon, []store.Accepted{{Event: durable.Event{ID: w.event, Name: "paid", At: noon, Received: noon, Body: durable.JSON(`{}`)}}})
+	require.NoError(t, err)
+	require.NoError(t, w.s.Close())
+	return w
+}
+
+func (w *ward) start(target *durable.Target) string {
+	w.t.Helper()
+	id := ulid.Make().String()
+	e := durable.Event{ID: id, Key: "k" + id, Name: "order/placed", At: noon, Received: noon, Body: durable.JSON(`{}`), Target: target}
+	r := durable.NewRun(ulid.Make().String(), shop, e, noon, noon)
+	_, err := w.s.Accept(w.t.Context(), noon, []store.Accepted{{Event: e, Starts: []durable.Start{{Run: r}}}})
+	require.NoError(w.t, err)
+	return r.ID
+}
+
+// claim leases the item that enters a run's function.
+func (w *ward) claim(run string) durable.Claim {
+	w.t.Helper()
+	leases, err := w.s.Claim(w.t.Context(), noon, time.Minute, 100)
+	require.NoError(w.t, err)
+	for _, l := range leases {
+		if l.Run == run {
+			c := durable.Claim{Step: l.Step, Generation: l.Generation}
+			w.move(run, durable.Dispatch{Claim: c})
+			return c
+		}
+	}
+	w.t.Fatalf("run %s is not due", run)
+	return durable.Claim{}
+}
+
+func (w *ward) answer(run string, ops ...durable.Op) {
+	w.t.Helper()
+	w.move(run, durable.Answer{Claim: w.claim(run), Ops: ops, Protocol: 2})
+}
+
+func (w *ward) move(run string, in durable.Input) {
+	w.t.Helper()
+	require.NoError(w.t, w.s.Transition(w.t.Context(), run, func(r *durable.Run) (store.Decision, error) {
+		c, err := durable.Next(r, in, durable.DefaultPolicy, noon)
+		d := store.Decision{Change: c}
+		for _, e := range c.Emit {
+			d.Accepted = append(d.Accepted, store.Accepted{Event: e})
+		}
+		return d, err
+	}))
+}
+
+func (w *ward) examine() (list []store.Finding) {
+	w.t.Helper()
+	_, err := Examine(w.t.Context(), w.path, noon, func(f store.Finding) { list = append(list, f) })
+	require.NoError(w.t, err)
+	return list
+}
+
+func (w *ward) repair() (list []store.Finding) {
+	w.t.Helper()
+	_, err := Repair(w.t.Context(), w.path, noon, func(f store.Finding) { list = append(list, f) })
+	require.NoError(w.t, err)
+	return list
+}
+
+// harm changes the file behind Pawl's back.
+func (w *ward) harm(sql string, args ...any) {
+	w.t.Helper()
+	c, err := sqlite.OpenConn(w.path, sqlite.OpenReadWrite)
+	require.NoError(w.t, err)
+	require.NoError(w.t, sqlitex.Execute(c, sql, &sqlitex.ExecOptions{Args: args}))
+	require.Positive(w.t, c.Changes(), "the statement changes something")
+	require.NoError(w.t, c.Close())
+}
+
+func TestDoctorFindsNothingInASoundStore(t *testing.T) {
+	t.Parallel()
+	w := newWard(t)
+	n, err := Examine(t.Context(), w.path, noon, func(f store.Finding) { t.Errorf("%+v", f) })
+	require.NoError(t, err)
+	require.Equal(t, store.Examined{Runs: 9, Ended: 4, Events: 9 + 1 + 4 + 2 + 1, Items: 7, Waits: 1}, n)
+	require.Empty(t, w.repair())
+}
+
+func TestDoctor(t *testing.T) {
+	t.Parallel()
+	gone := ulid.Make().String()
+	cases := []struct {
+		name  string
+		harm  func(w *ward)
+		rule  string
+		run   func(w *ward) string
+		cured bool
+		twice bool // another thing is found as well
+	}{
+		{name: "a run that nothing moves", rule: "stuck", cured: true,
+			harm: func(w *ward) { w.harm(`DELETE FROM queue WHERE run = ?`, w.queued) },
+			run:  func(w *ward) string { return w.queued }},
+		{name: "a step that nothing runs", rule: "step", cured: true,
+			harm: func(w *ward) { w.harm(`DELETE FROM queue WHERE run = ?`, w.planned) },
+			run:  func(w *ward) string { return w.planned }},
+		{name: "a sleep that nothing ends", rule: "step", cured: true,
+			harm: func(w *ward) { w.harm(`DELETE FROM queue WHERE run = ?`, w.asleep) },
+			run:  func(w *ward) string { return w.asleep }},
+		{name: "a wait whose row is gone", rule: "wait",
+			harm: func(w *ward) { w.harm(`DELETE FROM waits WHERE run = ?`, w.waiting) },
+			run:  func(w *ward) string { return w.waiting }},
+		{name: "a wait of a run that has ended", rule: "ended", cured: true,
+			harm: func(w *ward) { w.harm(`UPDATE waits SET run = ?, step = 'q'`, w.failed) },
+			run:  func(w *ward) string { return w.failed }, twice: true}, // and the one whose wait it was
+		{name: "a wait of no run", rule: "orphan", cured: true,
+			harm: func(w *ward) {
+				w.harm(`INSERT INTO waits (run, step, kind, name, cond, path, value, exact, until, after) VALUES (?, 'w', 0, 'x', '', '', '', 0, 0, 0)`, gone)
+			},
+			run: func(*ward) string { return gone }},
+		{name: "an item of a run that has ended", rule: "ended", cured: true,
+			harm: func(w *ward) { w.harm(`INSERT INTO queue VALUES (?, '', 0, 1, 0, 0, 0, NULL)`, w.completed) },
+			run:  func(w *ward) string { return w.completed }},
+		{name: "an item of no run", rule: "orphan", cured: true,
+			harm: func(w *ward) { w.harm(`INSERT INTO queue VALUES (?, '', 0, 1, 0, 0, 0, NULL)`, gone) },
+			run:  func(*ward) string { return gone }},
+		{name: "a journal with a gap", rule: "journal",
+			harm: func(w *ward) { w.harm(`UPDATE journal SET n = 5 WHERE run = ?`, w.completed) },
+			run:  func(w *ward) string { return w.completed }},
+		{name: "a journal of no run", rule: "orphan", cured: true,
+			harm: func(w *ward) {
+				w.harm(`INSERT INTO journal (run, n, step, kind, op, name, attempt, at, started, took, until, flags) VALUES (?, 1, '', 7, '', '', 0, 0, 0, 0, 0, 0)`, gone)
+			},
+			run: func(*ward) string { return gone }},
+		{name: "an end without a time", rule: "head", twice: true, // and it was told as of another time
+			harm: func(w *ward) { w.harm(`UPDATE runs SET ended = 0 WHERE id = ?`, w.child) },
+			run:  func(w *ward) string { return w.child }},
+		{name: "an end that was not told", rule: "told",
+			harm: func(w *ward) { w.harm(`DELETE FROM events WHERE name = ?`, durable.EventCancelled) },
+			run:  func(w *ward) string { return w.cancelled }},
+		{name: "an end that was told twice", rule: "told",
+			harm: func(w *ward) {
+				w.harm(`INSERT INTO events SELECT max(seq) + 9, ?, '', name, 1, at, received, body FROM events WHERE name = ? AND instr(CAST(body AS TEXT), ?)`,
+					gone, durable.EventFinished, w.failed)
+			},
+			run: func(w *ward) string { return w.failed }},
+		{name: "an end that differs from what was told", rule: "told",
+			harm: func(w *ward) { w.harm(`UPDATE runs SET status = 2 WHERE id = ?`, w.failed) },
+			run:  func(w *ward) string { return w.failed }},
+		{name: "an invoked run that does not report", rule: "report", cured: true,
+			harm: func(w *ward) { w.harm(`DELETE FROM queue WHERE run = ?`, w.child) },
+			run:  func(w *ward) string { return w.child }},
+		{name: "an event that nothing hands on", rule: "delivery", cured: true,
+			harm: func(w *ward) { w.harm(`DELETE FROM queue WHERE run = ?`, w.event) }},
+		{name: "an event that timers do not know of", rule: "delivery", cured: true,
+			harm: func(w *ward) { w.harm(`DELETE FROM deliveries`) }},
+		{name: "an event to be handed on that is gone", rule: "delivery", cured: true, twice: true,
+			harm: func(w *ward) { w.harm(`DELETE FROM events WHERE id = ?`, w.event) }},
+		{name: "a run whose event is gone", rule: "orphan",
+			harm: func(w *ward) { w.harm(`DELETE FROM events WHERE id = (SELECT event FROM runs WHERE id = ?)`, w.queued) },
+			run:  func(w *ward) string { return w.queued }},
+		{name: "a key of no run", rule: "orphan", cured: true,
+			harm: func(w *ward) { w.harm(`UPDATE event_keys SET run = ? WHERE run = ?`, gone, w.queued) },
+			run:  func(*ward) string { return gone }},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWard(t)
+			c.harm(w)
+			found := w.examine()
+			if c.twice {
+				require.Len(t, found, 2)
+			} else {
+				require.Len(t, found, 1)
+			}
+			f := found[0]
+			for _, other := range found {
+				if c.run != nil && other.Run == c.run(w) && other.Rule == c.rule {
+					f = other
+				}
+			}
+			require.Equal(t, c.rule, f.Rule)
+			require.NotEmpty(t, f.What)
+			require.Equal(t, c.cured, f.Cure != "", f)
+			require.False(t, f.Cured)
+			if c.run != nil {
+				require.Equal(t, c.run(w), f.Run)
+			} else {
+				require.Equal(t, w.event, f.Event)
+			}
+			require.Equal(t, found, w.examine(), "looking changes nothing")
+			for _, f := range w.repair() {
+				require.Equal(t, f.Cure != "", f.Cured, f)
+			}
+			for _, f := range w.examine() {
+				require.Empty(t, f.Cure, "what can be repaired is: %+v", f)
+			}
+			require.Equal(t, c.cured && !c.twice || c.rule == "delivery", len(w.examine()) == 0)
+		})
+	}
+}
+
+// TestDoctorOfFunctionsThatAreGone: every run that has not ended needs one.
+func TestDoctorOfFunctionsThatAreGone(t *testing.T) {
+	t.Parallel()
+	w := newWard(t)
+	w.harm(`DELETE FROM functions`)
+	found := w.examine()
+	require.Len(t, found, 5)
+	for _, f := range found {
+		require.Equal(t, "function", f.Rule)
+	}
+}
+
+// TestRepairedRunsGoOn: what was repaired is due.
+func TestRepairedRunsGoOn(t *testing.T) {
+	t.Parallel()
+	w := newWard(t)
+	w.harm(`DELETE FROM queue`)
+	require.Len(t, w.repair(), 7)
+	w.s = open(t, w.path)
+	defer w.s.Close()
+	leases, err := w.s.Claim(t.Context(), noon.Add(time.Hour), time.Minute, 100)
+	require.NoError(t, err)
+	got := map[string]durable.ItemKind{}
+	for _, l := range leases {
+		got[l.Run+l.Step] = l.Kind
+	}
+	require.Equal(t, map[string]durable.ItemKind{
+		w.queued: durable.Call, w.planned: durable.Call, w.asleep + "z": durable.Wake, w.waiting + "w": durable.Wake,
+		w.parent + "i": durable.Wake, w.event + durable.DeliverStep: durable.Deliver, w.child + durable.ReportStep: durable.Report,
+	}, got)
+	w.answer(w.start(nil), durable.Op{Kind: durable.OpComplete})
+}
+
+func TestDoctorRefuses(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	none := filepath.Join(dir, "none.db")
+	_, err := Examine(t.Context(), none, noon, nil)
+	require.EqualError(t, err, "open "+none+": there is no such file")
+	require.NoFileExists(t, none+".lock")
+	_, err = Examine(t.Context(), dir, noon, nil)
+	require.EqualError(t, err, "open "+dir+": it is a directory")
+
+	path := filepath.Join(dir, "pawl.db")
+	s := open(t, path)
+	_, err = Repair(t.Context(), path, noon, nil)
+	require.EqualError(t, err, "open "+path+": another process has it open; end that one first, or use another file")
+	require.NoError(t, s.Close())
+
+	foreign(t, path, "PRAGMA user_version = 1;")
+	files, err := scripts()
+	require.NoError(t, err)
+	_, err = Examine(t.Context(), path, noon, nil)
+	require.EqualError(t, err, fmt.Sprintf(
+		"%s: its schema is version 1, this pawl's is %d; start this pawl on it once, or use --fix, to bring it up to date", path, len(files)))
+}
+
+// TestDoctorOfDamagedFiles: whatever byte is wrong, the doctor ends, and says
+// so when SQLite sees it.
+func TestDoctorOfDamagedFiles(t *testing.T) {
+	t.Parallel()
+	w := newWard(t)
+	whole, err := os.ReadFile(w.path)
+	require.NoError(t, err)
+	for page := 1; page < len(whole)/4096; page++ {
+		bad := append([]byte(nil), whole...)
+		for i := range 64 {
+			bad[page*4096+i] = 0xa5
+		}
+		require.NoError(t, os.WriteFile(w.path, bad, 0o600))
+		var rules []string
+		_, err := Examine(t.Context(), w.path, noon, func(f store.Finding) { rules = append(rules, f.Rule) })
+		if err == nil {
+			require.Contains(t, rules, "file", "page %d", page)
+		}
+	}
+}
