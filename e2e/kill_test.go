@@ -125,6 +125,7 @@ func TestKill(t *testing.T) {
 	for range kills {
 		<-time.After(time.Duration(50+random.IntN(600)) * time.Millisecond)
 		p.kill()
+		p.wantSound()
 		p.start()
 	}
 	sender.Wait()
@@ -206,4 +207,6 @@ func TestKill(t *testing.T) {
 		return nil
 	})
 	require.Len(t, listed, 2*runs, "runs of the events and of the watcher")
+	p.stop()
+	p.wantSound()
 }

@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/url"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -44,6 +47,7 @@ type pawl struct {
 	mode mode
 	url  string
 	argv []string
+	db   string
 	proc *process
 }
 
@@ -54,13 +58,14 @@ func newPawl(t *testing.T, m mode, flags ...string) *pawl {
 	bin, err := binary()
 	require.NoError(t, err)
 	addr := fmt.Sprintf("127.0.0.1:%d", freePort(t))
-	argv := []string{bin, string(m), "--listen", addr, "--db", "sqlite:" + filepath.Join(t.TempDir(), "pawl.db"), "--retry-interval", "1s"}
+	db := filepath.Join(t.TempDir(), "pawl.db")
+	argv := []string{bin, string(m), "--listen", addr, "--db", "sqlite:" + db, "--retry-interval", "1s"}
 	if m == dev {
 		argv = append(argv, "--no-discovery")
 	} else {
 		argv = append(argv, "--signing-key", signingKey, "--event-key", eventKey)
 	}
-	return &pawl{t: t, mode: m, url: "http://" + addr, argv: append(argv, flags...)}
+	return &pawl{t: t, mode: m, url: "http://" + addr, argv: append(argv, flags...), db: db}
 }
 
 // startPawl starts a server that knows no app yet.
@@ -96,6 +101,23 @@ func (p *pawl) start() {
 func (p *pawl) kill() {
 	p.t.Helper()
 	require.NoError(p.t, p.proc.signal(syscall.SIGKILL))
+}
+
+// wantSound asks the doctor about the store of a server that does not run. It
+// looks at a copy: the next start has to find what the last one left.
+func (p *pawl) wantSound() {
+	p.t.Helper()
+	at := filepath.Join(p.t.TempDir(), "pawl.db")
+	for _, end := range []string{"", "-wal"} {
+		b, err := os.ReadFile(p.db + end)
+		if end != "" && errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		require.NoError(p.t, err)
+		require.NoError(p.t, os.WriteFile(at+end, b, 0o600))
+	}
+	out, err := exec.Command(p.argv[0], "doctor", "--db", "sqlite:"+at).CombinedOutput()
+	require.NoError(p.t, err, "pawl doctor: %s", out)
 }
 
 // stop ends the server with SIGTERM and wants a clean exit.

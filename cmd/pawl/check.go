@@ -14,6 +14,8 @@ import (
 const (
 	modeDev   = "dev"
 	modeServe = "serve"
+	// modeDoctor works on a store and serves nothing.
+	modeDoctor = "doctor"
 )
 
 const dbPrefix = "sqlite:"
@@ -21,6 +23,12 @@ const dbPrefix = "sqlite:"
 // check finds what is wrong with settings that could be read, and completes
 // them. No message repeats a key.
 func (l *loader) check(s *settings) {
+	if path, ok := strings.CutPrefix(s.DB, dbPrefix); s.DB != "" && (!ok || path == "") {
+		l.problem("--db %s: want %sPATH", wire.PublicURL(s.DB), dbPrefix)
+	}
+	if l.mode == modeDoctor {
+		return
+	}
 	host, ok := l.address("--listen", s.Listen)
 	if ok && l.mode == modeDev && !loopback(host) {
 		l.problem("--listen %s: dev asks nobody for a key, so it listens on this machine only; use 127.0.0.1, or pawl serve", s.Listen)
@@ -29,9 +37,6 @@ func (l *loader) check(s *settings) {
 		if host, ok := l.address("--debug-listen", s.DebugListen); ok && !loopback(host) {
 			l.problem("--debug-listen %s: profiles show what is in memory, so they are served on loopback only; use 127.0.0.1", s.DebugListen)
 		}
-	}
-	if path, ok := strings.CutPrefix(s.DB, dbPrefix); s.DB != "" && (!ok || path == "") {
-		l.problem("--db %s: want %sPATH", wire.PublicURL(s.DB), dbPrefix)
 	}
 	if s.Durability == "" {
 		s.Durability = "full"

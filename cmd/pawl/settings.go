@@ -20,13 +20,14 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// settings are all that dev and serve can be told. The tags are the name (of
+// settings are all that dev and serve can be told, and what of it commands that
+// work on a store without a server want to know. The tags are the name (of
 // the flag, of the key in the file, and in capitals after PAWL_ of the variable
 // in the environment), the commands that know it, the default, and the help
 // text with its unit.
 type settings struct {
 	Listen             string        `key:"listen" in:"dev serve" default:"127.0.0.1:8288" help:"Address to listen on, as host:port"`
-	DB                 string        `key:"db" in:"dev serve" default:"dev=;serve=sqlite:pawl.db" help:"Where everything is kept, as sqlite:PATH (dev: a temporary file unless given)"`
+	DB                 string        `key:"db" in:"dev serve doctor" default:"dev=;serve=sqlite:pawl.db;doctor=sqlite:pawl.db" help:"Where everything is kept, as sqlite:PATH (dev: a temporary file unless given)"`
 	App                []string      `key:"app" in:"dev serve" help:"URL at which an app serves its functions; may be given several times"`
 	SigningKey         string        `key:"signing-key" in:"serve" help:"Key shared with the apps; better given as PAWL_SIGNING_KEY or INNGEST_SIGNING_KEY"`
 	SigningKeyPrevious string        `key:"signing-key-previous" in:"serve" help:"Key that was the signing key before and is still accepted"`
