@@ -97,30 +97,33 @@ func eventID(run, name string, at time.Time) string {
 	return id.String()
 }
 
-// EndEvents are the events that tell the end of a run: their ids by name. They
-// are none for a run that was itself started by such an event, and for one that
-// has not ended.
-func EndEvents(r *Run) map[string]string {
+// EndEvents are the events that the end of a run has sent, by id and name alone.
+// They are none for a run that has not ended.
+func EndEvents(r *Run) (events []Event) {
 	if !r.Status.Final() || len(r.Events) == 0 {
 		return nil
 	}
-	names := []string{EventFinished}
+	add := func(name, detail string) {
+		events = append(events, Event{ID: eventID(r.ID, name+detail, r.Ended), Name: name})
+	}
 	switch r.Events[0].Name {
 	case EventFinished, EventFailed:
-		return nil
-	}
-	switch r.Status {
-	case Failed:
-		names = append(names, EventFailed)
-	case Cancelled:
-		names = append(names, EventCancelled)
 	default:
+		add(EventFinished, "")
+		switch r.Status {
+		case Failed:
+			add(EventFailed, "")
+		case Cancelled:
+			add(EventCancelled, "")
+		default:
+		}
 	}
-	ids := map[string]string{}
-	for _, name := range names {
-		ids[name] = eventID(r.ID, name, r.Ended)
+	for _, d := range r.Defers {
+		if d.State == DeferHeld {
+			add(EventDeferred, d.ID)
+		}
 	}
-	return ids
+	return events
 }
 
 // JSON is the failure as it is stored: what the app sent, or the members that

@@ -76,7 +76,7 @@ func examine(ctx context.Context, path string, now time.Time, tell func(store.Fi
 // alone is a file that this process has for itself, without a Store.
 type alone struct {
 	path  string
-	lock  *os.File
+	lock  *storeLock
 	conns []*sqlite.Conn
 }
 
@@ -88,6 +88,12 @@ func openAlone(path string) (_ *alone, err error) {
 		}
 	}(path)
 	if path, err = filepath.Abs(path); err != nil {
+		return nil, err
+	}
+	if err := directory(filepath.Dir(path)); err != nil {
+		return nil, err
+	}
+	if path, err = realPath(path); err != nil {
 		return nil, err
 	}
 	switch info, err := os.Stat(path); {
@@ -102,7 +108,7 @@ func openAlone(path string) (_ *alone, err error) {
 	if a.lock, err = lockFile(path + ".lock"); err != nil {
 		return nil, err
 	}
-	if err := inspect(path); err != nil {
+	if err := errors.Join(oneName(path), inspect(path)); err != nil {
 		return nil, errors.Join(err, a.close())
 	}
 	return a, nil
@@ -122,7 +128,7 @@ func (a *alone) close() error {
 	for _, c := range a.conns {
 		errs = append(errs, c.Close())
 	}
-	return errors.Join(append(errs, a.lock.Close())...)
+	return errors.Join(append(errs, a.lock.release(false))...)
 }
 
 // upToDate says whether the schema is the newest.

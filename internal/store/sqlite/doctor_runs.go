@@ -3,6 +3,7 @@ package sqlite
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"zombiezen.com/go/sqlite"
 
@@ -66,21 +67,21 @@ func (d *doctor) run(r *durable.Run) error {
 	return d.told(r)
 }
 
-// told: each event that tells the end of a run is there, unless it may have
+// told: each event that the end of a run has sent is there, unless it may have
 // left by retention.
 func (d *doctor) told(r *durable.Run) error {
 	if r.Events[0].Name == "" || !r.Ended.After(d.eventsGone) {
 		return nil
 	}
-	for name, id := range durable.EndEvents(r) {
+	for _, e := range durable.EndEvents(r) {
 		stmt, found := d.read.Prep(`SELECT 1 FROM events WHERE id = ? AND name = ?`), false
-		stmt.BindText(1, id)
-		stmt.BindText(2, name)
+		stmt.BindText(1, e.ID)
+		stmt.BindText(2, e.Name)
 		if err := rows(stmt, func() { found = true }); err != nil {
 			return err
 		}
 		if !found {
-			d.found(store.Finding{Rule: ruleTold, Run: r.ID, Event: id, What: "the run has ended, and there is no " + name}, nil)
+			d.found(store.Finding{Rule: ruleTold, Run: r.ID, Event: e.ID, What: "the run has ended, and there is no " + e.Name}, nil)
 		}
 	}
 	return nil
@@ -100,7 +101,7 @@ func (d *doctor) retold() error {
 		r := scanRun(stmt)
 		r.Events[0].Name = stmt.ColumnText(15)
 		id, name := stmt.ColumnText(16), stmt.ColumnText(17)
-		if durable.EndEvents(r)[name] != id {
+		if !slices.ContainsFunc(durable.EndEvents(r), func(e durable.Event) bool { return e.ID == id && e.Name == name }) {
 			d.found(store.Finding{
 				Rule: ruleTold, Run: r.ID, Event: id, What: fmt.Sprintf("there is a %s that the end of the run, which is %v, did not send", name, r.Status),
 			}, nil)

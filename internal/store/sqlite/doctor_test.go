@@ -34,7 +34,7 @@ func newWard(t *testing.T) *ward {
 	t.Helper()
 	w := &ward{t: t, path: filepath.Join(t.TempDir(), "pawl.db")}
 	w.s = open(t, w.path)
-	require.NoError(t, w.s.SaveApp(t.Context(), durable.App{Name: "shop"}, []durable.Function{shop}))
+	require.NoError(t, w.s.SaveApp(t.Context(), durable.App{Name: "shop"}, []durable.Function{shop}, nil, nil))
 	w.queued = w.start(nil)
 	w.planned = w.start(nil)
 	w.answer(w.planned, durable.Op{Kind: durable.OpPlanned, Op: "StepPlanned", Step: "p", Name: "charge"})
