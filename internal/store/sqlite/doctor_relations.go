@@ -24,8 +24,9 @@ var relations = []relation{
 		`DELETE FROM journal WHERE run = $run`, "its entries are removed",
 	},
 	{
-		// The items of the kinds from Call to Timeout, and Report, are runs'.
-		ruleOrphan, `SELECT run, step, '' FROM queue WHERE kind IN (0, 1, 2, 3, 5) AND NOT EXISTS (SELECT 1 FROM runs WHERE id = queue.run)`,
+		// The items of the kinds from Call to Timeout are runs', and so are those of
+		// kind Report, unless they say themselves who is told.
+		ruleOrphan, `SELECT run, step, '' FROM queue WHERE (kind IN (0, 1, 2, 3) OR kind = 5 AND data IS NULL) AND NOT EXISTS (SELECT 1 FROM runs WHERE id = queue.run)`,
 		"something is queued for a run that is not there",
 		`DELETE FROM queue WHERE run = $run AND step = $step`, "the item is removed",
 	},
@@ -74,11 +75,10 @@ var relations = []relation{
 		"the run has not ended, and its function is not known; sync its app", "", "",
 	},
 	{
-		// A run that has left by retention took its key along only when the key's
-		// time was over.
-		ruleOrphan, `SELECT run, '', '' FROM event_keys WHERE NOT EXISTS (SELECT 1 FROM runs WHERE id = event_keys.run)`,
-		"an event's key stands for a run that is not there",
-		`DELETE FROM event_keys WHERE run = $run`, "the key is free again",
+		ruleOrphan, `SELECT CAST(reply AS TEXT), '', '' FROM idempotency
+			WHERE (scope >= 'start/' AND scope < 'start0' OR scope >= 'unique/' AND scope < 'unique0') AND NOT EXISTS (SELECT 1 FROM runs WHERE id = CAST(reply AS TEXT))`,
+		"a key stands for the start of a run that is not there",
+		`DELETE FROM idempotency WHERE (scope >= 'start/' AND scope < 'start0' OR scope >= 'unique/' AND scope < 'unique0') AND CAST(reply AS TEXT) = $run`, "the key is free again",
 	},
 }
 
