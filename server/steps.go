@@ -19,14 +19,17 @@ type stepView struct {
 	Step      string         `json:"step"` // hashed id; "" for the function's body, which is listed once it failed
 	Name      string         `json:"name"`
 	Op        string         `json:"op"`
-	Status    string         `json:"status"` // planned, sleeping, retrying, completed, failed or missed
+	Status    string         `json:"status"` // planned, sleeping, waiting, retrying, completed, failed, missed, cancelled, unreachable, deferred, aborted or refused
 	Parallel  bool           `json:"parallel,omitzero"`
 	Attempts  []attemptView  `json:"attempts"`
 	Output    jsontext.Value `json:"output,omitzero"`
 	Error     jsontext.Value `json:"error,omitzero"`
 	StartedAt *time.Time     `json:"started_at"`
 	EndedAt   *time.Time     `json:"ended_at"`
-	Until     *time.Time     `json:"until,omitzero"` // of a sleep
+	Until     *time.Time     `json:"until,omitzero"`     // of a sleep or a wait
+	WaitsFor  jsontext.Value `json:"waits_for,omitzero"` // the event, signal or function of a wait
+	TimedOut  bool           `json:"timed_out,omitzero"` // nothing came
+	Reason    string         `json:"reason,omitzero"`    // why the run was cancelled, or a deferred call refused
 }
 
 // attemptView is one try of a step, or of the function's body.
@@ -90,6 +93,9 @@ func (v *stepView) fold(e durable.Entry) {
 		v.Status = "planned"
 	case durable.StepAsleep:
 		v.Status = "sleeping"
+		if e.Op != "Sleep" {
+			v.Status, v.WaitsFor = "waiting", e.Data
+		}
 		v.StartedAt, v.Until = timeOrNull(e.At), timeOrNull(e.Until)
 	case durable.Tried:
 		v.Status = "retrying"
@@ -98,14 +104,17 @@ func (v *stepView) fold(e durable.Entry) {
 		v.Status = "completed"
 		v.Output = inMemo(e.Data, "data")
 		v.EndedAt = timeOrNull(e.At)
-		if v.Until == nil { // a sleep has no tries
+		if v.Until == nil { // a step that rests has no tries
 			v.try(e, nil)
 		}
+		v.TimedOut = v.WaitsFor != nil && string(e.Data) == "null"
 	case durable.StepFailed:
 		v.Status = "failed"
 		v.Error = inMemo(e.Data, "error")
 		v.EndedAt = timeOrNull(e.At)
-		v.try(e, v.Error)
+		if v.Until == nil {
+			v.try(e, v.Error)
+		}
 	case durable.BodyFailed:
 		v.Status = "failed"
 		v.Error = e.Data
@@ -113,8 +122,28 @@ func (v *stepView) fold(e durable.Entry) {
 		v.try(e, e.Data)
 	case durable.StepMissed:
 		v.Status = "missed"
+	case durable.Stopped:
+		v.Status, v.Reason, v.EndedAt = "cancelled", textOf(e.Data), timeOrNull(e.At)
+	case durable.Unreachable:
+		v.Status = "unreachable"
+		v.try(e, e.Data)
+	case durable.Deferred:
+		v.Op, v.Status, v.Output = "DeferAdd", "deferred", nil
+	case durable.DeferredAborted:
+		v.Status = "aborted"
+	case durable.DeferredRefused:
+		v.Op, v.Status, v.Reason = "DeferAdd", "refused", textOf(e.Data)
 	default: // tells nothing about a step
 	}
+}
+
+// textOf is a stored JSON string as text.
+func textOf(v jsontext.Value) string {
+	b, err := jsontext.AppendUnquote(nil, v)
+	if err != nil {
+		return string(v)
+	}
+	return string(b)
 }
 
 func (v *stepView) try(e durable.Entry, err jsontext.Value) {
