@@ -33,6 +33,7 @@ type app struct {
 	calls []callSeen
 	serve func(c callSeen) (status int, body string, h http.Header)
 	away  bool
+	dies  bool          // each call breaks its connection
 	hold  chan struct{} // if set, each call waits for it or for its request's end
 }
 
@@ -66,10 +67,13 @@ func (a *app) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	a.mu.Lock()
 	a.calls = append(a.calls, c)
-	hold, away := a.hold, a.away
+	hold, away, dies := a.hold, a.away, a.dies
 	a.mu.Unlock()
 	if away {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
+	}
+	if dies {
+		return nil, errDied
 	}
 	if hold != nil {
 		select {

@@ -134,8 +134,10 @@ func news(claim durable.Claim, a wire.Answer, targeted bool, now time.Time) dura
 	case wire.Returned:
 		return durable.Return{Claim: claim, Ops: ops, Output: a.Output.Clone(), Protocol: a.Version, Missed: targeted && a.NotReached()}
 	default:
+		failure := call.Failure(a.Err)
+		failure.Class = call.Class(a)
 		return durable.Refusal{
-			Claim: claim, Ops: ops, Err: call.Failure(a.Err), Protocol: a.Version, NoRetry: a.NoRetry, RetryAt: a.RetryAfter, Away: a.Away,
+			Claim: claim, Ops: ops, Err: failure, Protocol: a.Version, NoRetry: a.NoRetry, RetryAt: a.RetryAfter, Away: a.Away,
 		}
 	}
 }

@@ -74,6 +74,7 @@ func routes() []route {
 		{method: "GET", pattern: "/runs/{run}", who: anyone, serve: (*Server).runPage},
 		{method: "GET", pattern: "/assets/pawl.css", who: anyone, serve: (*Server).style},
 	}
+	table = append(table, letterRoutes...)
 	// SDKs know checkpoints under two prefixes.
 	for _, prefix := range []string{"/v1/checkpoint", "/v1/http/runs"} {
 		table = append(table,

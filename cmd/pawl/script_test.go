@@ -31,6 +31,7 @@ func TestMain(m *testing.M) { testscript.Main(m, map[string]func(){"pawl": main}
 //	await REGEXP    waits for a line of that pawl's output
 //	end             sends SIGTERM, waits, and puts the output into end.out and
 //	                end.err; "! end" wants a failure
+//	letter          puts the first run_id of the last output into $RUN
 //	port            takes a port; $TAKEN is its address
 func TestScripts(t *testing.T) {
 	t.Parallel()
@@ -43,7 +44,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"app": serveApp, "start": start, "await": await, "end": end, "port": takePort,
+			"app": serveApp, "start": start, "await": await, "end": end, "port": takePort, "letter": firstLetter,
 		},
 	})
 }
@@ -196,6 +197,14 @@ func end(ts *testscript.TestScript, neg bool, _ []string) {
 	}
 	ts.Check(os.WriteFile(ts.MkAbs("end.out"), []byte(r.out.text()), 0o600))
 	ts.Check(os.WriteFile(ts.MkAbs("end.err"), []byte(r.err.text()), 0o600))
+}
+
+func firstLetter(ts *testscript.TestScript, _ bool, _ []string) {
+	found := regexp.MustCompile(`"run_id": "(\w+)"`).FindStringSubmatch(ts.ReadFile("stdout"))
+	if found == nil {
+		ts.Fatalf("there is no run_id in the last output")
+	}
+	ts.Setenv("RUN", found[1])
 }
 
 func takePort(ts *testscript.TestScript, _ bool, _ []string) {

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/pawlhq/pawl/internal/wire"
@@ -197,10 +198,24 @@ func problem(err error, target string) wire.Answer {
 		if errors.As(err, &u) {
 			err = u.Err
 		}
+		if cut(err) {
+			return failed(wire.CodeCut, fmt.Sprintf("%s hung up before it answered: %v", host, err))
+		}
 		a := failed(wire.CodeUnreachable, fmt.Sprintf("cannot reach %s: %v", host, err))
 		a.Away = errors.As(err, &op) && op.Op == "dial"
 		return a
 	}
+}
+
+// cut reports whether a connection broke that had been made: whoever was at its
+// other end has died, or wants no more of it.
+func cut(err error) bool {
+	for _, known := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE, syscall.ECONNABORTED} {
+		if errors.Is(err, known) {
+			return true
+		}
+	}
+	return false
 }
 
 func failed(code, message string) wire.Answer {

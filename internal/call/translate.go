@@ -3,6 +3,7 @@ package call
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"time"
 
@@ -66,7 +67,7 @@ func translate(op wire.Op, now time.Time) durable.Op {
 		o.Kind, o.Memo = durable.OpComplete, slices.Clone(op.Data)
 	default:
 		o.Kind = durable.OpRefused
-		o.Err = durable.Failure{Name: "UnsupportedOp", Message: unsupported(op)}
+		o.Err = durable.Failure{Name: "UnsupportedOp", Message: unsupported(op), Class: durable.ClassProtocol}
 	}
 	return o
 }
@@ -83,12 +84,40 @@ func unsupported(op wire.Op) string {
 }
 
 func restFailure(err error) durable.Failure {
-	f := durable.Failure{Name: "InvalidStep", Message: err.Error()}
+	f := durable.Failure{Name: "InvalidStep", Message: err.Error(), Class: durable.ClassProtocol}
 	var long *wire.TooLongError
 	if errors.As(err, &long) {
-		f.Name = "InngestErrTimeoutTooLong"
+		f.Name, f.Class = "InngestErrTimeoutTooLong", durable.ClassLimit
 	}
 	return f
+}
+
+// Class says what kind of failure an answer is; "" when it is the function's
+// own.
+func Class(a wire.Answer) durable.Class {
+	switch a.Code {
+	case "":
+		if a.Err.Name == "InngestErrFunctionOverflowed" {
+			return durable.ClassLimit
+		}
+		return ""
+	case wire.CodeCut:
+		return durable.ClassCrash
+	case wire.CodeTooSlow:
+		return durable.ClassTimeout
+	case wire.CodeTooLarge:
+		return durable.ClassLimit
+	case wire.CodeUnreachable:
+		return durable.ClassUnreachable
+	case wire.CodeHTTPNotOK:
+		switch a.Status {
+		case http.StatusBadGateway, http.StatusServiceUnavailable: // of a proxy whose app is away
+			return durable.ClassUnreachable
+		case http.StatusGatewayTimeout:
+			return durable.ClassTimeout
+		}
+	}
+	return durable.ClassProtocol
 }
 
 // Failure is an app's error as the engine keeps it.

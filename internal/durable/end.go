@@ -31,6 +31,9 @@ func (t *turn) end(s Status, output JSON, f Failure) {
 	if !t.r.Parent.Zero() {
 		t.c.Report = &Item{Run: t.r.ID, Step: ReportStep, Kind: Report, Due: t.now}
 	}
+	if s == Failed {
+		t.c.Dead = t.letter(f)
+	}
 	t.emitEnd(s, f)
 	t.emitDeferred()
 }
@@ -167,6 +170,7 @@ func tooLarge(what string, size, limit int) Failure {
 	return Failure{
 		Name:    "OutputTooLarge",
 		Message: fmt.Sprintf("%s has %d bytes; the limit is %d", what, size, limit),
+		Class:   ClassLimit,
 	}
 }
 
@@ -176,5 +180,8 @@ func unsupported(op Op) Failure {
 	if op.Err.Message != "" {
 		return op.Err
 	}
-	return Failure{Name: "UnsupportedOp", Message: fmt.Sprintf("step %q asks for %s, which this version of Pawl cannot do", op.Name, op.Op)}
+	return Failure{
+		Name: "UnsupportedOp", Message: fmt.Sprintf("step %q asks for %s, which this version of Pawl cannot do", op.Name, op.Op),
+		Class: ClassProtocol,
+	}
 }

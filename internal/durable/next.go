@@ -117,6 +117,8 @@ type Change struct {
 	// Report, at the end of a run, is the item that tells the step which waits
 	// for it. It outlives the run's other items.
 	Report *Item
+	// Dead, at the end of a run that failed, is its dead letter.
+	Dead *DeadLetter
 	// Soft means that nothing depends on the change yet: it is written in
 	// order, but need not be on disk before the caller goes on.
 	Soft bool
@@ -190,6 +192,16 @@ type turn struct {
 	ended  bool
 	onward bool   // a branch ended at once, and the function goes on from it
 	retry  *retry // the request is tried again
+
+	// For the dead letter, if this turn ends the run: what broke, how often it
+	// was tried, how often the connection broke, whether the app said that
+	// trying again is useless, and why there is no further try if nothing of
+	// that says so.
+	where   string
+	tries   int
+	cuts    int
+	noRetry bool
+	reason  string
 }
 
 func (t *turn) change() Change {
@@ -335,8 +347,12 @@ func (t *turn) bodyFailed(item *Item, progress bool, f Failure, noRetry bool, re
 	if progress {
 		attempt = 0
 	}
-	e := Entry{Step: Discovery, Kind: Tried, Attempt: attempt, At: t.now, Data: f.JSON(), Name: f.Name}
+	e := Entry{Step: Discovery, Kind: Tried, Op: string(f.Class), Attempt: attempt, At: t.now, Data: f.JSON(), Name: f.Name}
 	if noRetry || attempt+1 >= t.p.MaxAttempts {
+		t.tries, t.noRetry, t.where = attempt+1, noRetry, t.target(item)
+		if t.cuts = t.r.Cuts; f.Class == ClassCrash {
+			t.cuts++
+		}
 		e.Kind = BodyFailed
 		t.record(e)
 		t.end(Failed, nil, f)
@@ -345,6 +361,15 @@ func (t *turn) bodyFailed(item *Item, progress bool, f Failure, noRetry bool, re
 	e.Until = t.p.nextTry(attempt, retryAt, t.now)
 	t.record(e)
 	t.retry = &retry{due: e.Until, attempt: attempt + 1}
+}
+
+// target is the name of the step that a request was for; "" when it entered the
+// function.
+func (t *turn) target(item *Item) string {
+	if s := t.r.Steps[item.Step]; item.Step != Discovery && s != nil {
+		return s.Name
+	}
+	return ""
 }
 
 // away: the app cannot be reached. That is no fault of the function: the
@@ -358,10 +383,13 @@ func (t *turn) away(item *Item, f Failure) {
 		since = t.now
 		t.record(e)
 	case t.now.Sub(since) >= t.p.MaxAway:
-		f.Message += fmt.Sprintf("; it has been away for %s", t.now.Sub(since).Round(time.Second))
-		f.Raw = nil
+		long := t.now.Sub(since).Round(time.Second).String()
+		f.Message += "; it has been away for " + long
+		f.Raw, f.Class = nil, ClassUnreachable
+		t.reason = "the app was away for " + long
 		e.Kind, e.Data = BodyFailed, f.JSON()
 		t.record(e)
+		t.tries, t.where = item.Attempt+1, t.target(item)
 		t.end(Failed, nil, f)
 		return
 	}

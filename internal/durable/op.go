@@ -58,7 +58,8 @@ type Failure struct {
 	Name    string // such as "TypeError"
 	Message string
 	Stack   string
-	Raw     JSON // the error as the app sent it; nil when the server made it
+	Raw     JSON  // the error as the app sent it; nil when the server made it
+	Class   Class // of a failure that is not the function's own; "" when it is
 }
 
 // open reports whether the op leaves something open that the run then waits

@@ -32,6 +32,7 @@ func (t *turn) rest(op Op, group bool) bool {
 		t.end(Failed, nil, Failure{
 			Name:    "InngestErrTimeoutTooLong",
 			Message: fmt.Sprintf("step %q rests until %s, more than 366 days from now", op.Name, op.Until.UTC().Format(time.RFC3339)),
+			Class:   ClassLimit,
 		})
 		return false
 	case !op.Until.After(t.now):

@@ -86,6 +86,8 @@ type Run struct {
 	Plan   bool             // branches are open: the app must plan steps and not run them
 	Defers []*Defer         // in the order in which they were asked for
 	Idle   int              // answers in a row that brought nothing
+	Cuts   int              // tries in a row in which the connection broke
+	Broken *Broken          // the last step that failed for good; nil if none did
 	Items  map[string]*Item // what is queued or in flight for it, by step
 }
 
@@ -233,8 +235,13 @@ func (r *Run) Fold(e Entry) {
 		return
 	default:
 	}
-	if e.Step == Discovery {
-		return // a try of the function's body: only for people to read
+	if e.Step == Discovery { // a try of the function's body: the rest is only for people to read
+		if e.Kind == Tried && e.Op == string(ClassCrash) {
+			r.Cuts++
+		} else if e.Kind == Tried {
+			r.Cuts = 0
+		}
+		return
 	}
 	s := r.Steps[e.Step]
 	if s == nil {
@@ -260,7 +267,10 @@ func (r *Run) Fold(e Entry) {
 		s.State, s.Memo, s.Op, s.Name = Done, e.Data, "", ""
 		r.Stack = append(r.Stack, e.Step)
 		r.Bytes += len(e.Data)
-		r.Idle = 0
+		r.Idle, r.Cuts = 0, 0
+		if e.Kind == StepFailed {
+			r.Broken = &Broken{e.Step, e.Name, e.Attempt}
+		}
 		r.close(s, wasOpen)
 	case StepMissed:
 		s.State = Unknown

@@ -71,6 +71,7 @@ func (t *turn) apply(ops []Op, item *Item, noRetry bool, retryAt time.Time) {
 			}
 			t.end(Completed, op.Memo, Failure{})
 		default:
+			t.where = op.Name
 			t.end(Failed, nil, unsupported(op))
 		}
 	}
@@ -118,18 +119,21 @@ func (t *turn) finish(e Entry) bool {
 	}
 	switch {
 	case len(e.Data) > t.p.MaxOutput:
+		t.where = e.Name
 		t.end(Failed, nil, tooLarge(fmt.Sprintf("the output of step %q", e.Name), len(e.Data), t.p.MaxOutput))
 		return false
 	case t.done >= t.p.MaxSteps:
 		t.end(Failed, nil, Failure{
 			Name:    "InngestErrFunctionOverflowed",
 			Message: fmt.Sprintf("The function run exceeded the step limit of %d steps.", t.p.MaxSteps),
+			Class:   ClassLimit,
 		})
 		return false
 	case t.bytes+len(e.Data) > t.p.MaxState:
 		t.end(Failed, nil, Failure{
 			Name:    "InngestErrStateOverflowed",
 			Message: fmt.Sprintf("The function run exceeded the state size limit of %d bytes.", t.p.MaxState),
+			Class:   ClassLimit,
 		})
 		return false
 	}
@@ -193,7 +197,7 @@ func (t *turn) again(item *Item, r retry) {
 		t.discover(item, r.due)
 		return
 	}
-	t.put(Item{Step: item.Step, Kind: Call, Due: r.due, Attempt: r.attempt, Since: r.since})
+	t.put(Item{Step: item.Step, Kind: Call, Due: r.due, Attempt: r.attempt, Since: r.since, Data: item.Data})
 }
 
 // plan queues a request for a step, once.
@@ -234,6 +238,7 @@ func (t *turn) settle(item *Item, opened int) {
 		t.end(Failed, nil, Failure{
 			Name:    "NoProgress",
 			Message: fmt.Sprintf("the app answered %d requests in a row without a step, a result or an error", maxIdle),
+			Class:   ClassProtocol,
 		})
 		return
 	}

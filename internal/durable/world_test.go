@@ -43,6 +43,7 @@ type world struct {
 	waits   []Wait
 	gen     int64 // the newest generation that was given out
 	emitted []Event
+	letters []DeadLetter
 	err     error // of the last input
 }
 
@@ -124,6 +125,12 @@ func (w *world) feed(in Input) Change {
 	w.r.Apply(c)
 	if w.r.Status.Final() {
 		w.waits = nil
+	}
+	if (c.Dead != nil) != (c.Head != nil && c.Head.Status == Failed) {
+		w.t.Fatalf("%T: a run leaves a dead letter when it fails, and only then: %+v", in, c)
+	}
+	if c.Dead != nil {
+		w.letters = append(w.letters, *c.Dead)
 	}
 	if overlay.open != w.r.Open || overlay.bytes != w.r.Bytes || overlay.done != len(w.r.Stack) {
 		w.t.Fatalf("%T: Next counts %d open, %d bytes, %d done; the fold %d, %d, %d",

@@ -42,6 +42,7 @@ type Store interface {
 	Ledger
 	Queue
 	History
+	Letters
 	// Close waits for what is being written and closes the store.
 	Close() error
 }

@@ -45,6 +45,7 @@ const (
 	CodeHTTPNotOK     = "http_not_ok"               // an error that no SDK wrote
 	CodeSignature     = "sig_verification_failed"   // the app refused our signature
 	CodeUnreachable   = "http_unreachable"          // no answer at all
+	CodeCut           = "connection_lost"           // the app hung up before it answered; Pawl's
 	CodeTooLarge      = "output_too_large"          // answer over MaxAnswerBytes
 	CodeTooSlow       = "request_duration_too_long" // no answer in time
 	CodeMissingHeader = "http_missing_header"

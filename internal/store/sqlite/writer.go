@@ -320,6 +320,9 @@ func (s *Store) applyChange(w *write) error {
 			return err
 		}
 	}
+	if l := w.change.Dead; l != nil {
+		return insertLetter(c, *l)
+	}
 	return nil
 }
 

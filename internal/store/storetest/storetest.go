@@ -40,6 +40,7 @@ func Run(t *testing.T, fixture func(*testing.T) Fixture) {
 		{"Queue", queueTests},
 		{"Wake", wakeTests},
 		{"History", historyTests},
+		{"DeadLetters", deadTests},
 		{"Apps", appTests},
 		{"Close", closeTests},
 	}

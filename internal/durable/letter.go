@@ -1,0 +1,215 @@
+package durable
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// Class says what kind of failure ended a run.
+type Class string
+
+// The classes. The words are stored; they never change.
+const (
+	ClassError        Class = "error"         // the function, or a step of it, threw until it was out of tries
+	ClassNonRetriable Class = "non_retriable" // the function said that trying again is useless
+	ClassUnreachable  Class = "unreachable"   // the app was away for too long, or cannot be called at all
+	ClassCrash        Class = "crash"         // the connection broke while the app worked on the run
+	ClassTimeout      Class = "timeout"       // the app did not answer in time
+	ClassProtocol     Class = "protocol"      // what answered is no app, or its answer cannot be understood
+	ClassLimit        Class = "limit"         // too many steps, too much state, too large a result
+)
+
+// Classes are all of them, for people to choose from.
+var Classes = []Class{
+	ClassError, ClassNonRetriable, ClassUnreachable, ClassCrash, ClassTimeout, ClassProtocol, ClassLimit,
+}
+
+// DeadLetter is what a run leaves that failed for good, for a person to find:
+// what it was, in one line, and which others look like it. The whole story is
+// the run's journal.
+type DeadLetter struct {
+	Run      string
+	Function string // slug
+	App      string
+	Class    Class
+	// Fingerprint is the same for failures that look alike: those of one
+	// function and class whose error has the same name and, but for numbers,
+	// ids, addresses and what stands in quotes, the same message.
+	Fingerprint string
+	Title       string // the error in one line
+	Reason      string // why there was no further try, as a sentence
+	Step        string // name of the step that broke; "" when it was the function's body
+	Attempts    int    // tries of what broke
+	Failed      time.Time
+}
+
+// letter is the dead letter of a run that ends with f.
+func (t *turn) letter(f Failure) *DeadLetter {
+	l := &DeadLetter{
+		Run: t.r.ID, Function: t.r.Function, App: t.r.App, Class: f.Class,
+		Step: t.where, Attempts: max(t.tries, 1), Failed: t.now,
+	}
+	if l.Class == "" {
+		l.Class = ClassError
+	}
+	if t.noRetry && l.Class == ClassError {
+		l.Class = ClassNonRetriable
+		// An SDK also says so of the error of a step that the function did not
+		// catch: the step's tries count then.
+		if b := t.broken(f); b != nil {
+			l.Step, l.Attempts = b.Name, b.Attempt+1
+			if l.Attempts >= t.p.MaxAttempts {
+				l.Class = ClassError
+			}
+		}
+	}
+	l.Title = title(f, l.Class)
+	if l.Reason = t.reason; l.Reason == "" {
+		l.Reason = l.reason(t.cuts)
+	}
+	l.Fingerprint = fingerprint(t.r.Function, l.Class, f)
+	return l
+}
+
+// Broken is a step that failed for good.
+type Broken struct {
+	Step    string // hashed id
+	Name    string
+	Attempt int // the last, from 0
+}
+
+// broken is the step whose error f is, if it is one's.
+func (t *turn) broken(f Failure) *Broken {
+	b := t.r.Broken
+	for _, e := range t.c.Entries { // in this very answer
+		if e.Kind == StepFailed {
+			b = &Broken{e.Step, e.Name, e.Attempt}
+			if bytes.Contains(e.Data, []byte(quote(f.Message))) {
+				return b
+			}
+		}
+	}
+	if b == nil || t.r.Steps[b.Step] == nil || !bytes.Contains(t.r.Steps[b.Step].Memo, []byte(quote(f.Message))) {
+		return nil
+	}
+	return b
+}
+
+// reason says why there was no further try; cuts is how many of the tries
+// ended with a broken connection.
+func (l *DeadLetter) reason(cuts int) string {
+	tries := "its only try"
+	if l.Attempts > 1 {
+		tries = fmt.Sprintf("each of %d tries", l.Attempts)
+	}
+	switch l.Class {
+	case ClassNonRetriable:
+		return "the function said that trying again is useless"
+	case ClassUnreachable:
+		return "the app could not be called, on " + tries
+	case ClassCrash:
+		switch {
+		case l.Attempts > 1 && cuts >= l.Attempts:
+			return fmt.Sprintf("the app died or hung up on each of %d tries: this run may be what kills it", l.Attempts)
+		case l.Attempts > 1:
+			return fmt.Sprintf("the app died or hung up on the last of %d tries", l.Attempts)
+		}
+		return "the app died or hung up on its only try"
+	case ClassTimeout:
+		return "the app did not answer in time, on " + tries
+	case ClassProtocol:
+		return "what answered could not be understood, on " + tries
+	case ClassLimit:
+		return "the run went over a limit, which another try would do as well"
+	default:
+		if l.Attempts > 1 {
+			return fmt.Sprintf("all %d tries failed", l.Attempts)
+		}
+		return "its only try failed"
+	}
+}
+
+// maxTitle bounds a title, in characters.
+const maxTitle = 120
+
+// title is a failure in one line. Names that say nothing, such as "Error" or
+// the server's own codes, are left out.
+func title(f Failure, c Class) string {
+	text := f.Message
+	switch c {
+	case ClassUnreachable, ClassCrash, ClassTimeout, ClassProtocol:
+	default:
+		if f.Name != "" && f.Name != "Error" && !strings.HasPrefix(text, f.Name) {
+			text = f.Name + ": " + text
+		}
+	}
+	first, _, more := strings.Cut(strings.TrimSpace(text), "\n")
+	runes := []rune(strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(first, "\uFFFD")))
+	if len(runes) > maxTitle {
+		return string(runes[:maxTitle-1]) + "…"
+	}
+	if out := strings.TrimSpace(string(runes)); out != "" || more {
+		return out
+	}
+	return "unknown error"
+}
+
+// maxAlike is how much of a message counts when two are compared, in bytes.
+const maxAlike = 2 << 10
+
+// varying is what differs between two messages that say the same, with what
+// stands for it.
+var varying = []struct {
+	what *regexp.Regexp
+	as   string
+}{
+	{regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s"'<>]+`), "URL"},
+	{regexp.MustCompile(`[\w.+-]+@[\w-]+\.[\w.-]+`), "MAIL"},
+	{regexp.MustCompile(`"[^"]*"|` + "`[^`]*`" + `|\B'[^']*'\B`), "…"},
+	{regexp.MustCompile(`\b\d{1,3}(\.\d{1,3}){3}(:\d+)?\b|\[?[0-9a-fA-F]{0,4}(:[0-9a-fA-F]{0,4}){3,7}\]?(:\d+)?`), "ADDR"},
+	// What only an id or a number looks like: a word with a digit in it.
+	{regexp.MustCompile(`[\w-]*\d[\w-]*([.,:/][\w-]*\d[\w-]*)*`), "#"},
+	{regexp.MustCompile(`\b[0-9a-fA-F]{12,}\b`), "#"},
+	{regexp.MustCompile(`\s+`), " "},
+}
+
+// status finds an error status of HTTP that stands alone.
+var status = regexp.MustCompile(`(^|[\s:(=])(4[0-2]\d|451|50\d|51[01])($|[\s:;,.)])`)
+
+// digits keep a status from being taken for a number like any other: "stripe:
+// 503" and "stripe: 402" are two troubles.
+var digits = strings.NewReplacer("0", "zero", "1", "one", "2", "two", "3", "three", "4", "four",
+	"5", "five", "6", "six", "7", "seven", "8", "eight", "9", "nine")
+
+// alike is what a message has in common with those that say the same.
+func alike(message string) string {
+	if len(message) > maxAlike {
+		message = message[:maxAlike]
+	}
+	message = strings.ToValidUTF8(message, "")
+	for _, v := range varying[:4] {
+		message = v.what.ReplaceAllString(message, v.as)
+	}
+	message = status.ReplaceAllStringFunc(message, digits.Replace)
+	for _, v := range varying[4:] {
+		message = v.what.ReplaceAllString(message, v.as)
+	}
+	return strings.TrimSpace(message)
+}
+
+// fingerprint is the same for failures that look alike.
+func fingerprint(function string, c Class, f Failure) string {
+	sum := sha256.Sum256([]byte(function + "\x00" + string(c) + "\x00" + f.Name + "\x00" + alike(f.Message)))
+	return hex.EncodeToString(sum[:8])
+}
