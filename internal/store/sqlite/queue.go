@@ -260,8 +260,8 @@ func (q *queue) committed(group []*write) {
 		for _, p := range w.change.Put {
 			woke = q.put(p) || woke
 		}
-		for _, r := range w.fresh {
-			for _, item := range r.Items {
+		for _, st := range w.fresh {
+			for _, item := range st.Run.Items {
 				woke = q.put(durable.Put{Item: *item}) || woke
 			}
 		}

@@ -45,7 +45,7 @@ type write struct {
 
 	outcome error    // why nothing was written for it, though the group was
 	started []string // runs that did start
-	fresh   []*durable.Run
+	fresh   []durable.Start
 	items   []durable.Item // that were queued beside those of runs
 	removed []durable.Ref  // of no run
 	done    chan struct{}  // closed when the write has ended, with err
@@ -137,12 +137,13 @@ func (s *Store) gather(group []*write) []*write {
 // commit writes a group in one transaction. When that fails for a reason that
 // lies in one of the writes, each is tried alone, so that it fails alone.
 func (s *Store) commit(group []*write) {
+	ended := map[slotKey]bool{}
 	group = slices.DeleteFunc(group, func(w *write) bool {
-		dead := w.head != nil && w.head.dead.Load()
-		if dead {
-			s.settle(w, errDead)
+		err := s.outdated(w, ended)
+		if err != nil {
+			s.settle(w, err)
 		}
-		return dead
+		return err != nil
 	})
 	if len(group) == 0 {
 		return
@@ -156,8 +157,11 @@ func (s *Store) commit(group []*write) {
 	case err == nil:
 		s.commits.Add(1)
 		for _, w := range group {
-			for _, r := range w.fresh {
-				s.heads.add(r) // it will be called soon
+			for _, st := range w.fresh {
+				// It will be called soon. What it knows already is read from disk.
+				if len(st.Entries) == 0 {
+					s.heads.add(st.Run)
+				}
 			}
 		}
 		s.queue.committed(group)
@@ -178,6 +182,28 @@ func (s *Store) commit(group []*write) {
 	default:
 		s.fail(group, err)
 	}
+}
+
+// outdated says why w cannot be written any more, or nil. ended are the items
+// that the writes before it in its group end.
+func (s *Store) outdated(w *write, ended map[slotKey]bool) error {
+	for _, ref := range w.stop {
+		ended[slotKey(ref)] = true
+	}
+	switch {
+	case w.head != nil && w.head.dead.Load():
+		return errDead
+	case w.lease == nil:
+		return nil
+	}
+	// Only the writer ends items of no run: a lease that is in force now is in
+	// force when this is on disk.
+	k := slotKey{w.lease.Run, w.lease.Step}
+	if ended[k] || !s.queue.holds(*w.lease) {
+		return store.ErrLeaseLost
+	}
+	ended[k] = true
+	return nil
 }
 
 // errDead is the end of a write that was decided on a head which an earlier
@@ -396,7 +422,7 @@ func (s *Store) applyStarts(w *write, a store.Accepted, seq int64) error {
 			}
 		}
 		w.started = append(w.started, r.ID)
-		w.fresh = append(w.fresh, r)
+		w.fresh = append(w.fresh, st)
 	}
 	return nil
 }
@@ -404,11 +430,6 @@ func (s *Store) applyStarts(w *write, a store.Accepted, seq int64) error {
 // applySettled ends an item that is no run's.
 func (s *Store) applySettled(w *write) error {
 	l, after := w.lease, w.settled
-	// Only the writer ends such items: the lease that is in force now is in
-	// force when this is on disk.
-	if !s.queue.holds(*l) {
-		return store.ErrLeaseLost
-	}
 	if len(after.Starts) > 0 {
 		seq, err := eventSeq(s.write, after.Event.ID)
 		if err != nil {
