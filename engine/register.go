@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -247,14 +248,15 @@ func (e *Engine) SyncApp(ctx context.Context, url string) (Synced, error) {
 		return Synced{}, err
 	}
 	for _, a := range e.Apps() {
-		if sameURL(a.URL, url) {
+		if e.SameURL(a.URL, url) {
 			return Synced{App: a.Name, AppID: a.ID, Functions: len(a.Functions)}, nil
 		}
 	}
 	return Synced{}, fmt.Errorf("%s answered, but registered nothing with this server: its INNGEST_BASE_URL or INNGEST_DEV may name another server", wire.PublicURL(url))
 }
 
-// noteProblem keeps why the last sync of a known app failed.
+// noteProblem keeps why the last sync of a known app failed. Another name of its
+// machine, under which it does not answer, is no problem of the app.
 func (e *Engine) noteProblem(ctx context.Context, url string, cause error) {
 	e.syncing.Lock()
 	defer e.syncing.Unlock()
@@ -280,6 +282,30 @@ func sameURL(a, b string) bool {
 	}
 	nb, err := wire.NormalizeURL(b)
 	return err == nil && na == nb
+}
+
+// SameURL reports whether two URLs lead to one app. In dev the names of this
+// machine are one name. Source: spec/02 §4.
+func (e *Engine) SameURL(a, b string) bool {
+	return sameURL(a, b) || e.dev && sameURL(atLocalhost(a), atLocalhost(b))
+}
+
+// atLocalhost is a URL with localhost in the place of another name of this
+// machine.
+func atLocalhost(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return raw
+	}
+	switch u.Hostname() {
+	case "127.0.0.1", "0.0.0.0", "::1":
+		port := u.Port()
+		u.Host = "localhost"
+		if port != "" {
+			u.Host += ":" + port
+		}
+	}
+	return u.String()
 }
 
 // ProbeApp reports whether an SDK serves functions at url.

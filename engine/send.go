@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -39,11 +40,12 @@ func (e *Engine) SendOnce(ctx context.Context, events []wire.Event, once *store.
 			At: time.UnixMilli(ev.Timestamp).UTC(), Received: now,
 		}, now))
 	}
+	var started []string
 	var err error
 	if once == nil {
-		_, err = e.store.Accept(ctx, now, batch)
+		started, err = e.store.Accept(ctx, now, batch)
 	} else {
-		_, err = e.store.AcceptOnce(ctx, now, batch, *once)
+		started, err = e.store.AcceptOnce(ctx, now, batch, *once)
 	}
 	if err != nil {
 		return err
@@ -52,9 +54,21 @@ func (e *Engine) SendOnce(ctx context.Context, events []wire.Event, once *store.
 		return nil // thousands a second
 	}
 	for _, a := range batch {
-		e.log.DebugContext(ctx, "event received", "event", a.Event.Name, "id", a.Event.ID, "matches", len(a.Starts))
+		e.log.DebugContext(ctx, "event received", "event", a.Event.Name, "id", a.Event.ID,
+			"matches", len(a.Starts), "starts", countStarted(a, started), "later", a.Rest != nil)
 	}
 	return nil
+}
+
+// countStarted is how many of the runs that an event asked for did start. What
+// was started before for the event's key is not among them.
+func countStarted(a store.Accepted, started []string) (n int) {
+	for _, s := range a.Starts {
+		if slices.Contains(started, s.Run.ID) {
+			n++
+		}
+	}
+	return n
 }
 
 // matcher finds the functions that an event starts.
