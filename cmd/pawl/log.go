@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,34 +19,38 @@ import (
 	"github.com/pawlhq/pawl/internal/wire"
 )
 
-// newLog returns the log, on stderr. In dev, with text, the life of apps and
-// runs goes to stdout in plain lines instead; the narrator is nil otherwise.
+// newLog returns the log, on stderr. In dev, with text, all of it is told in
+// plain lines instead: the life of apps and runs in sentences on stdout, the rest
+// on stderr. The narrator is nil otherwise.
 func newLog(s settings, dev bool, out, errOut io.Writer) (*slog.Logger, *narrator) {
-	level := new(slog.Level)
+	level := new(slog.LevelVar)
 	_ = level.UnmarshalText([]byte(s.LogLevel)) // check has seen to it
-	var h slog.Handler
+	if dev && s.LogFormat != "json" {
+		n := &narrator{&narration{out: &lineWriter{w: out}, err: &lineWriter{w: errOut}, level: level}, "", ""}
+		return slog.New(n), n
+	}
 	f, isFile := errOut.(*os.File)
 	switch {
 	case s.LogFormat == "json":
-		h = slog.NewJSONHandler(errOut, &slog.HandlerOptions{Level: level})
+		return slog.New(slog.NewJSONHandler(errOut, &slog.HandlerOptions{Level: level})), nil
 	case isFile && isatty.IsTerminal(f.Fd()):
-		h = tint.NewTextHandler(errOut, &tint.Options{Level: level, TimeFormat: time.TimeOnly})
-	default:
-		h = slog.NewTextHandler(errOut, &slog.HandlerOptions{Level: level})
+		return slog.New(tint.NewTextHandler(errOut, &tint.Options{Level: level, TimeFormat: time.TimeOnly})), nil
 	}
-	if !dev || s.LogFormat == "json" {
-		return slog.New(h), nil
-	}
-	n := &narrator{Handler: h, out: &lineWriter{w: out}}
-	return slog.New(n), n
+	return slog.New(slog.NewTextHandler(errOut, &slog.HandlerOptions{Level: level})), nil
 }
 
-// narrator tells the life of apps and runs in sentences. Records that it has no
-// sentence for go to the handler it is made of.
+// narrator tells the life of apps and runs in sentences, and what it has no
+// sentence for in lines of the same form.
 type narrator struct {
-	slog.Handler
-	out *lineWriter
-	eng atomic.Pointer[engine.Engine]
+	*narration
+	fields string // of WithAttrs, as they are written
+	group  string // of WithGroup, before the name of each field
+}
+
+type narration struct {
+	out, err *lineWriter
+	level    slog.Leveler // for what is not about an app, an event or a run
+	eng      atomic.Pointer[engine.Engine]
 }
 
 // follow lets the narrator name the functions of apps.
@@ -55,15 +60,36 @@ func (n *narrator) follow(eng *engine.Engine) { n.eng.Store(eng) }
 // level of the log.
 func (n *narrator) Enabled(context.Context, slog.Level) bool { return true }
 
-// Handle tells a record or hands it on.
-func (n *narrator) Handle(ctx context.Context, r slog.Record) error {
-	if line := n.sentence(r); line != "" {
-		return n.out.line(r.Time.Format(time.TimeOnly) + "  " + line)
+// Handle tells a record.
+func (n *narrator) Handle(_ context.Context, r slog.Record) error {
+	clock := r.Time.Format(time.TimeOnly) + "  "
+	if line := n.sentence(r); line != "" && n.fields == "" {
+		return n.out.line(clock + line)
 	}
-	if !n.Handler.Enabled(ctx, r.Level) {
+	if r.Level < n.level.Level() {
 		return nil
 	}
-	return n.Handler.Handle(ctx, r)
+	line := r.Message
+	switch {
+	case r.Level >= slog.LevelError:
+		line = "error: " + line
+	case r.Level >= slog.LevelWarn:
+		line = "warning: " + line
+	}
+	r.Attrs(func(a slog.Attr) bool {
+		n = n.with(a)
+		return true
+	})
+	return n.err.line(clock + oneLine(line) + n.fields)
+}
+
+// with is n with one more field.
+func (n *narrator) with(a slog.Attr) *narrator {
+	value := oneLine(a.Value.Resolve().String())
+	if value == "" || strings.ContainsAny(value, " \"=") {
+		value = strconv.Quote(value)
+	}
+	return &narrator{n.narration, n.fields + "  " + n.group + a.Key + "=" + value, n.group}
 }
 
 // sentence is "" for records that are not about an app, an event or a run.
@@ -78,8 +104,18 @@ func (n *narrator) sentence(r slog.Record) string {
 		return fmt.Sprintf("app %s synced from %s%s", f["app"], wire.PublicURL(f["url"]), n.functions(f["app"]))
 	case "app synced with a warning":
 		return fmt.Sprintf("app %s: %s", f["app"], f["warning"])
+	case "stopping":
+		return fmt.Sprintf("stopping; calls in flight have %s", f["drain"])
+	case "waiting for an app":
+		return "waiting for the app at " + f["url"]
+	case "app cannot be synced; trying again":
+		return fmt.Sprintf("app at %s cannot be synced, trying again every %s: %s", f["url"], f["every"], f["err"])
+	case "app answers":
+		return fmt.Sprintf("app at %s answers", f["url"])
+	case "no other apps are looked for":
+		return "no other apps are looked for; name them with --app URL"
 	case "event received":
-		return fmt.Sprintf("event %s received%s", f["event"], starts(f["matches"]))
+		return fmt.Sprintf("event %s received%s", f["event"], starts(f))
 	case "run started":
 		return fmt.Sprintf("run %s of %s started", f["run"], f["function"])
 	case "run finished":
@@ -101,11 +137,16 @@ func stepName(name string) string {
 	return "step " + name
 }
 
-func starts(n string) string {
-	switch n {
-	case "", "0":
+func starts(f map[string]string) string {
+	n := f["starts"]
+	switch {
+	case f["later"] == "true":
+		return ", starts many runs"
+	case n == "0" && f["matches"] != "0":
+		return ", starts nothing: an event of this id was there before"
+	case n == "0":
 		return ", starts nothing"
-	case "1":
+	case n == "1":
 		return ", starts 1 run"
 	}
 	return ", starts " + n + " runs"
@@ -142,11 +183,18 @@ func oneLine(s string) string {
 	}, s)
 }
 
-// WithAttrs and WithGroup give up telling sentences: fields would be missing.
-func (n *narrator) WithAttrs(attrs []slog.Attr) slog.Handler { return n.Handler.WithAttrs(attrs) }
+// WithAttrs is for records that have more fields.
+func (n *narrator) WithAttrs(attrs []slog.Attr) slog.Handler {
+	for _, a := range attrs {
+		n = n.with(a)
+	}
+	return n
+}
 
-// WithGroup is as WithAttrs.
-func (n *narrator) WithGroup(name string) slog.Handler { return n.Handler.WithGroup(name) }
+// WithGroup is for fields whose names begin with a name.
+func (n *narrator) WithGroup(name string) slog.Handler {
+	return &narrator{n.narration, n.fields, n.group + name + "."}
+}
 
 // lineWriter writes whole lines, one at a time.
 type lineWriter struct {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -25,7 +26,11 @@ func TestMain(m *testing.M) { testscript.Main(m, map[string]func(){"pawl": main}
 
 // TestScripts runs testdata/script. They have these commands besides the usual:
 //
-//	app             serves an app; $APP is its URL
+//	app             serves an app; $APP is its URL, $APP_BY_NAME the same with
+//	                localhost for a host
+//	later           sets $APP; the next app is served there
+//	asked N         waits until the app has been asked for its functions N times
+//	                more
 //	start NAME ...  starts pawl NAME ... on a free port and waits until it
 //	                listens; $PAWL_URL is where
 //	await REGEXP    waits for a line of that pawl's output
@@ -39,12 +44,14 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
 			e.Values["running"] = new(*running)
+			e.Values["asked"] = make(chan struct{})
 			// Scripts must not see the settings of whoever runs them.
 			e.Setenv("HOME", e.WorkDir)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"app": serveApp, "start": start, "await": await, "end": end, "port": takePort, "letter": firstLetter,
+			"later": later, "asked": asked,
 		},
 	})
 }
@@ -224,13 +231,21 @@ func serveApp(ts *testscript.TestScript, _ bool, _ []string) {
 		key, err = wire.ParseKey(raw)
 		ts.Check(err)
 	}
-	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	done := make(chan struct{})
+	told := ts.Value("asked").(chan struct{})
+	front := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		base := "http://" + r.Host
 		w.Header().Set("X-Inngest-SDK", "inngest-js:v4.24.0")
 		w.Header().Set("X-Inngest-Req-Version", "2")
 		w.Header().Set("Content-Type", "application/json")
 		switch {
 		case r.Method == http.MethodPut:
+			go func() {
+				select {
+				case told <- struct{}{}:
+				case <-done:
+				}
+			}()
 			w.Header().Set("X-Inngest-Sync-Kind", "in_band")
 			body := fmt.Appendf(nil, `{"app_id":"demo","functions":[%s,%s],"sdk":"js:v4.24.0","url":"%s/api/inngest","framework":"nodejs"}`,
 				demo(base, "good"), demo(base, "bad"), base)
@@ -246,8 +261,35 @@ func serveApp(ts *testscript.TestScript, _ bool, _ []string) {
 			_, _ = io.WriteString(w, `{}`)
 		}
 	}))
+	if address := ts.Getenv("LATER"); address != "" {
+		_ = front.Listener.Close()
+		var err error
+		front.Listener, err = net.Listen("tcp", address)
+		ts.Check(err)
+	}
+	front.Start()
 	ts.Defer(front.Close)
+	ts.Defer(func() { close(done) })
 	ts.Setenv("APP", front.URL+"/api/inngest")
+	_, port, err := net.SplitHostPort(front.Listener.Addr().String())
+	ts.Check(err)
+	ts.Setenv("APP_BY_NAME", "http://localhost:"+port+"/api/inngest")
+}
+
+func later(ts *testscript.TestScript, _ bool, _ []string) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Setenv("LATER", l.Addr().String())
+	ts.Setenv("APP", "http://"+l.Addr().String()+"/api/inngest")
+	ts.Check(l.Close())
+}
+
+func asked(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	for range n {
+		<-ts.Value("asked").(chan struct{})
+	}
 }
 
 func demo(base, name string) string {
