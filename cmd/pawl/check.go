@@ -24,18 +24,18 @@ const dbPrefix = "sqlite:"
 // them. No message repeats a key.
 func (l *loader) check(s *settings) {
 	if path, ok := strings.CutPrefix(s.DB, dbPrefix); s.DB != "" && (!ok || path == "") {
-		l.problem("--db %s: want %sPATH", wire.PublicURL(s.DB), dbPrefix)
+		l.problem("%s %s: want %sPATH", l.given["db"], wire.PublicURL(s.DB), dbPrefix)
 	}
 	if l.mode == modeDoctor {
 		return
 	}
-	host, ok := l.address("--listen", s.Listen)
+	host, ok := l.address("listen", s.Listen)
 	if ok && l.mode == modeDev && !loopback(host) {
-		l.problem("--listen %s: dev asks nobody for a key, so it listens on this machine only; use 127.0.0.1, or pawl serve", s.Listen)
+		l.problem("%s %s: dev asks nobody for a key, so it listens on this machine only; use 127.0.0.1, or pawl serve", l.given["listen"], s.Listen)
 	}
 	if s.DebugListen != "" {
-		if host, ok := l.address("--debug-listen", s.DebugListen); ok && !loopback(host) {
-			l.problem("--debug-listen %s: profiles show what is in memory, so they are served on loopback only; use 127.0.0.1", s.DebugListen)
+		if host, ok := l.address("debug-listen", s.DebugListen); ok && !loopback(host) {
+			l.problem("%s %s: profiles show what is in memory, so they are served on loopback only; use 127.0.0.1", l.given["debug-listen"], s.DebugListen)
 		}
 	}
 	if s.Durability == "" {
@@ -45,63 +45,87 @@ func (l *loader) check(s *settings) {
 		}
 	}
 	if _, err := sqlite.ParseDurability(s.Durability); err != nil {
-		l.problem("--durability: %w", err)
+		l.problem("%s: %w", l.given["durability"], err)
 	}
 	for i, app := range s.App {
+		word := !strings.ContainsAny(app, ":/.") // shop:3000 and shop/api are places, shop is a mistake
 		if !strings.Contains(app, "://") {
 			app = "http://" + app
 			s.App[i] = app
 		}
-		if u, err := url.Parse(app); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			l.problem("--app %s: want a URL such as http://localhost:3000/api/inngest", wire.PublicURL(app))
+		if u, err := url.Parse(app); word || err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			l.problem("%s %s: want a URL such as http://localhost:3000/api/inngest", l.given["app"], wire.PublicURL(app))
 		}
 	}
 	if s.PollInterval <= 0 && !l.unread["poll-interval"] {
-		l.problem("--poll-interval: must be more than 0s")
+		l.problem("%s: must be more than 0s", l.given["poll-interval"])
 	}
 	if s.MaxCalls < 1 && !l.unread["max-calls"] {
-		l.problem("--max-calls %d: must be at least 1", s.MaxCalls)
+		l.problem("%s %d: must be at least 1", l.given["max-calls"], s.MaxCalls)
 	}
 	if s.LogFormat != "text" && s.LogFormat != "json" {
-		l.problem("--log-format %s: want text or json", s.LogFormat)
+		l.problem("%s %s: want text or json", l.given["log-format"], s.LogFormat)
 	}
 	if new(slog.Level).UnmarshalText([]byte(s.LogLevel)) != nil {
-		l.problem("--log-level %s: want debug, info, warn or error", s.LogLevel)
+		l.problem("%s %s: want debug, info, warn or error", l.given["log-level"], s.LogLevel)
 	}
 	if l.mode == modeServe {
 		l.checkKeys(s)
 	}
 }
 
+// The least that keys may have. Whoever guesses a signing key is an app and may
+// read everything; no key that openssl, an SDK's documentation or the hosted
+// service makes is shorter than this. Whoever guesses an event key may start
+// functions, as often as the network allows, and a warning at the start of a
+// server is read by nobody.
+const (
+	leastSigningKeyBytes = 16
+	leastEventKeyChars   = 8
+)
+
 func (l *loader) checkKeys(s *settings) {
 	if s.SigningKey == "" {
-		l.problem("a signing key is required: make one with `openssl rand -hex 32` and give it to pawl and to your apps as INNGEST_SIGNING_KEY=signkey-prod-<that>")
-	} else if _, err := wire.ParseKey(s.SigningKey); err != nil {
-		l.problem("--signing-key: %w; make one with `openssl rand -hex 32`", err)
+		l.problem("a signing key is required: set PAWL_SIGNING_KEY=signkey-prod-$(openssl rand -hex 32), and give the same to your apps as INNGEST_SIGNING_KEY")
 	}
-	if s.SigningKeyPrevious != "" {
-		if _, err := wire.ParseKey(s.SigningKeyPrevious); err != nil {
-			l.problem("--signing-key-previous: %w", err)
-		}
-	}
+	l.checkSigningKey("signing-key", s.SigningKey)
+	l.checkSigningKey("signing-key-previous", s.SigningKeyPrevious)
 	if len(s.EventKey) == 0 {
-		l.problem("at least one event key is required: make one with `openssl rand -hex 32` and give it to pawl and to whoever sends events as INNGEST_EVENT_KEY")
+		l.problem("at least one event key is required: set PAWL_EVENT_KEY=$(openssl rand -hex 16), and give the same to whoever sends events as INNGEST_EVENT_KEY")
 	}
 	for _, key := range s.EventKey {
-		if strings.ContainsAny(key, "/ ?#%") {
-			l.problem("--event-key: a key stands in a URL and must not contain / ? # %% or a space")
+		switch from := l.given["event-key"]; {
+		case strings.ContainsAny(key, "/ ?#%"):
+			l.problem("%s: a key stands in a URL and must not contain / ? # %% or a space", from)
+		case len(key) < leastEventKeyChars:
+			l.problem("%s: a key of %s is soon guessed, want at least %d; make one with `openssl rand -hex 16`", from, counted(len(key), "character"), leastEventKeyChars)
+		case strings.HasSuffix(s.SigningKey, key), strings.HasSuffix(s.SigningKeyPrevious, key):
+			l.problem("%s: this is the signing key; an event key stands in URLs, logs and web pages, so it must be another one; make one with `openssl rand -hex 16`", from)
 		}
 	}
 }
 
+func (l *loader) checkSigningKey(setting, raw string) {
+	if raw == "" {
+		return
+	}
+	switch key, err := wire.ParseKey(raw); {
+	case err != nil:
+		l.problem("%s: %w; make one with `openssl rand -hex 32`", l.given[setting], err)
+	case key.Bytes() < leastSigningKeyBytes:
+		l.problem("%s: a key of %s is soon guessed, want at least %d; make one with `openssl rand -hex 32`",
+			l.given[setting], counted(key.Bytes(), "byte"), leastSigningKeyBytes)
+	}
+}
+
 // address takes host:port apart.
-func (l *loader) address(flag, text string) (host string, ok bool) {
+func (l *loader) address(setting, text string) (host string, ok bool) {
 	host, port, err := net.SplitHostPort(text)
 	if err == nil {
 		_, err = strconv.ParseUint(port, 10, 16)
 	}
 	if err != nil {
-		l.problem("%s %s: want host:port, such as 127.0.0.1:8288", flag, text)
+		l.problem("%s %s: want host:port, such as 127.0.0.1:8288", l.given[setting], text)
 		return "", false
 	}
 	return host, true
@@ -130,4 +154,12 @@ func (s settings) keyring() (*wire.Keyring, error) {
 		ring.Previous = []wire.Key{previous}
 	}
 	return ring, nil
+}
+
+// counted is a number of things in words.
+func counted(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return strconv.Itoa(n) + " " + thing + "s"
 }

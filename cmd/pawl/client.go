@@ -52,11 +52,16 @@ func newClient(c *cobra.Command) (*client, error) {
 		return nil, usageError{fmt.Errorf("--url: want a URL such as %s", usualURL)}
 	}
 	cl := &client{base: strings.TrimRight(base, "/"), shown: strings.TrimRight(wire.PublicURL(base), "/")}
-	raw, _ := c.Flags().GetString("signing-key")
-	if raw = or(raw, os.Getenv("PAWL_SIGNING_KEY"), os.Getenv("INNGEST_SIGNING_KEY")); raw != "" {
+	raw, from := c.Flags().Lookup("signing-key").Value.String(), "--signing-key"
+	for _, name := range []string{"PAWL_SIGNING_KEY", "INNGEST_SIGNING_KEY"} {
+		if raw == "" {
+			raw, from = os.Getenv(name), name
+		}
+	}
+	if raw != "" {
 		key, err := wire.ParseKey(raw)
 		if err != nil {
-			return nil, usageError{fmt.Errorf("--signing-key: %w", err)}
+			return nil, usageError{fmt.Errorf("%s: %w", from, err)}
 		}
 		cl.bearer = key.Hashed() // the key itself stays here
 	}
@@ -72,7 +77,7 @@ type apiError struct {
 func (e *apiError) Error() string {
 	switch e.Status {
 	case http.StatusUnauthorized:
-		return "pawl refused the key: " + e.Message + "; give it with --signing-key or PAWL_SIGNING_KEY"
+		return "pawl refused the key; give the one that it was started with as --signing-key or PAWL_SIGNING_KEY"
 	default:
 		return e.Message
 	}

@@ -24,23 +24,23 @@ import (
 // work on a store without a server want to know. The tags are the name (of
 // the flag, of the key in the file, and in capitals after PAWL_ of the variable
 // in the environment), the commands that know it, the default, and the help
-// text with its unit.
+// text with its unit, to which a tag with the name of a command adds.
 type settings struct {
 	Listen             string        `key:"listen" in:"dev serve" default:"127.0.0.1:8288" help:"Address to listen on, as host:port"`
-	DB                 string        `key:"db" in:"dev serve doctor" default:"dev=;serve=sqlite:pawl.db;doctor=sqlite:pawl.db" help:"Where everything is kept, as sqlite:PATH (dev: a temporary file unless given)"`
-	App                []string      `key:"app" in:"dev serve" help:"URL at which an app serves its functions; may be given several times"`
+	DB                 string        `key:"db" in:"dev serve doctor" default:"dev=;serve=sqlite:pawl.db;doctor=sqlite:pawl.db" help:"Where everything is kept, as sqlite:PATH" dev:"; a temporary file unless given"`
+	App                []string      `key:"app" in:"dev serve" help:"Where an app serves its functions, as a URL; may be given several times"`
 	SigningKey         string        `key:"signing-key" in:"serve" help:"Key shared with the apps; better given as PAWL_SIGNING_KEY or INNGEST_SIGNING_KEY"`
 	SigningKeyPrevious string        `key:"signing-key-previous" in:"serve" help:"Key that was the signing key before and is still accepted"`
-	EventKey           []string      `key:"event-key" in:"serve" help:"Key of those who send events; may be given several times; also INNGEST_EVENT_KEY"`
-	Durability         string        `key:"durability" in:"dev serve" default:"" help:"full (default): synced to disk before each answer; relaxed: soon after; none: never (default for a temporary file)"`
+	EventKey           []string      `key:"event-key" in:"serve" help:"Key of those who send events; may be given several times; also PAWL_EVENT_KEY or INNGEST_EVENT_KEY"`
+	Durability         string        `key:"durability" in:"dev serve" default:"" help:"When an answer is on disk. full: synced before it is sent; relaxed: soon after; none: some time (default: full; none for a temporary file)"`
 	NoDiscovery        bool          `key:"no-discovery" in:"dev" help:"Do not look for apps on the usual ports"`
 	RetryInterval      time.Duration `key:"retry-interval" in:"dev serve" default:"0s" help:"Pause between tries, as 1s or 5m; 0s: rising from 15 seconds to 2 hours"`
-	PollInterval       time.Duration `key:"poll-interval" in:"dev serve" default:"5s" help:"Pause between looks at an app (serve: until its first sync)"`
+	PollInterval       time.Duration `key:"poll-interval" in:"dev serve" default:"5s" help:"Pause between looks at an app" serve:", until its first sync"`
 	Drain              time.Duration `key:"drain" in:"dev serve" default:"30s" help:"How long calls in flight may go on when Pawl is stopped"`
 	MaxCalls           int           `key:"max-calls" in:"dev serve" default:"1024" help:"Calls to apps at the same time"`
 	DebugListen        string        `key:"debug-listen" in:"dev serve" help:"Loopback address for profiles, as host:port; empty: none"`
-	LogFormat          string        `key:"log-format" in:"dev serve" default:"text" help:"text or json"`
-	LogLevel           string        `key:"log-level" in:"dev serve" default:"info" help:"debug, info, warn or error"`
+	LogFormat          string        `key:"log-format" in:"dev serve" default:"text" help:"Form of the log: text or json"`
+	LogLevel           string        `key:"log-level" in:"dev serve" default:"info" help:"Least that is logged: debug, info, warn or error"`
 }
 
 // setting is one field of settings.
@@ -58,7 +58,7 @@ func allSettings(mode string) []setting {
 	list := make([]setting, t.NumField())
 	for i := range list {
 		f := t.Field(i)
-		s := setting{key: f.Tag.Get("key"), help: f.Tag.Get("help"), modes: strings.Fields(f.Tag.Get("in")), index: i, kind: f.Type}
+		s := setting{key: f.Tag.Get("key"), help: f.Tag.Get("help") + f.Tag.Get(mode), modes: strings.Fields(f.Tag.Get("in")), index: i, kind: f.Type}
 		s.usual = f.Tag.Get("default")
 		if strings.Contains(s.usual, ";") { // one for each command
 			for part := range strings.SplitSeq(s.usual, ";") {
@@ -111,8 +111,9 @@ type loader struct {
 	environ []string
 	dir     string // where fileName is looked for
 
-	file     string          // that was read; "" for none
-	unread   map[string]bool // settings whose value could not be read
+	file     string            // that was read; "" for none
+	unread   map[string]bool   // settings whose value could not be read
+	given    map[string]string // where a setting comes from, in words
 	problems []error
 }
 
@@ -141,7 +142,7 @@ func (l *loader) load() (settings, error) {
 		l.problem("%w", err)
 	}
 	var out settings
-	l.unread = map[string]bool{}
+	l.unread, l.given = map[string]bool{}, map[string]string{}
 	v := reflect.ValueOf(&out).Elem()
 	for _, s := range list {
 		if !s.in(l.mode) {
@@ -151,10 +152,13 @@ func (l *loader) load() (settings, error) {
 		switch {
 		case l.flags.Changed(s.key):
 		case envLayer.Exists(s.key):
-			from = s.envName()
+			if from = s.envName(); l.env(from) == "" {
+				from = inngestNames[s.key]
+			}
 		case fileLayer.Exists(s.key):
 			from = l.file + ": " + s.key
 		}
+		l.given[s.key] = from
 		if err := set(v.Field(s.index), all.Get(s.key)); err != nil {
 			l.problem("%s: %w", from, err)
 			l.unread[s.key] = true
@@ -264,8 +268,11 @@ func set(field reflect.Value, value any) error {
 	switch field.Interface().(type) {
 	case time.Duration:
 		d, err := time.ParseDuration(text)
-		if err != nil || d < 0 {
+		switch {
+		case err != nil:
 			return fmt.Errorf("%q is not a duration; write it as 30s or 5m", text)
+		case d < 0:
+			return fmt.Errorf("%s is less than nothing; write it as 30s or 5m", text)
 		}
 		field.SetInt(int64(d))
 	case bool:

@@ -70,25 +70,25 @@ func TestPrecedence(t *testing.T) {
 
 func TestKeysFromWhatSDKsRead(t *testing.T) {
 	t.Parallel()
-	s, err := loading{mode: modeServe, environ: []string{"INNGEST_SIGNING_KEY=" + goodKey, "INNGEST_EVENT_KEY=a,b"}}.load(t)
+	s, err := loading{mode: modeServe, environ: []string{"INNGEST_SIGNING_KEY=" + goodKey, "INNGEST_EVENT_KEY=first-key,second-key"}}.load(t)
 	require.NoError(t, err)
 	require.Equal(t, goodKey, s.SigningKey)
-	require.Equal(t, []string{"a", "b"}, s.EventKey)
+	require.Equal(t, []string{"first-key", "second-key"}, s.EventKey)
 
 	for _, environ := range [][]string{
-		{"INNGEST_SIGNING_KEY=" + goodKey, "PAWL_SIGNING_KEY=" + otherKey, "PAWL_EVENT_KEY=c", "INNGEST_EVENT_KEY=a"},
-		{"PAWL_SIGNING_KEY=" + otherKey, "INNGEST_SIGNING_KEY=" + goodKey, "INNGEST_EVENT_KEY=a", "PAWL_EVENT_KEY=c"},
+		{"INNGEST_SIGNING_KEY=" + goodKey, "PAWL_SIGNING_KEY=" + otherKey, "PAWL_EVENT_KEY=third-key", "INNGEST_EVENT_KEY=first-key"},
+		{"PAWL_SIGNING_KEY=" + otherKey, "INNGEST_SIGNING_KEY=" + goodKey, "INNGEST_EVENT_KEY=first-key", "PAWL_EVENT_KEY=third-key"},
 	} {
 		s, err = loading{mode: modeServe, environ: environ}.load(t)
 		require.NoError(t, err)
 		require.Equal(t, otherKey, s.SigningKey, "Pawl's own name wins")
-		require.Equal(t, []string{"c"}, s.EventKey)
+		require.Equal(t, []string{"third-key"}, s.EventKey)
 	}
 }
 
 func TestDefaults(t *testing.T) {
 	t.Parallel()
-	keys := []string{"PAWL_SIGNING_KEY=" + goodKey, "PAWL_EVENT_KEY=e"}
+	keys := []string{"PAWL_SIGNING_KEY=" + goodKey, "PAWL_EVENT_KEY=an-event-key"}
 	for _, tt := range []struct {
 		name string
 		loading
@@ -116,8 +116,19 @@ func TestBadSettings(t *testing.T) {
 		loading
 		want []string
 	}{
-		{"no keys", loading{mode: modeServe}, []string{"2 settings are wrong", "signing key is required", "event key is required", "openssl rand -hex 32"}},
-		{"a bad key, which is not repeated", loading{mode: modeServe, environ: []string{"PAWL_SIGNING_KEY=signkey-test-SECRET", "PAWL_EVENT_KEY=a/SECRET"}}, []string{"--signing-key", "--event-key"}},
+		{"no keys", loading{mode: modeServe}, []string{"2 settings are wrong", "PAWL_SIGNING_KEY=signkey-prod-$(openssl rand -hex 32)", "PAWL_EVENT_KEY=$(openssl rand -hex 16)"}},
+		{"a bad key, which is not repeated", loading{mode: modeServe, environ: []string{"PAWL_SIGNING_KEY=signkey-test-SECRET", "PAWL_EVENT_KEY=a/SECRET"}}, []string{"PAWL_SIGNING_KEY: ", "PAWL_EVENT_KEY: "}},
+		{"bad keys under the names of the SDKs", loading{mode: modeServe, environ: []string{"INNGEST_SIGNING_KEY=signkey-test-SECRET", "INNGEST_EVENT_KEY=a/SECRET"}}, []string{"INNGEST_SIGNING_KEY: ", "INNGEST_EVENT_KEY: "}},
+		{"bad keys as flags", loading{mode: modeServe, args: []string{"--signing-key=SECRET", "--signing-key-previous=SECRET", "--event-key=a/SECRET"}}, []string{"3 settings", "--signing-key: ", "--signing-key-previous: ", "--event-key: "}},
+		{
+			"keys that are soon guessed", loading{mode: modeServe, args: []string{"--signing-key=signkey-prod-ab", "--signing-key-previous=abcd", "--event-key=a", "--event-key=abcdefg"}},
+			[]string{"4 settings", "--signing-key: a key of 1 byte is soon guessed", "--signing-key-previous: a key of 2 bytes", "--event-key: a key of 1 character is", "--event-key: a key of 7 characters is"},
+		},
+		{"one key for both", loading{mode: modeServe, args: []string{"--signing-key", goodKey, "--event-key", goodKey}}, []string{"--event-key: this is the signing key"}},
+		{"one key for both, without its prefix", loading{mode: modeServe, args: []string{"--signing-key", goodKey, "--event-key", goodKey[len("signkey-test-"):]}}, []string{"--event-key: this is the signing key"}},
+		{"the old key for both", loading{mode: modeServe, args: []string{"--signing-key", goodKey, "--signing-key-previous", otherKey, "--event-key", otherKey}}, []string{"--event-key: this is the signing key"}},
+		{"a negative pause", loading{mode: modeDev, args: []string{"--poll-interval", "-1s"}}, []string{"--poll-interval: -1s is less than nothing"}},
+		{"a word for an app", loading{mode: modeDev, args: []string{"--app", "notaurl"}}, []string{"--app http://notaurl: want a URL such as"}},
 		{"dev on a network", loading{mode: modeDev, args: []string{"--listen=0.0.0.0:8288"}}, []string{"this machine only"}},
 		{"dev on all addresses", loading{mode: modeDev, args: []string{"--listen=:8288"}}, []string{"this machine only"}},
 		{"profiles on a network", loading{mode: modeDev, args: []string{"--debug-listen=:6060"}}, []string{"--debug-listen", "loopback"}},
@@ -129,7 +140,7 @@ func TestBadSettings(t *testing.T) {
 		{
 			"everything at once, each with where it came from",
 			loading{mode: modeDev, args: []string{"--drain=x", "--log-format=xml"}, environ: []string{"PAWL_MAX_CALLS=many", "PAWL_LOG_LEVEL=loud"}, file: "poll-interval: 5\nno-discovery: maybe\napp: ftp://x\n"},
-			[]string{"7 settings are wrong", "--drain: ", "PAWL_MAX_CALLS: ", "pawl.yaml: poll-interval: ", "pawl.yaml: no-discovery: ", "--app ftp://x", "--log-format xml", "--log-level loud"},
+			[]string{"7 settings are wrong", "--drain: ", "PAWL_MAX_CALLS: ", "pawl.yaml: poll-interval: ", "pawl.yaml: no-discovery: ", "pawl.yaml: app ftp://x", "--log-format xml", "PAWL_LOG_LEVEL loud"},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -152,6 +163,11 @@ func TestEverySettingIsExplained(t *testing.T) {
 			require.NotEmpty(t, s.help, s.key)
 			require.NotEmpty(t, s.modes, s.key)
 			require.Equal(t, strings.ToLower(s.key), s.key)
+			// The first word is written with a capital in the help, so it must be one
+			// that may be: neither a value nor an abbreviation.
+			first, _, _ := strings.Cut(s.help, " ")
+			require.Equal(t, strings.ToUpper(first[:1])+strings.ToLower(first[1:]), first, s.key)
+			require.NotContains(t, s.help, "full (default)")
 		}
 	}
 }

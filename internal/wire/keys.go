@@ -92,6 +92,14 @@ func (k Key) Hashed() string {
 	return k.prefix + k.hash
 }
 
+// Bytes is how many bytes the secret stands for, 0 for the zero Key.
+func (k Key) Bytes() int {
+	if k.IsZero() {
+		return 0
+	}
+	return len(k.secret) / 2
+}
+
 // Sign returns the signature header "t=<unix seconds>&s=<hex>" over msg, which
 // must be canonical (see Canonical) when it is JSON. The zero Key signs with "".
 func (k Key) Sign(now time.Time, msg []byte) string {
