@@ -22,7 +22,7 @@ func TestEventsAnswer(t *testing.T) {
 		{"an array", `[{"name":"a"},{"name":"b"}]`, `{"ids":["` + first + `","` + second + `"],"status":200}`},
 		{"no event", `[]`, `{"ids":[],"status":200}`},
 		{"an empty body", ``, `{"ids":[],"status":200}`},
-		{"the good prefix of a bad array", `[{"name":"a"},{"name":""},{"name":"c"}]`, `{"ids":["` + first + `"],"status":400,"error":"event name is empty"}`},
+		{"the good prefix of a bad array", `[{"name":"a"},{"name":""},{"name":"c"}]`, `{"ids":["` + first + `"],"status":400,"error":"event 2 of 3: event name is empty"}`},
 		{"a reserved name", `{"name":"Inngest/x"}`, `{"ids":[],"status":400,"error":"event name is reserved for internal use: inngest/"}`},
 		{"no event at all", `"x"`, `{"ids":[],"status":400,"error":"Request body must contain an event object or an array of event objects"}`},
 	} {

@@ -60,6 +60,9 @@ var errShape = errors.New("Request body must contain an event object or an array
 // of their own. Ids come from the seed header when it is well formed, so that a
 // retried request gets the same ones, else from newID.
 //
+// A lone surrogate (\ud800), as JavaScript writes for a text that was cut in the
+// middle of a character, becomes U+FFFD; bytes that are not UTF-8 are refused.
+//
 // On a bad event it returns those before it and an *EventError: they are to be
 // stored, and the sender is told which one was refused. When the request as a
 // whole is refused (its type, its shape, more than MaxEvents) there are no
@@ -102,8 +105,11 @@ func checkType(contentType string, body []byte) error {
 	switch {
 	case media == "application/json", media == "text/plain", strings.HasSuffix(media, "+json"):
 		return nil
-	case media == "application/x-www-form-urlencoded" && len(body) > 0 && (body[0] == '{' || body[0] == '['):
-		return nil // what curl -d says unless it is told otherwise
+	case media == "application/x-www-form-urlencoded": // what curl -d says unless it is told otherwise
+		if len(body) > 0 && body[0] != '{' && body[0] != '[' {
+			return requestError(400, "%s; what came is a form", errShape)
+		}
+		return nil
 	}
 	return requestError(415, "Content-Type %s is not supported; send application/json", clip(media))
 }
@@ -128,16 +134,18 @@ func (in intake) readAll(body []byte) ([]Event, error) {
 		if len(events) == MaxEvents {
 			return nil, errTooManyEvents()
 		}
+		at := len(events) + 1 // as people count
 		raw, err := c.value()
 		if err != nil {
-			return events, &EventError{len(events), "invalid JSON: " + err.Error(), 400}
+			return events, &EventError{at - 1, fmt.Sprintf("event %d: invalid JSON: %s", at, err), 400}
 		}
-		e, err := in.read(raw, len(events))
+		e, err := in.read(raw, at-1)
 		if err != nil {
-			if !c.atMost(MaxEvents - len(events) - 1) {
+			all := at + c.left(MaxEvents-at)
+			if all > MaxEvents {
 				return nil, errTooManyEvents()
 			}
-			return events, &EventError{len(events), err.Error(), 400}
+			return events, &EventError{at - 1, fmt.Sprintf("event %d of %d: %s", at, all, err), 400}
 		}
 		events = append(events, e)
 	}
@@ -154,18 +162,13 @@ func errTooManyEvents() *EventError {
 	return requestError(400, "Cannot have more than %d events in a batch", MaxEvents)
 }
 
-// atMost reports whether the array that c is in has no more than n elements
-// left. What cannot be read counts as the end.
-func (c cursor) atMost(n int) bool {
-	for c.kind() != ']' {
-		if c.skip() != nil {
-			return true
-		}
-		if n--; n < 0 {
-			return false
-		}
+// left is how many elements the array that c is in still has, or most+1 when it
+// has more than most. What cannot be read counts as the end.
+func (c cursor) left(most int) (n int) {
+	for n <= most && c.kind() != ']' && c.skip() == nil {
+		n++
 	}
-	return true
+	return n
 }
 
 // read makes event number index of its raw JSON.

@@ -137,8 +137,11 @@ func TestReadEventsRefuses(t *testing.T) {
 			for i, body := range []string{tt.event, `[{"name":"ok"},` + tt.event + `,{"name":"never"}]`} {
 				got, err := read(body)
 				bad, ok := errors.AsType[*EventError](err)
-				if !ok || bad.Index != i || bad.Status != 400 || !strings.Contains(bad.Message, tt.text) {
+				if !ok || bad.Index != i || bad.Status != 400 || !strings.Contains(bad.Message, tt.text) || strings.Contains(bad.Message, "jsontext") {
 					t.Fatalf("error is %+v, want event %d: …%s…", err, i, tt.text)
+				}
+				if i == 1 && !strings.HasPrefix(bad.Message, "event 2 of 3: ") && !strings.HasPrefix(bad.Message, "event 2: invalid JSON: ") {
+					t.Errorf("the text does not say which event it is about: %s", bad.Message)
 				}
 				if len(got) != i || i == 1 && got[0].Name != "ok" {
 					t.Errorf("events are %+v, want the %d before it", got, i)
@@ -163,14 +166,15 @@ func TestReadEventsAsAWhole(t *testing.T) {
 		{"5001 events", list(5001, `{"name":"a"}`), 0, -1, "Cannot have more than 5000 events in a batch"},
 		{"5001 events, the last one bad", list(5001, `{}`), 0, -1, "Cannot have more than 5000"},
 		{"5001 events, the first one bad", `[{},` + list(5000, `{"name":"a"}`)[1:], 0, -1, "Cannot have more than 5000"},
-		{"5000 events, the first one bad", `[{},` + list(4999, `{"name":"a"}`)[1:], 0, 0, "event name is empty"},
+		{"5000 events, the first one bad", `[{},` + list(4999, `{"name":"a"}`)[1:], 0, 0, "event 1 of 5000: event name is empty"},
 		{"a million events and no end", "[" + strings.Repeat(`{"name":"a"},`, 1_000_000), 0, -1, "Cannot have more than 5000"},
 		{"a text", `"a"`, 0, -1, "Request body must contain an event object or an array of event objects"},
 		{"a form", `name=foo`, 0, -1, "Request body must contain"},
+		{"cut off behind an event that is bad", `[{"name":"a"},{},{"na`, 1, 1, "event 2 of 2: event name is empty"},
 		{"list of texts", `["a"]`, 0, 0, "Request body must contain"},
 		{"list in a list", `[[{"name":"a"}]]`, 0, 0, "Request body must contain"},
-		{"cut off in an event", `[{"name":"a"},{"na`, 1, 1, "invalid JSON"},
-		{"cut off after an event", `[{"name":"a"}`, 1, 1, "invalid JSON"},
+		{"cut off in an event", `[{"name":"a"},{"na`, 1, 1, "event 2: invalid JSON: it ends too early"},
+		{"cut off after an event", `[{"name":"a"}`, 1, 1, "event 2: invalid JSON: it ends too early"},
 		{"more behind the list", `[{"name":"a"}]{}`, 0, -1, "invalid JSON"},
 		{"more behind the event", `{"name":"a"}{}`, 0, 0, "invalid JSON"},
 		{"a bomb", strings.Repeat(`[`, 1_000_000), 0, 0, "invalid JSON"},
@@ -219,8 +223,9 @@ func TestContentTypes(t *testing.T) {
 			t.Errorf("%q: error is %v, want status %d", media, err, want)
 		}
 	}
-	if _, err := ReadEvents([]byte(`name=foo`), "application/x-www-form-urlencoded", "", noon, counter()); err == nil {
-		t.Error("a form was taken for an event")
+	_, err := ReadEvents([]byte(`name=foo`), "application/x-www-form-urlencoded", "", noon, counter())
+	if bad, ok := errors.AsType[*EventError](err); !ok || bad.Status != 400 || !strings.Contains(bad.Message, "what came is a form") {
+		t.Errorf("a form gives %+v", err)
 	}
 }
 
