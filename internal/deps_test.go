@@ -23,6 +23,7 @@ var allowed = map[string][]string{
 	"internal/store/sqlite":    {"internal/durable", "internal/store"},
 	"internal/store/storetest": {"internal/durable", "internal/store"},
 	"internal/call":            {"internal/durable", "internal/wire"},
+	"internal/egress":          {"internal/wire"},
 	"internal/queue":           {"internal/store"},
 	"engine":                   {"internal/call", "internal/cron", "internal/durable", "internal/match", "internal/match/expr", "internal/queue", "internal/store", "internal/wire"},
 	"server":                   {"engine", "internal/durable", "internal/store", "internal/wire"},
