@@ -278,6 +278,18 @@ func TestInvokedFunctionsErrorIsItsCallersToCatch(t *testing.T) {
 	}
 }
 
+func TestInvokesInACircleEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		caller := awaits("InvokeFunction", "i", `,"opts":{"function_id":"shop-f"}`)
+		p := newPawl(t, &app{serve: caller}, function("f", "x", 0))
+		p.send(`{"name":"x"}`)
+		r := p.wantStatus(0, durable.Completed)
+		require.Contains(t, string(r.Output), "in a circle")
+		require.Contains(t, string(r.Output), "shop-f cannot be invoked")
+		require.Equal(t, 101, p.count(durable.Completed))
+	})
+}
+
 func TestInvokeOfNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPawl(t, invoking("", nil), function("f", "x", 4))

@@ -17,6 +17,10 @@ const (
 // maxSleep is the longest that a run may rest. Source: spec/11 §17.
 const maxSleep = 366 * 24 * time.Hour
 
+// maxDepth is how many runs may wait for each other in a chain of invocations:
+// functions that invoke each other in a circle would never end.
+const maxDepth = 100
+
 // rest lets a step rest until op.Until, once, and reports whether it does. One
 // whose time is over already ends at once, as it would have then.
 func (t *turn) rest(op Op, group bool) bool {
@@ -94,10 +98,19 @@ func (t *turn) invoke(op Op, group bool) {
 		}
 		return
 	}
+	if t.r.Depth >= maxDepth {
+		if t.state(op.Step) == Unknown {
+			f := Failure{Name: "InvokeTooDeep", Message: fmt.Sprintf(
+				"%s cannot be invoked: it would be the end of a chain of more than %d runs that wait for each other; do functions invoke each other in a circle?",
+				op.Invoke.Slug, maxDepth)}
+			t.atOnce(Entry{Step: op.Step, Kind: StepFailed, Op: op.Op, Name: op.Name, At: t.now, Data: ErrorMemo(f)}, op.Race)
+		}
+		return
+	}
 	if !t.rest(op, group) {
 		return
 	}
-	target := Target{Function: op.Invoke.Slug, Parent: Ref{t.r.ID, op.Step}}
+	target := Target{Function: op.Invoke.Slug, Parent: Ref{t.r.ID, op.Step}, Depth: t.r.Depth + 1}
 	id := t.eventID(EventInvoked + op.Step)
 	t.c.Emit = append(t.c.Emit, Event{
 		ID: id, Name: EventInvoked, At: t.now, Received: t.now, Target: &target,

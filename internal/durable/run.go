@@ -71,6 +71,7 @@ type Run struct {
 	Events   []Event
 	Queued   time.Time
 	Parent   Ref    // the step that waits for this run; zero when none does
+	Depth    int    // how many runs wait for each other, with this one at the end
 	Original string // the run that this one repeats, the first of them; "" when none
 	Cron     string // the schedule whose tick started it; "" when none did
 	Head
@@ -104,7 +105,7 @@ func NewRun(id string, f Function, e Event, due, now time.Time) *Run {
 		r.Items[StartStep] = &Item{Run: id, Step: StartStep, Kind: Timeout, Due: now.Add(f.Start)}
 	}
 	if e.Target != nil {
-		r.Parent = e.Target.Parent
+		r.Parent, r.Depth = e.Target.Parent, e.Target.Depth
 	}
 	return r
 }

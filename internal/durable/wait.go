@@ -66,6 +66,7 @@ func (r Ref) String() string { return r.Run + "." + r.Step }
 type Target struct {
 	Function string // slug
 	Parent   Ref    // zero when nobody waits
+	Depth    int    // how many runs wait for each other above the one it starts
 }
 
 // CancelOn is an event that ends a function's runs.

@@ -19,7 +19,7 @@ func (d *doctor) runs() error {
 	err := rows(stmt, func() {
 		if bad == nil {
 			r := scanRun(stmt)
-			r.Events[0].Name = stmt.ColumnText(15)
+			r.Events[0].Name = stmt.ColumnText(runWidth)
 			bad = d.run(r)
 		}
 	})
@@ -99,8 +99,8 @@ func (d *doctor) retold() error {
 	}
 	return rows(stmt, func() {
 		r := scanRun(stmt)
-		r.Events[0].Name = stmt.ColumnText(15)
-		id, name := stmt.ColumnText(16), stmt.ColumnText(17)
+		r.Events[0].Name = stmt.ColumnText(runWidth)
+		id, name := stmt.ColumnText(runWidth+1), stmt.ColumnText(runWidth+2)
 		if !slices.ContainsFunc(durable.EndEvents(r), func(e durable.Event) bool { return e.ID == id && e.Name == name }) {
 			d.found(store.Finding{
 				Rule: ruleTold, Run: r.ID, Event: id, What: fmt.Sprintf("there is a %s that the end of the run, which is %v, did not send", name, r.Status),

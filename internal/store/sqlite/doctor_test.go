@@ -214,8 +214,10 @@ func TestDoctor(t *testing.T) {
 			harm: func(w *ward) { w.harm(`DELETE FROM events WHERE id = (SELECT event FROM runs WHERE id = ?)`, w.queued) },
 			run:  func(w *ward) string { return w.queued }},
 		{name: "a key of no run", rule: "orphan", cured: true,
-			harm: func(w *ward) { w.harm(`UPDATE idempotency SET reply = CAST(? AS BLOB) WHERE CAST(reply AS TEXT) = ?`, gone, w.queued) },
-			run:  func(*ward) string { return gone }},
+			harm: func(w *ward) {
+				w.harm(`UPDATE idempotency SET reply = CAST(? AS BLOB) WHERE CAST(reply AS TEXT) = ?`, gone, w.queued)
+			},
+			run: func(*ward) string { return gone }},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

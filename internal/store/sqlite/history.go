@@ -159,7 +159,7 @@ func (s *Store) Runs(ctx context.Context, f store.RunFilter, p store.Page) (list
 		stmt.SetInt64("$limit", int64(p.Limit))
 		return rows(stmt, func() {
 			r := scanRun(stmt)
-			r.Events[0].Name, r.Events[0].At = stmt.ColumnText(15), fromMicros(stmt.ColumnInt64(16))
+			r.Events[0].Name, r.Events[0].At = stmt.ColumnText(runWidth), fromMicros(stmt.ColumnInt64(runWidth+1))
 			list = append(list, r)
 		})
 	})

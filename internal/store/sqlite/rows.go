@@ -120,7 +120,7 @@ func scanEntry(stmt *sqlite.Stmt) durable.Entry {
 
 func insertRun(c *sqlite.Conn, r *durable.Run) error {
 	stmt := c.Prep(`INSERT INTO runs (id, function, app, version, event, status, queued, started, ended, protocol,
-		parent_run, parent_step, original, cron) VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, ?, ?, ?, ?, ?)`)
+		parent_run, parent_step, original, cron, depth) VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, ?, ?, ?, ?, ?, ?)`)
 	stmt.BindText(1, r.ID)
 	stmt.BindText(2, r.Function)
 	stmt.BindText(3, r.App)
@@ -132,11 +132,15 @@ func insertRun(c *sqlite.Conn, r *durable.Run) error {
 	for i, v := range []string{r.Parent.Run, r.Parent.Step, r.Original, r.Cron} {
 		stmt.BindText(9+i, v)
 	}
+	stmt.BindInt64(13, int64(r.Depth))
 	return exec(stmt)
 }
 
 const runColumns = `runs.id, runs.function, runs.app, runs.version, runs.event, runs.status, runs.queued,
-	runs.started, runs.ended, runs.protocol, runs.output, runs.parent_run, runs.parent_step, runs.original, runs.cron`
+	runs.started, runs.ended, runs.protocol, runs.output, runs.parent_run, runs.parent_step, runs.original, runs.cron, runs.depth`
+
+// runWidth is how many columns these are: what is selected beside them follows.
+const runWidth = 16
 
 // scanRun reads a run without its journal, its items and its events but for
 // the first event's id.
@@ -151,7 +155,7 @@ func scanRun(stmt *sqlite.Stmt) *durable.Run {
 			Protocol: stmt.ColumnInt(9), Output: blob(stmt, 10),
 		},
 		Parent:   durable.Ref{Run: stmt.ColumnText(11), Step: stmt.ColumnText(12)},
-		Original: stmt.ColumnText(13), Cron: stmt.ColumnText(14),
+		Original: stmt.ColumnText(13), Cron: stmt.ColumnText(14), Depth: stmt.ColumnInt(15),
 		Steps: map[string]*durable.Step{}, Items: map[string]*durable.Item{},
 	}
 }
