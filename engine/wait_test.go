@@ -391,6 +391,16 @@ func TestTimeouts(t *testing.T) {
 	})
 }
 
+func TestRunThatStartsInTimeIsCalledAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &app{serve: serial("a")}
+		p := newPawl(t, a, with(function("f", "x", 4), `"timeouts":{"start":"2s","finish":"1h"}`))
+		p.send(`{"name":"x"}`)
+		r := p.wantStatus(0, durable.Completed)
+		require.Less(t, r.Ended.Sub(r.Queued), time.Second)
+	})
+}
+
 func TestOneEventStartsManyFunctions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n = 150

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -68,7 +69,7 @@ func (e *Engine) call(ctx context.Context, l store.Lease, claim durable.Claim) {
 func (e *Engine) dispatch(ctx context.Context, l store.Lease, claim durable.Claim) (req *call.Request, targeted bool, err error) {
 	targeted = l.Step != durable.Discovery
 	_, err = e.transition(ctx, l.Run, durable.Dispatch{Claim: claim}, func(r *durable.Run, f durable.Function, c durable.Change) error {
-		if len(c.Drop) > 0 {
+		if slices.Contains(c.Drop, l.Step) { // its result came another way
 			req = nil
 			return nil
 		}
