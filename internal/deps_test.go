@@ -24,7 +24,7 @@ var allowed = map[string][]string{
 	"internal/store/storetest": {"internal/durable", "internal/store"},
 	"internal/call":            {"internal/durable", "internal/wire"},
 	"internal/egress":          {"internal/wire"},
-	"internal/queue":           {"internal/store"},
+	"internal/queue":           {"internal/durable", "internal/store"},
 	"engine":                   {"internal/call", "internal/cron", "internal/durable", "internal/match", "internal/match/expr", "internal/queue", "internal/store", "internal/wire"},
 	"server":                   {"engine", "internal/durable", "internal/store", "internal/wire"},
 	"cmd/pawl":                 {"engine", "internal/durable", "internal/store", "internal/store/sqlite", "internal/wire", "server"},

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pawlhq/pawl/internal/durable"
 	"github.com/pawlhq/pawl/internal/store"
 )
 
@@ -48,9 +49,11 @@ func (h *held) drop(l store.Lease) {
 	}
 }
 
+// interrupt ends the work on the items of a run that has ended. The report of
+// that end is none of them: it begins when they go.
 func (h *held) interrupt(run string) {
 	for _, x := range h.all() {
-		if x.lease.Run == run {
+		if x.lease.Run == run && x.lease.Kind != durable.Report {
 			x.cancel()
 		}
 	}

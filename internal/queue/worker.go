@@ -35,7 +35,8 @@ type Worker struct {
 	held held
 }
 
-// Interrupt ends the work on every item of a run: the run has ended.
+// Interrupt ends the work on every item of a run that has ended, except on the
+// report of its end.
 func (w *Worker) Interrupt(run string) { w.held.interrupt(run) }
 
 // Run works until ctx ends, then takes no new work and gives what is in work
