@@ -221,11 +221,14 @@ func (p *pawl) get(path string, out any) error {
 
 // runInfo is a run as the REST API shows it.
 type runInfo struct {
-	ID      string          `json:"run_id"`
-	EventID string          `json:"event_id"`
-	Status  string          `json:"status"`
-	Ended   *time.Time      `json:"ended_at"`
-	Output  json.RawMessage `json:"output"`
+	ID       string          `json:"run_id"`
+	Function string          `json:"function"`
+	EventID  string          `json:"event_id"`
+	Status   string          `json:"status"`
+	Queued   time.Time       `json:"queued_at"`
+	Started  *time.Time      `json:"run_started_at"`
+	Ended    *time.Time      `json:"ended_at"`
+	Output   json.RawMessage `json:"output"`
 }
 
 func (r runInfo) final() bool {
@@ -270,9 +273,15 @@ func (p *pawl) runs(eventID string) []runInfo {
 // steps returns the steps of a run.
 func (p *pawl) steps(runID string) []stepInfo {
 	p.t.Helper()
+	steps, err := p.trySteps(runID)
+	require.NoError(p.t, err)
+	return steps
+}
+
+func (p *pawl) trySteps(runID string) ([]stepInfo, error) {
 	var run struct{ Steps []stepInfo }
-	require.NoError(p.t, p.get("/v1/runs/"+runID+"/steps", &run))
-	return run.Steps
+	err := p.get("/v1/runs/"+runID+"/steps", &run)
+	return run.Steps, err
 }
 
 // awaitRuns waits until an event has started n runs, whatever their state.

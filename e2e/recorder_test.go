@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -16,7 +17,7 @@ import (
 )
 
 // recorder stands between pawl and one app, in both directions. It changes
-// nothing; a broken connection on one side is a broken connection on the other.
+// nothing, unless it is told to lose an answer; a broken connection on one side is a broken connection on the other.
 // What it sees goes into the app log, and what concerns a run into its traffic.
 type recorder struct {
 	appURL  string // where pawl calls the app
@@ -26,6 +27,7 @@ type recorder struct {
 	mu      sync.Mutex
 	traffic map[string]traffic // by run
 	bearers map[string]bool    // credentials that the app used
+	lose    map[string]bool    // events whose next acknowledgement is lost
 }
 
 // traffic counts what was said about one run.
@@ -35,6 +37,7 @@ type traffic struct {
 	targeted    int // of these, aimed at a single step
 	fetches     int // the app fetched the state
 	checkpoints int // answered with 200
+	sends       int // requests with events whose data.from is the run
 	signed      int // requests with a signature
 	answers     int // signed answers
 }
@@ -43,7 +46,7 @@ type traffic struct {
 // at pawlURL. The app may start later.
 func newRecorder(t *testing.T, log *appLog, appAddr, pawlURL string) *recorder {
 	t.Helper()
-	r := &recorder{log: log, traffic: map[string]traffic{}, bearers: map[string]bool{}}
+	r := &recorder{log: log, traffic: map[string]traffic{}, bearers: map[string]bool{}, lose: map[string]bool{}}
 	toApp := httptest.NewServer(r.proxy("http://"+appAddr, r.fromPawl, r.answered))
 	toPawl := httptest.NewServer(r.proxy(pawlURL, r.fromApp, r.acknowledged))
 	t.Cleanup(toApp.Close)
@@ -76,7 +79,7 @@ func (r *recorder) usedBearers() []string {
 	return used
 }
 
-func (r *recorder) proxy(target string, request func(*http.Request, []byte), answer func(*http.Response, []byte)) http.Handler {
+func (r *recorder) proxy(target string, request func(*http.Request, []byte), answer func(*http.Response, []byte) error) http.Handler {
 	to, err := url.Parse(target)
 	if err != nil {
 		panic(err) // both targets are our own
@@ -93,8 +96,7 @@ func (r *recorder) proxy(target string, request func(*http.Request, []byte), ans
 			}
 			res.Body.Close()
 			res.Body = io.NopCloser(bytes.NewReader(body))
-			answer(res, body)
-			return nil
+			return answer(res, body)
 		},
 		ErrorHandler: func(_ http.ResponseWriter, req *http.Request, err error) {
 			r.log.append(line{Run: req.Header.Get("X-Run-ID"), What: "cut", Step: err.Error(), Gen: generation(req)})
@@ -143,27 +145,33 @@ func (r *recorder) fromPawl(req *http.Request, body []byte) {
 }
 
 // answered sees the app's answer to a call on its way to pawl.
-func (r *recorder) answered(res *http.Response, body []byte) {
+func (r *recorder) answered(res *http.Response, body []byte) error {
 	run := res.Request.Header.Get("X-Run-ID")
 	if run == "" {
-		return
+		return nil
 	}
 	if res.Header.Get("X-Inngest-Signature") != "" {
 		r.count(run, func(t *traffic) { t.answers++ })
 	}
 	var ops []struct{ Op, ID string }
 	if json.Unmarshal(body, &ops) != nil {
-		return
+		return nil
 	}
 	ids := make([]string, len(ops))
 	for i, op := range ops {
 		ids[i] = op.Op + " " + op.ID
 	}
 	r.log.append(line{Run: run, What: "answer", IDs: ids})
+	return nil
 }
 
 // fromApp sees a request of the app on its way to pawl.
-func (r *recorder) fromApp(req *http.Request, _ []byte) {
+func (r *recorder) fromApp(req *http.Request, body []byte) {
+	for _, e := range sentEvents(req, body) {
+		if e.Data.From != "" {
+			r.count(e.Data.From, func(t *traffic) { t.sends++ })
+		}
+	}
 	if bearer, ok := strings.CutPrefix(req.Header.Get("Authorization"), "Bearer "); ok {
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -172,14 +180,14 @@ func (r *recorder) fromApp(req *http.Request, _ []byte) {
 }
 
 // acknowledged sees pawl's answer to a request of the app, before the app does.
-func (r *recorder) acknowledged(res *http.Response, body []byte) {
+func (r *recorder) acknowledged(res *http.Response, body []byte) error {
 	path := strings.Split(strings.Trim(res.Request.URL.Path, "/"), "/")
 	switch {
 	case len(path) == 4 && path[1] == "checkpoint" && path[3] == "async":
 		sent, gen := checkpointed(res.Request)
 		if res.StatusCode != http.StatusOK {
 			r.log.append(line{Run: path[2], What: "refused", Step: res.Status, IDs: sent, Gen: gen})
-			return
+			return nil
 		}
 		r.log.append(line{Run: path[2], What: "ack", IDs: sent, Gen: gen})
 		r.count(path[2], func(t *traffic) { t.checkpoints++ })
@@ -189,7 +197,51 @@ func (r *recorder) acknowledged(res *http.Response, body []byte) {
 			r.log.append(line{Run: path[2], What: "memo", IDs: keys(memo)})
 			r.count(path[2], func(t *traffic) { t.fetches++ })
 		}
+	case res.StatusCode == http.StatusOK && path[0] == "e":
+		sent, _ := res.Request.Context().Value(sentBody{}).([]byte)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		for _, e := range sentEvents(res.Request, sent) {
+			if r.lose[e.Name] {
+				delete(r.lose, e.Name)
+				return errLost
+			}
+		}
 	}
+	return nil
+}
+
+// errLost cuts a connection whose answer is to be lost.
+var errLost = errors.New("lost on purpose")
+
+// loseAcknowledgement cuts the connection in place of the next 200 for an event
+// that the app sends: pawl has it, and the app cannot know.
+func (r *recorder) loseAcknowledgement(event string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lose[event] = true
+}
+
+// sentEvent is an event that the app sends; scenarios put their run into it.
+type sentEvent struct {
+	Name string
+	Data struct{ From string }
+}
+
+// sentEvents returns the events in a request of the app, if it is one for them.
+func sentEvents(req *http.Request, body []byte) []sentEvent {
+	if req.Method != http.MethodPost || !strings.HasPrefix(req.URL.Path, "/e/") {
+		return nil
+	}
+	var several []sentEvent
+	if json.Unmarshal(body, &several) == nil {
+		return several
+	}
+	var one sentEvent
+	if json.Unmarshal(body, &one) == nil {
+		return []sentEvent{one}
+	}
+	return nil
 }
 
 // sentBody is the context key of a forwarded request's body.

@@ -287,16 +287,9 @@ var scenarios = []scenario{
 			o.bodies(t, "fn", 0, 1, 2, 3, 4)
 		},
 	},
-	{
-		name: "waitForEvent fails with a clear error", event: "wait",
-		check: func(t *testing.T, o outcome) {
-			require.Equal(t, "Failed", o.run.Status)
-			require.Regexp(t, `(?i)wait.?for.?event`, o.run.message())
-		},
-	},
 }
 
-// play runs scenarios side by side against one server and one app, and checks of
+// play runs scenarios and trials side by side against one server and one app, and checks of
 // all of them together that no step was repeated.
 func play(t *testing.T, s sdk, m mode, flags ...string) (*pawl, *app) {
 	p, a := startPair(t, s, m, flags...)
@@ -312,6 +305,17 @@ func play(t *testing.T, s sdk, m mode, flags ...string) (*pawl, *app) {
 				id := p.send(event{Name: s.name + "/" + sc.event, Data: map[string]any{"n": 7}})[0]
 				runs := p.outcome(id, max(1, sc.runs))
 				sc.check(t, outcome{&p, a, runs, runs[0], a.log.lines(t, runs[0].ID)})
+			})
+		}
+		for _, tr := range trials {
+			if slices.Contains(tr.not, s) || m == serve && !tr.main {
+				continue
+			}
+			t.Run(tr.name, func(t *testing.T) {
+				t.Parallel()
+				p := *p
+				p.t = t
+				tr.play(stage{t, &p, a})
 			})
 		}
 	})

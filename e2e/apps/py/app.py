@@ -16,6 +16,7 @@ import typing
 import flask
 import inngest
 import inngest.flask
+import waits
 from werkzeug.serving import make_server
 
 APP = "py"
@@ -45,12 +46,14 @@ def run(ctx: inngest.ContextSync, name: str, work: typing.Callable[[], typing.An
     return ctx.step.run(id or name, body)
 
 
-def on(name: str, *, event: str | None = None, retries: int | None = 3, **options: typing.Any) -> typing.Callable[[typing.Any], typing.Any]:
-    """Define the scenario `name`, started by the event of that name."""
+def on(
+    name: str, *, event: str | None = None, trigger: typing.Any = None, retries: int | None = 3, **options: typing.Any
+) -> typing.Callable[[typing.Any], typing.Any]:
+    """Define the scenario `name`, started by the event of that name or by another trigger."""
 
     def define(handler: typing.Callable[[inngest.ContextSync], typing.Any]) -> None:
-        trigger = inngest.TriggerEvent(event=f"{APP}/{event or name}")
-        functions.append(client.create_function(fn_id=name, retries=retries, trigger=trigger, **options)(handler))
+        starts = trigger or inngest.TriggerEvent(event=f"{APP}/{event or name}")
+        functions.append(client.create_function(fn_id=name, retries=retries, trigger=starts, **options)(handler))
 
     return define
 
@@ -243,11 +246,6 @@ def defaults(ctx: inngest.ContextSync) -> typing.Any:
     raise RuntimeError("always")
 
 
-@on("wait")
-def wait(ctx: inngest.ContextSync) -> typing.Any:
-    ctx.step.wait_for_event("for", event=f"{APP}/never", timeout=datetime.timedelta(hours=1))
-
-
 @on("slow")
 def slow(ctx: inngest.ContextSync) -> typing.Any:
     run(ctx, "first", lambda: 1)
@@ -262,6 +260,11 @@ def kill(ctx: inngest.ContextSync) -> typing.Any:
     for i in range(1, 6):
         run(ctx, f"k{i}", lambda: after((n * 7 + i * 13) % 60 / 1000, i))
     return {"n": n}
+
+
+waits.add(APP, on, run)
+if os.environ.get("APP_CRON"):
+    waits.add_clockwork(on, run)
 
 
 def main() -> None:

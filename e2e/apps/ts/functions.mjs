@@ -4,6 +4,8 @@
 //
 // A scenario is a function named after its event: ts4/serial starts ts4-serial.
 
+import { clockwork, waits } from "./waits.mjs";
+
 const megabyte = "x".repeat(1_000_000);
 
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -12,9 +14,10 @@ const pause = (ms) => new Promise((done) => setTimeout(done, ms));
  * Returns the functions of one app.
  *
  * define(options, trigger, handler) wraps the SDK's createFunction; log writes
- * one line of the app log; sdk holds NonRetriableError and RetryAfterError.
+ * one line of the app log; sdk holds NonRetriableError, RetryAfterError and
+ * referenceFunction. With cron there is also a function that a clock starts.
  */
-export function scenarios({ app, define, log, sdk }) {
+export function scenarios({ app, cron, define, log, sdk }) {
   const { NonRetriableError, RetryAfterError } = sdk;
 
   // body logs the start and the end of a step's body, whatever its outcome. name is
@@ -33,6 +36,9 @@ export function scenarios({ app, define, log, sdk }) {
     define({ id: name, retries: 3, ...options }, { event: `${app}/${event}` }, handler);
 
   return [
+    ...waits({ app, define, on, run, sdk }),
+    ...(cron ? [clockwork({ define, run })] : []),
+
     on("nostep", async (ctx) => {
       log({ run: ctx.runId, step: "fn", attempt: ctx.attempt, what: "start" });
       return { n: ctx.event.data.n };
@@ -190,8 +196,6 @@ export function scenarios({ app, define, log, sdk }) {
       log({ run: ctx.runId, step: "fn", attempt: ctx.attempt, what: "start" });
       throw new Error("always");
     }),
-
-    on("wait", async (ctx) => ctx.step.waitForEvent("for", { event: `${app}/never`, timeout: "1h" })),
 
     on("slow", async (ctx) => {
       await run(ctx, "first", () => 1);

@@ -1,5 +1,5 @@
 // Every scenario on the TypeScript SDK, version 4.
-import { Inngest, NonRetriableError, RetryAfterError } from "inngest";
+import { Inngest, NonRetriableError, RetryAfterError, referenceFunction } from "inngest";
 import { serve } from "inngest/node";
 import { scenarios } from "../ts/functions.mjs";
 import { listen, openLog } from "../ts/server.mjs";
@@ -8,8 +8,9 @@ const app = "ts4";
 const client = new Inngest({ id: app });
 const functions = scenarios({
   app,
+  cron: process.env.APP_CRON,
   log: openLog(process.env.APP_LOG),
-  sdk: { NonRetriableError, RetryAfterError },
+  sdk: { NonRetriableError, RetryAfterError, referenceFunction },
   define: (options, trigger, handler) =>
     client.createFunction({ ...options, triggers: [trigger] }, handler),
 });
