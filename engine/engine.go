@@ -31,6 +31,7 @@ import (
 
 	"github.com/pawlhq/pawl/internal/call"
 	"github.com/pawlhq/pawl/internal/durable"
+	"github.com/pawlhq/pawl/internal/egress"
 	"github.com/pawlhq/pawl/internal/match"
 	"github.com/pawlhq/pawl/internal/queue"
 	"github.com/pawlhq/pawl/internal/store"
@@ -50,6 +51,9 @@ type Config struct {
 	MaxAppCalls   int           // calls in flight to one host; default 512
 	MaxAway       time.Duration // how long an app may be away before its runs fail; default 24 h
 	Drain         time.Duration // for calls in flight at Close; default 30 s
+	// AllowPrivate lets the requests that steps ask the server to make reach
+	// addresses that are not public: this machine, private networks.
+	AllowPrivate bool
 	// Transport reaches apps; nil: over HTTP.
 	Transport http.RoundTripper
 }
@@ -68,6 +72,7 @@ type Engine struct {
 	maxAway time.Duration
 
 	client   *call.Client
+	egress   *egress.Client
 	programs *match.Programs
 	worker   *queue.Worker
 	watchers watchers
@@ -101,7 +106,7 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 	}
 	e := &Engine{
 		store: c.Store, log: c.Log, keys: c.Keys, dev: c.Dev, retry: c.RetryInterval, maxAway: c.MaxAway,
-		client: call.New(o), programs: newPrograms(), stopped: make(chan struct{}),
+		client: call.New(o), egress: egress.New(egress.Options{AllowPrivate: c.AllowPrivate}), programs: newPrograms(), stopped: make(chan struct{}),
 	}
 	if err := e.loadApps(ctx); err != nil {
 		return nil, fmt.Errorf("load apps: %w", err)
@@ -130,6 +135,7 @@ func (e *Engine) Close(context.Context) error {
 	<-e.stopped
 	e.watchers.close()
 	e.client.Close()
+	e.egress.Close()
 	return e.store.Close()
 }
 

@@ -32,6 +32,8 @@ func (e *Engine) work(ctx context.Context, l store.Lease) {
 		e.call(ctx, l, claim)
 	case durable.Wake:
 		e.expire(ctx, l, claim)
+	case durable.Fetch:
+		e.fetch(ctx, l, claim)
 	case durable.Timeout:
 		e.settle(ctx, l.Run, durable.Due{Claim: claim})
 		e.worker.Interrupt(l.Run)
@@ -63,6 +65,29 @@ func (e *Engine) call(ctx context.Context, l store.Lease, claim durable.Claim) {
 		return // the lease was lost or the server stops: the item is claimed anew
 	}
 	e.settle(ctx, l.Run, news(claim, answer, targeted, time.Now()))
+}
+
+// fetch makes a request that a step asks the server to make.
+func (e *Engine) fetch(ctx context.Context, l store.Lease, claim durable.Claim) {
+	due := true
+	_, err := e.transition(ctx, l.Run, durable.Dispatch{Claim: claim}, func(_ *durable.Run, _ durable.Function, c durable.Change) error {
+		due = len(c.Drop) == 0
+		return nil
+	})
+	if err != nil || !due {
+		if late(err) != nil && ctx.Err() == nil {
+			e.log.Error("a step's request cannot be made; it is tried again when its lease has run out", "run", l.Run, "err", err)
+		}
+		return
+	}
+	in, err := call.Do(ctx, e.egress, claim, l.Data)
+	if err != nil {
+		if ctx.Err() == nil {
+			e.log.Error("a step's request cannot be made", "run", l.Run, "err", err)
+		}
+		return // the lease was lost, or the server stops
+	}
+	e.settle(ctx, l.Run, in)
 }
 
 // dispatch notes that a request is about to be sent, and builds it.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/internal/durable"
+	"github.com/pawlhq/pawl/internal/egress"
 	"github.com/pawlhq/pawl/internal/wire"
 )
 
@@ -55,6 +56,9 @@ func translate(op wire.Op, now time.Time) durable.Op {
 		if err := rest(&o, op, now); err != nil {
 			o.Kind, o.Err = durable.OpRefused, restFailure(err)
 		}
+	case wire.OpGateway, wire.OpAIGateway:
+		o.Kind, o.Opts = durable.OpFetch, egress.Redact(op.Op, op.Opts)
+		o.Request = Fetch{Op: op.Op, Opts: op.Opts}.json()
 	case wire.OpDeferAdd:
 		deferAdd(&o, op)
 	case wire.OpDeferAbort:
@@ -76,7 +80,7 @@ func translate(op wire.Op, now time.Time) durable.Op {
 func unsupported(op wire.Op) string {
 	name := op.DisplayName
 	switch op.Op {
-	case wire.OpAIGateway, wire.OpGateway, wire.OpSyncRunComplete:
+	case wire.OpSyncRunComplete:
 		return fmt.Sprintf("step %q asks for %s, which this version of Pawl does not support yet", name, op.Op)
 	default:
 		return fmt.Sprintf("step %q: %s does not belong to Opcode values", name, op.Op)
