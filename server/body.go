@@ -60,8 +60,7 @@ func (s *Server) readBody(rt *route, w http.ResponseWriter, r *http.Request) (*h
 	rc := http.NewResponseController(w)
 	_ = rc.SetReadDeadline(time.Now().Add(bodyGrace + time.Duration(paced/bodyPace)*time.Second)) // recorders in tests have none
 	err := s.fill(b, http.MaxBytesReader(w, r.Body, rt.body), size)
-	_ = rc.SetReadDeadline(time.Time{})
-	if err != nil {
+	if err != nil { // the deadline stays, for the rest of the body
 		s.free(b)
 		var large *http.MaxBytesError
 		switch {
@@ -72,6 +71,7 @@ func (s *Server) readBody(rt *route, w http.ResponseWriter, r *http.Request) (*h
 		}
 		return nil, err
 	}
+	_ = rc.SetReadDeadline(time.Time{})
 	return b, nil
 }
 

@@ -27,7 +27,7 @@ import (
 // other function does not notice.
 func TestDamagedRecords(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(24) {
+	for seed := range uint64(12) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
@@ -230,7 +230,7 @@ func damaged1(random *rand.Rand, kind string) any {
 // own runs in one way or the other, and the other function does not notice.
 func TestMutatedAnswers(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(8) {
+	for seed := range uint64(4) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {

@@ -142,6 +142,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h["X-Inngest-Server-Kind"] = []string{s.kind}
 	h["X-Content-Type-Options"] = nosniff
+	if r.ContentLength != 0 {
+		// What is not read of a body, the HTTP server throws away: not for ever.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyGrace)) // recorders in tests have none
+	}
 	switch {
 	case s.dev && !localHost(r.Host):
 		// 421, because SDKs take 401 and 403 for a wrong key.
