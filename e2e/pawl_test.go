@@ -80,7 +80,13 @@ func startPawl(t *testing.T, m mode, flags ...string) *pawl {
 // until it serves.
 func (p *pawl) start() {
 	p.t.Helper()
-	p.proc = startProcess(p.t, "pawl", nil, p.argv...)
+	p.startWith(nil)
+}
+
+// startWith is start with settings in the environment.
+func (p *pawl) startWith(env []string) {
+	p.t.Helper()
+	p.proc = startProcess(p.t, "pawl", env, p.argv...)
 	eventually(p.t, 20*time.Second, func() error {
 		if p.proc.ended() {
 			p.t.Fatalf("pawl ended while starting:\n%s", p.proc.tail(4<<10))
@@ -208,12 +214,21 @@ func (e *apiError) Error() string {
 
 // get reads one resource of the REST API; out receives its data member.
 func (p *pawl) get(path string, out any) error {
+	header := map[string]string{}
+	if p.mode == serve {
+		header["Authorization"] = "Bearer " + signingKey
+	}
+	return p.getWith(header, path, out)
+}
+
+// getWith is get with other credentials.
+func (p *pawl) getWith(header map[string]string, path string, out any) error {
 	req, err := http.NewRequest("GET", p.url+path, nil)
 	if err != nil {
 		return err
 	}
-	if p.mode == serve {
-		req.Header.Set("Authorization", "Bearer "+signingKey)
+	for name, value := range header {
+		req.Header.Set(name, value)
 	}
 	envelope := struct{ Data any }{out}
 	return do(req, &envelope)

@@ -34,6 +34,7 @@ type rawApp struct {
 // rawFn is a function of a raw app.
 type rawFn struct {
 	event    string // its trigger
+	triggers []op   // instead of event, if it is not as simple as that
 	retries  int
 	handle   func(*rawCall) rawAnswer
 	checkpts bool // registered with checkpointing
@@ -122,15 +123,24 @@ func startRawApp(t *testing.T, p *pawl, id string, fns map[string]rawFn) *rawApp
 // register posts the functions in the Go SDK's form: a capital Singleton that may
 // be null, a runtime without type, a URL without stepId, functions in any order. It returns whether the server saw a change.
 func (a *rawApp) register() (modified bool, err error) {
+	return a.registerAs(a.url, a.fns)
+}
+
+// registerAs registers functions as served at url.
+func (a *rawApp) registerAs(url string, fns map[string]rawFn) (modified bool, err error) {
 	var functions []op
-	for name, fn := range a.fns {
+	for name, fn := range fns {
+		triggers := fn.triggers
+		if triggers == nil {
+			triggers = []op{{"event": fn.event}}
+		}
 		f := op{
 			"name": name, "id": a.id + "-" + name,
-			"triggers":  []op{{"event": fn.event}},
+			"triggers":  triggers,
 			"Singleton": nil, "retries": fn.retries,
 			"steps": op{"step": op{
 				"id": "step", "name": name,
-				"runtime": op{"url": a.url + "?fnId=" + a.id + "-" + name + "&step=step"},
+				"runtime": op{"url": url + "?fnId=" + a.id + "-" + name + "&step=step"},
 				"retries": op{"attempts": fn.retries},
 			}},
 		}
@@ -142,7 +152,7 @@ func (a *rawApp) register() (modified bool, err error) {
 	rand.Shuffle(len(functions), func(i, j int) { functions[i], functions[j] = functions[j], functions[i] })
 	var answer struct{ OK, Modified bool }
 	err = a.post(a.p.url+"/fn/register", hashedKey, op{
-		"v": "1", "url": a.url, "deployType": "ping", "sdk": "go:v0.16.0", "framework": "", "appName": a.id,
+		"v": "1", "url": url, "deployType": "ping", "sdk": "go:v0.16.0", "framework": "", "appName": a.id,
 		"appVersion": "1.0", "functions": functions, "headers": op{"env": "", "platform": ""},
 		"idempotencyKey": "", "capabilities": op{"in_band_sync": "v1", "trust_probe": "v1", "connect": "v1"},
 	}, &answer)

@@ -51,7 +51,7 @@ func TestRegisterRefusals(t *testing.T) {
 			body: strings.Replace(registration, `"throttle":{"limit":1,"period":"1m"}`, `"throttle":{"limit":1,"period":"x"},"rateLimit":{"limit":0,"period":"y"}`, 1),
 		},
 		{
-			name: "an expression that does not compile", want: []string{"shop-charge"},
+			name: "row 23 an expression that does not compile", want: []string{"shop-charge"},
 			body: strings.Replace(registration, `{"event":"order/paid"}`, `{"event":"order/paid","expression":"event.data. =="}`, 1),
 		},
 		{name: "another server's sync", body: registration, header: map[string]string{wire.HeaderExpectedKind: "cloud"}, want: []string{"Expected server kind dev, got cloud"}},

@@ -51,6 +51,7 @@ func TestRunOfAnEvent(t *testing.T) {
 	require.Contains(t, f.get("/v1/events/"+id+"/runs").Body.String(), `"data":[]`)
 }
 
+// TestRunsByPage covers row 117: runs that come meanwhile move no page.
 func TestRunsByPage(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, withApp(func(*http.Request) *http.Response { return sdk(200, `1`) }))
@@ -70,6 +71,7 @@ func TestRunsByPage(t *testing.T) {
 			last = r.RunID
 		}
 		cursor = "&cursor=" + last
+		f.ended(`{"name":"order/paid"}`)
 	}
 	require.Empty(t, data[[]runView](t, f.get("/v1/runs?limit=2"+cursor)))
 }

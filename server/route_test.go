@@ -150,6 +150,7 @@ func TestDevAnswersOnlyToThisMachine(t *testing.T) {
 	require.Equal(t, 200, newFixture(t, serving).do(request{method: "GET", path: "/health", host: "pawl.example"}).Code)
 }
 
+// TestOtherOriginsMaySendEventsOnly covers row 17 with its pre-flight request.
 func TestOtherOriginsMaySendEventsOnly(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

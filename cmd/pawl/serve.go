@@ -215,9 +215,25 @@ func (p *process) debugServer(ctx context.Context) (d debugging, err error) {
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	d.server = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 64 << 10}
+	d.server = &http.Server{Handler: onlyLocal(mux), ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 64 << 10}
 	p.log.Info("profiles are served", "url", "http://"+d.listener.Addr().String()+"/debug/pprof/")
 	return d, nil
+}
+
+// onlyLocal answers to the names of this machine alone: a page that has rebound
+// its own name to a loopback address still sends its name.
+func onlyLocal(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host, _, err := net.SplitHostPort(r.Host)
+		if err != nil {
+			host = r.Host
+		}
+		if !loopback(host) {
+			http.Error(w, "profiles are for this machine only", http.StatusMisdirectedRequest)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // announce says where Pawl is, and in dev what comes next.

@@ -81,7 +81,7 @@ func TestParseRetryAfter(t *testing.T) {
 	}{
 		{"seconds", "30", 30 * time.Second, true},
 		{"no seconds is one", "0", time.Second, true},
-		{"too many seconds is a day", "9999999", 24 * time.Hour, true},
+		{"row 39 too many seconds is a day", "9999999", 24 * time.Hour, true},
 		{"HTTP date", "Sun, 22 Nov 2026 12:01:00 GMT", time.Minute, true},
 		{"RFC 3339", "2026-11-22T12:00:02.5Z", 2500 * time.Millisecond, true},
 		{"ISO with an offset", "2026-11-22T13:00:10.000000+01:00", 10 * time.Second, true},
