@@ -15,12 +15,14 @@ func FuzzNext(f *testing.F) {
 	f.Add([]byte{0, 0, 4, 2, 0x09, 0x0a, 7, 0, 0, 0, 3, 1, 0x09})
 	f.Add([]byte{0, 0, 1, 1, 0x19, 5, 1, 6, 0})
 	f.Add([]byte{0, 0, 3, 0x21, 0x0a, 0, 0, 3, 0x20})
+	f.Add([]byte{0, 0, 1, 2, 0x26, 0x0e, 0x2f, 0x15, 2, 0x15, 1, 5, 3, 6, 7}) // waits, resolved
+	f.Add([]byte{0, 0, 1, 1, 0x00, 0, 0x08, 0, 0, 1, 0, 1, 0x83, 0})          // fetches, away
 	f.Fuzz(func(t *testing.T, script []byte) {
 		if len(script) > 512 {
 			return // the world is rebuilt for every input
 		}
 		w := newWorld(t, order)
-		w.policy = Policy{MaxAttempts: 3, MaxSteps: 6, MaxState: 200, MaxOutput: 60}
+		w.policy = Policy{MaxAttempts: 3, MaxSteps: 6, MaxState: 200, MaxOutput: 60, MaxAway: 10 * time.Minute, Finish: 100 * 24 * time.Hour}
 		next := func() int {
 			if len(script) == 0 {
 				return 0
@@ -34,7 +36,11 @@ func FuzzNext(f *testing.F) {
 			list := make([]Op, 0, n)
 			for range n {
 				b := next()
-				list = append(list, fuzzOp(b&7, b>>3&15, b>>7 == 1, w.now))
+				kind := b & 7
+				if kind == 0 { // the kinds that three bits do not hold
+					kind = 8 + next()&7
+				}
+				list = append(list, fuzzOp(kind, b>>3&15, b>>7 == 1, w.now))
 			}
 			return list
 		}
@@ -53,9 +59,12 @@ func FuzzNext(f *testing.F) {
 					continue
 				}
 				claim = w.claim(step)
-				if w.r.Items[step].Kind == Wake {
+				switch w.r.Items[step].Kind {
+				case Wake, Timeout:
 					w.feed(Due{claim})
-				} else {
+				case Fetch:
+					w.feed(Fetched{Claim: claim, Memo: JSON(`{"data":1}`), Failed: n > 0, NoRetry: noRetry})
+				default:
 					w.feed(Dispatch{claim})
 				}
 			case 1:
@@ -63,12 +72,23 @@ func FuzzNext(f *testing.F) {
 			case 2:
 				w.feed(Return{Claim: claim, Ops: ops(n), Output: JSON(`1`), Protocol: what >> 3 & 3, Missed: noRetry})
 			case 3:
-				w.feed(Refusal{Claim: claim, Ops: ops(n), Err: boom, Protocol: what >> 3 & 3, NoRetry: noRetry})
+				w.feed(Refusal{Claim: claim, Ops: ops(n), Err: boom, Protocol: what >> 3 & 3, NoRetry: noRetry, Away: what>>7 == 1})
 			case 4:
 				w.feed(Checkpoint{claim, ops(n + 1)})
 			case 5:
-				w.feed(Due{claim})
+				switch what >> 3 & 3 {
+				case 0, 1:
+					w.feed(Due{claim})
+				case 2:
+					w.feed(Resolved{Step: step, Memo: JSON(`{"data":1}`), Failed: noRetry})
+				case 3:
+					w.feed(Fetched{Claim: claim, Memo: JSON(`{"data":1}`), Failed: n > 0, NoRetry: noRetry})
+				}
 			case 6:
+				if how&7 == 7 && w.r.Items[FinishStep] != nil {
+					w.feed(Due{w.claim(FinishStep)})
+					break
+				}
 				w.crash()
 				continue
 			case 7:
@@ -95,8 +115,21 @@ func fuzzOp(kind, which int, race bool, now time.Time) Op {
 	switch op.Kind {
 	case OpDone, OpFailed, OpError, OpComplete:
 		op.Memo = JSON(`{"data":"` + string(make([]byte, which*5)) + `"}`)
-	case OpSleep:
+	case OpSleep, OpWait, OpInvoke:
 		op.Until = now.Add(time.Duration(which-3) * 24 * 40 * time.Hour)
+		op.Op = map[OpKind]string{OpSleep: wordSleep, OpWait: wordEvent, OpInvoke: wordInvoke}[op.Kind]
+		op.Wait = &Wait{Name: "paid"}
+		if op.Kind == OpWait && which&1 == 1 {
+			op.Op, op.Wait, op.Taken = wordSignal, &Wait{Kind: ForSignal, Name: id}, which == 13
+		}
+		op.Invoke = &Invoke{Function: "bill", Slug: "shop-bill"}
+		if which == 11 {
+			op.Invoke.Slug = ""
+		}
+	case OpFetch:
+		op.Op, op.Request = wordFetch, JSON(`{}`)
+	case OpDefer, OpDeferAbort:
+		op.Defer = &Defer{ID: id + "-later", Function: "bill", Input: JSON(`{}`)}
 	default:
 	}
 	return op

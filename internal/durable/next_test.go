@@ -147,6 +147,31 @@ func sleeps(id string, d time.Duration) Op {
 	return Op{Kind: OpSleep, Step: id, Op: "Sleep", Name: id, Until: noon.Add(d)}
 }
 
+// wordFetch is the SDKs' word for a request that the server makes.
+const wordFetch = "Gateway"
+
+func waitsFor(id string, d time.Duration) Op {
+	return Op{
+		Kind: OpWait, Step: id, Op: wordEvent, Name: id, Until: noon.Add(d),
+		Wait: &Wait{Kind: ForEvent, Name: "paid", If: "true", Until: noon.Add(d)},
+	}
+}
+
+func signals(id string, d time.Duration) Op {
+	return Op{Kind: OpWait, Step: id, Op: wordSignal, Name: id, Until: noon.Add(d), Wait: &Wait{Kind: ForSignal, Name: "go-" + id}}
+}
+
+func invokes(id string, d time.Duration) Op {
+	return Op{
+		Kind: OpInvoke, Step: id, Op: wordInvoke, Name: id, Until: noon.Add(d),
+		Invoke: &Invoke{Function: "bill", Slug: "shop-bill", Payload: JSON(`{"n":1}`)},
+	}
+}
+
+func fetches(id string) Op {
+	return Op{Kind: OpFetch, Step: id, Op: wordFetch, Name: id, Request: JSON(`{"url":"http://x"}`), Opts: JSON(`{"url":"x"}`)}
+}
+
 func race(op Op) Op {
 	op.Race = true
 	return op

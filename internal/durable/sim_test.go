@@ -3,6 +3,7 @@ package durable
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,10 +14,29 @@ import (
 // branches that go on side by side.
 type node struct {
 	id       string
-	sleep    time.Duration // of a sleep; 0 for a step
+	word     string        // of what the app does not do itself: a sleep, a wait, an invocation, a fetch; "" for a step
+	rest     time.Duration // until it gives up, or, of a sleep, is over
 	throws   int           // how often the step's body throws before it gives a result
 	branches [][]node      // of a group
 	race     bool          // the group is over when one branch is
+}
+
+// op is what the app answers to ask for a node that it does not do itself.
+func (x node) op(until time.Duration) Op {
+	switch x.word {
+	case wordSleep:
+		return sleeps(x.id, until)
+	case wordEvent:
+		return waitsFor(x.id, until)
+	case wordSignal:
+		return signals(x.id, until)
+	case wordInvoke:
+		return invokes(x.id, until)
+	case wordFetch:
+		return fetches(x.id)
+	default:
+		return planned(x.id)
+	}
 }
 
 // drawProgram makes a function. Its step ids are unique.
@@ -28,14 +48,15 @@ func drawProgram(t *rapid.T) []node {
 		for range rapid.IntRange(1, most).Draw(t, "length") {
 			n++
 			x := node{id: fmt.Sprintf("s%d", n)}
-			switch kind := rapid.IntRange(0, 9).Draw(t, "kind"); {
+			switch kind := rapid.IntRange(0, 12).Draw(t, "kind"); {
 			case kind < 3 && depth < 2:
 				x.race = rapid.Bool().Draw(t, "race")
 				for range rapid.IntRange(2, 3).Draw(t, "branches") {
 					x.branches = append(x.branches, draw(depth+1, 2))
 				}
-			case kind < 5:
-				x.sleep = time.Duration(rapid.IntRange(-1, 60).Draw(t, "minutes"))*time.Minute + time.Second
+			case kind < 8:
+				x.word = rapid.SampledFrom([]string{wordSleep, wordEvent, wordSignal, wordInvoke, wordFetch}).Draw(t, "word")
+				x.rest = time.Duration(rapid.IntRange(-1, 60).Draw(t, "minutes"))*time.Minute + time.Second
 			default:
 				x.throws = max(0, rapid.IntRange(-4, 4).Draw(t, "throws"))
 			}
@@ -102,7 +123,7 @@ type app struct {
 	old        []Input        // answers that were delivered
 }
 
-// call claims an item that is due and sends its request; it wakes sleeps.
+// call claims an item that is due and works it.
 func (a *app) call(step string) {
 	a.t.Helper()
 	w := a.w
@@ -112,10 +133,19 @@ func (a *app) call(step string) {
 			a.t.Logf("the lease of %v is lost", c.Claim)
 		}
 	}
+	if kind == Wake && w.r.Steps[step].Op != wordSleep && rapid.Bool().Draw(a.t, "comes in time") {
+		a.resolve(step)
+		return
+	}
 	claim := w.claim(step)
-	if kind == Wake {
+	switch kind {
+	case Wake, Timeout:
 		w.feed(Due{claim})
 		return
+	case Fetch:
+		a.fetch(claim)
+		return
+	default:
 	}
 	if step != Discovery && w.r.state(step) == Done {
 		if c := w.feed(Dispatch{claim}); !slices.Equal(c.Drop, []string{step}) {
@@ -136,6 +166,76 @@ func (a *app) call(step string) {
 		c.memo[id] = true
 	}
 	a.calls = append(a.calls, c)
+}
+
+// resolve brings what a step waits for; that counts once.
+func (a *app) resolve(step string) {
+	a.t.Helper()
+	in := Resolved{Step: step, Memo: JSON(`{"data":1}`), Failed: a.w.r.Steps[step].Op == wordInvoke && rapid.Bool().Draw(a.t, "failed")}
+	if a.w.feed(in); a.w.err != nil {
+		a.t.Fatalf("%s waits, and what came is refused: %v", step, a.w.err)
+	}
+	if a.w.feed(in); a.w.err == nil {
+		a.t.Fatalf("what %s waited for came twice", step)
+	}
+}
+
+// fetch makes the request that a step asks for, or tries to.
+func (a *app) fetch(claim Claim) {
+	a.t.Helper()
+	in := Fetched{Claim: claim, Memo: JSON(`{"data":1}`)}
+	in.Failed = rapid.IntRange(0, 3).Draw(a.t, "fetch fails") == 0
+	in.NoRetry = in.Failed && rapid.Bool().Draw(a.t, "for good")
+	attempt := a.w.r.Items[claim.Step].Attempt
+	final := !in.Failed || in.NoRetry || attempt+1 >= a.w.policy.MaxAttempts
+	a.w.feed(in)
+	switch item := a.w.r.Items[claim.Step]; {
+	case a.w.err != nil:
+		a.t.Fatalf("what was fetched is refused: %v", a.w.err)
+	case a.w.r.Status.Final():
+	case final && (a.w.r.state(claim.Step) != Done || item != nil):
+		a.t.Fatalf("fetched, and yet %s", a.w)
+	case !final && (item == nil || item.Attempt != attempt+1 || item.Kind != Fetch || string(item.Data) != string(fetches("").Request)):
+		a.t.Fatalf("a fetch is not tried again: %s", a.w)
+	}
+	if a.w.feed(in); a.w.err == nil {
+		a.t.Fatalf("what %s fetched came twice", claim.Step)
+	}
+}
+
+// unreached claims an item whose request does not reach its app: no try of it
+// is used up.
+func (a *app) unreached(step string) {
+	a.t.Helper()
+	w := a.w
+	before := *w.r.Items[step]
+	claim := w.claim(step)
+	if w.feed(Dispatch{claim}); w.r.Items[step] == nil {
+		return // its result came another way
+	}
+	w.feed(Refusal{Claim: claim, Err: Failure{Name: "Unreachable", Message: "connection refused"}, Away: true})
+	after := w.r.Items[step]
+	switch {
+	case w.r.state(step) == Done:
+		return // the function is entered instead
+	case after == nil || after.Attempt != before.Attempt || after.Since.IsZero() || after.Claimed:
+		a.t.Fatalf("the app is away, and %+v becomes %+v", before, after)
+	case !before.Since.IsZero() && !after.Since.Equal(before.Since):
+		a.t.Fatalf("the app is away since %v, and then since %v", before.Since, after.Since)
+	case after.Due.Before(w.now.Add(minAway)) || after.Due.After(w.now.Add(maxAway*5/4)):
+		a.t.Fatalf("the app is tried again after %v", after.Due.Sub(w.now))
+	}
+}
+
+// waiting are the steps that may be resolved.
+func (a *app) waiting() (list []string) {
+	for id, s := range a.w.r.Steps {
+		if s.State == Asleep && s.Op != wordSleep {
+			list = append(list, id)
+		}
+	}
+	slices.Sort(list)
+	return list
 }
 
 // execute runs the body of a step. A step that is out of tries reports it as
@@ -178,7 +278,7 @@ func (a *app) step(c *request) {
 		}
 	case ended:
 		c.answered = Return{Claim: c.Claim, Ops: c.unsaved, Output: JSON("1"), Protocol: protocol}
-	case len(waits) == 1 && !c.plan && waits[0].sleep == 0:
+	case len(waits) == 1 && !c.plan && waits[0].word == "":
 		op, ok := a.execute(waits[0].node, c)
 		if ok {
 			c.memo[waits[0].id] = true
@@ -197,10 +297,7 @@ func (a *app) step(c *request) {
 	default:
 		ops := c.unsaved
 		for _, f := range waits {
-			op := planned(f.id)
-			if f.sleep != 0 {
-				op = sleeps(f.id, a.w.now.Add(f.sleep).Sub(noon))
-			}
+			op := f.op(a.w.now.Add(f.rest).Sub(noon))
 			op.Race = f.raced
 			ops = append(ops, op)
 		}
@@ -265,7 +362,17 @@ func (a *app) finish() {
 }
 
 func drawApp(t *rapid.T) *app {
-	w := newWorld(t, order)
+	event := order
+	if rapid.Bool().Draw(t, "has a parent") {
+		event.Target = &Target{Function: "shop-pay", Parent: Ref{"01KE2222222222222222222222", "s"}}
+	}
+	w := newWorld(t, event)
+	w.policy.MaxAway = 1e6 * time.Hour
+	if rapid.IntRange(0, 9).Draw(t, "timeouts") == 0 {
+		w.f.Start = time.Duration(rapid.IntRange(1, 100).Draw(t, "to start")) * time.Second
+		w.policy.Finish = time.Duration(rapid.IntRange(1, 200).Draw(t, "to finish")) * time.Minute
+		w.r = w.blank()
+	}
 	w.policy.MaxAttempts = rapid.IntRange(1, 5).Draw(t, "tries")
 	w.policy.Jitter = rapid.Float64Range(0, 0.99).Draw(t, "jitter")
 	return &app{
@@ -280,6 +387,10 @@ func drawApp(t *rapid.T) *app {
 // function needed is remembered, and its end was told once.
 func (a *app) completed() {
 	a.t.Helper()
+	last := a.w.journal[len(a.w.journal)-1:]
+	if a.w.policy.Finish > 0 && a.w.r.Status == Cancelled && len(last) > 0 && strings.Contains(string(last[0].Data), "timeouts.") {
+		return
+	}
 	if a.w.r.Status != Completed {
 		a.t.Fatalf("the run ended %s, with %s", a.w, a.w.r.Output)
 	}
@@ -290,8 +401,14 @@ func (a *app) completed() {
 	if waits, ended := run(a.program, memo, false); !ended {
 		a.t.Fatalf("the run ended with %q, and its function still waits for %v", a.w.r.Stack, waits)
 	}
-	if len(a.w.emitted) != 1 {
-		a.t.Fatalf("the end was told by %d events", len(a.w.emitted))
+	ends := 0
+	for _, e := range a.w.emitted {
+		if e.Name == EventFinished {
+			ends++
+		}
+	}
+	if ends != 1 {
+		a.t.Fatalf("the end was told by %d events", ends)
 	}
 }
 
@@ -332,7 +449,7 @@ func TestDisturbed(t *testing.T) {
 				break
 			}
 			pick := func(n int) int { return rapid.IntRange(0, n-1).Draw(t, "which") }
-			what := rapid.IntRange(0, 19).Draw(t, "what")
+			what := rapid.IntRange(0, 22).Draw(t, "what")
 			list := a.queued()
 			switch {
 			case what < 7 && len(list) > 0:
@@ -361,6 +478,16 @@ func TestDisturbed(t *testing.T) {
 				if w.err == nil {
 					broken++
 				}
+			case what == 20 && len(list) > 0: // a fetch is cut off, or the app is away
+				switch step := list[pick(len(list))]; w.r.Items[step].Kind {
+				case Call:
+					a.unreached(step)
+				case Fetch:
+					w.claim(step)
+				default:
+				}
+			case what > 20 && len(a.waiting()) > 0:
+				a.resolve(a.waiting()[pick(len(a.waiting()))])
 			case what == 19 && pick(20) == 0:
 				w.feed(Cancel{})
 				cancelled = true
@@ -375,7 +502,7 @@ func TestDisturbed(t *testing.T) {
 		case broken == 0:
 			a.completed()
 		}
-		for _, in := range append(a.old, Cancel{}, Checkpoint{Ops: []Op{done("z")}}) {
+		for _, in := range append(a.old, Cancel{}, Checkpoint{Ops: []Op{done("z")}}, Resolved{Step: "s1"}, Fetched{}, Due{}) {
 			if w.feed(in); w.err != ErrEnded { //nolint:errorlint // Next returns it bare
 				t.Fatalf("%T after the end: %v", in, w.err)
 			}

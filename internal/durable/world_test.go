@@ -39,6 +39,7 @@ type world struct {
 	start   time.Time
 	now     time.Time
 	event   Event
+	f       Function
 	journal []Entry
 	waits   []Wait
 	gen     int64 // the newest generation that was given out
@@ -48,13 +49,16 @@ type world struct {
 }
 
 func newWorld(t tester, event Event) *world {
-	w := &world{t: t, policy: DefaultPolicy, start: noon, now: noon, event: event}
+	w := &world{
+		t: t, policy: DefaultPolicy, start: noon, now: noon, event: event,
+		f: Function{Slug: "shop-pay", App: "shop", Version: 3},
+	}
 	w.r = w.blank()
 	return w
 }
 
 func (w *world) blank() *Run {
-	return NewRun(runID, Function{Slug: "shop-pay", App: "shop", Version: 3}, w.event, w.start, w.start)
+	return NewRun(runID, w.f, w.event, w.start, w.start)
 }
 
 // claim leases the item of step, when it is due.
@@ -118,6 +122,7 @@ func (w *world) feed(in Input) Change {
 			w.t.Fatalf("%T: an item is put and dropped: %+v", in, c)
 		}
 	}
+	w.balance(in, c)
 	w.journal = append(w.journal, c.Entries...)
 	w.emitted = append(w.emitted, c.Emit...)
 	w.waits = slices.DeleteFunc(w.waits, func(x Wait) bool { return slices.Contains(c.Unwait, x.Step) })
@@ -138,6 +143,78 @@ func (w *world) feed(in Input) Change {
 	}
 	w.check(in, before)
 	return c
+}
+
+// balance checks what a change says of waits and of what it sends.
+func (w *world) balance(in Input, c Change) {
+	w.t.Helper()
+	for _, step := range c.Unwait {
+		if !slices.ContainsFunc(w.waits, func(x Wait) bool { return x.Step == step }) {
+			w.t.Fatalf("%T: what %s does not wait for is over: %+v", in, step, c)
+		}
+	}
+	for _, x := range c.Waits {
+		if x.Run != runID || slices.ContainsFunc(w.waits, func(old Wait) bool { return old.Step == x.Step }) {
+			w.t.Fatalf("%T: %+v waits twice, or for another run", in, x)
+		}
+	}
+	for i, e := range c.Emit {
+		if slices.ContainsFunc(slices.Concat(w.emitted, c.Emit[:i]), func(old Event) bool { return old.ID == e.ID }) {
+			w.t.Fatalf("%T: %s is sent twice", in, e.Name)
+		}
+	}
+	ends := c.Head != nil && c.Head.Status.Final()
+	if ends && len(c.Put)+len(c.Waits)+len(c.Drop)+len(c.Unwait) > 0 {
+		w.t.Fatalf("%T ends the run and still queues: %+v", in, c)
+	}
+	if (c.Report != nil) != (ends && !w.r.Parent.Zero()) {
+		w.t.Fatalf("%T: the end of a run is reported to who waits for it, and only then: %+v", in, c)
+	}
+}
+
+// resting checks that whatever rests will be woken, and that a step rests once.
+func (w *world) resting(in Input) {
+	w.t.Helper()
+	begun, ended := map[string]int{}, map[string]int{}
+	for _, e := range w.journal {
+		switch e.Kind {
+		case StepAsleep:
+			begun[e.Step]++
+		case StepDone, StepFailed:
+			ended[e.Step]++
+		default:
+		}
+	}
+	for step := range w.r.Steps {
+		if begun[step] > 1 || ended[step] > 1 {
+			w.t.Fatalf("%T: %s began to rest %d times and ended %d times", in, step, begun[step], ended[step])
+		}
+	}
+	if w.r.Status.Final() {
+		return
+	}
+	waits, invokes := 0, 0
+	for id, s := range w.r.Steps {
+		if s.State == Asleep && w.r.Items[id].Kind != Wake {
+			w.t.Fatalf("%T: %s rests without a timer: %+v", in, id, w.r.Items[id])
+		}
+		if s.State == Asleep && (s.Op == wordEvent || s.Op == wordSignal) {
+			waits++
+		}
+	}
+	for _, e := range w.journal {
+		if e.Kind == StepAsleep && e.Op == wordInvoke {
+			invokes++
+		}
+	}
+	for _, e := range w.emitted {
+		if e.Name == EventInvoked {
+			invokes--
+		}
+	}
+	if waits != len(w.waits) || invokes != 0 {
+		w.t.Fatalf("%T: %d steps wait, by %+v; %d invocations were not sent", in, waits, w.waits, invokes)
+	}
 }
 
 // check states what holds after every input.
@@ -188,6 +265,7 @@ func (w *world) check(in Input, before *Run) {
 	if r.Status.Final() != (len(r.Items) == 0) {
 		w.t.Fatalf("%T left a run that is %v with %d items: %s", in, r.Status, len(r.Items), w)
 	}
+	w.resting(in)
 	if flaws := w.audit(); len(flaws) > 0 {
 		w.t.Fatalf("%T left a run that has flaws: %+v", in, flaws)
 	}
@@ -221,20 +299,23 @@ func (w *world) differs(r *Run) string {
 // that is: the status, the finished steps in order, what is open, each item as
 // the step it is for (* enters the function) with the time until it is due, its
 // attempt (#), and whether it is claimed (!) or will be followed by another (+).
+// What ends a rest has ~, a request that the server makes ^, and what ends a run
+// that takes too long %. An app that is away has the time since when as ?.
 func (w *world) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%v %v", w.r.Status, w.r.Stack)
 	for _, id := range slices.Sorted(maps.Keys(w.r.Items)) {
 		i := w.r.Items[id]
-		fmt.Fprintf(&b, " %s", cmp.Or(id, "*"))
-		if i.Kind == Wake {
-			b.WriteString("~")
-		}
+		fmt.Fprintf(&b, " %s", cmp.Or(strings.TrimSpace(id), "*"))
+		b.WriteString(map[ItemKind]string{Wake: "~", Fetch: "^", Timeout: "%"}[i.Kind])
 		if d := i.Due.Sub(w.now); d > 0 {
 			fmt.Fprintf(&b, "@%v", d)
 		}
 		if i.Attempt > 0 {
 			fmt.Fprintf(&b, "#%d", i.Attempt)
+		}
+		if !i.Since.IsZero() {
+			fmt.Fprintf(&b, "?%v", w.now.Sub(i.Since))
 		}
 		if i.Claimed {
 			b.WriteString("!")
