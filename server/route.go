@@ -63,6 +63,7 @@ func routes() []route {
 		{method: "DELETE", pattern: "/v1/runs/{run}", who: signingKey, serve: (*Server).cancelRun},
 		{method: "GET", pattern: "/v1/runs/{run}/jobs", who: signingKey, serve: (*Server).jobs},
 		{method: "GET", pattern: "/v1/runs/{run}/steps", who: signingKey, serve: (*Server).steps},
+		{method: "GET", pattern: "/v1/runs/{run}/why", who: signingKey, serve: (*Server).why},
 		{method: "GET", pattern: "/v1/idempotency-keys", who: signingKey, serve: (*Server).listKeys},
 		{method: "DELETE", pattern: "/v1/idempotency-keys", who: signingKey, serve: (*Server).voidKey},
 		{method: "POST", pattern: "/v1/signals", who: signingKey, serve: (*Server).signal, body: maxSignalBody, json: true},

@@ -14,6 +14,7 @@ type itemKey struct{ run, step string }
 // holding is a lease in work.
 type holding struct {
 	lease  store.Lease
+	since  time.Time
 	cancel context.CancelFunc
 }
 
@@ -35,7 +36,7 @@ func (h *held) add(ctx context.Context, l store.Lease) context.Context {
 	if h.byItem == nil {
 		h.byItem = map[itemKey]*holding{}
 	}
-	h.byItem[k] = &holding{l, cancel}
+	h.byItem[k] = &holding{l, time.Now(), cancel}
 	return ctx
 }
 
@@ -57,6 +58,16 @@ func (h *held) interrupt(run string) {
 			x.cancel()
 		}
 	}
+}
+
+func (h *held) of(run string) map[string]time.Time {
+	since := map[string]time.Time{}
+	for _, x := range h.all() {
+		if x.lease.Run == run {
+			since[x.lease.Step] = x.since
+		}
+	}
+	return since
 }
 
 func (h *held) all() []*holding {

@@ -130,6 +130,8 @@ type Waits interface {
 	// which the event of that id concerns: they have its name, and value at
 	// path. It begins after the one with that seq.
 	Waiting(ctx context.Context, event, path, value string, seq int64, limit int) ([]durable.Wait, error)
+	// WaitsOf returns all that a run waits for, by step.
+	WaitsOf(ctx context.Context, run string) ([]durable.Wait, error)
 	// Signal returns the wait for a signal, or ErrNotFound.
 	Signal(ctx context.Context, name string) (durable.Wait, error)
 	// Undelivered returns events of that name that were accepted and for which

@@ -22,6 +22,7 @@ const (
 	ruleDelivery = "delivery" // an event to be handed on has its item, and the item its event
 	ruleReport   = "report"   // a run that somebody waits for tells its end
 	ruleTold     = "told"     // the end of a run was told, once
+	ruleLetter   = "letter"   // every run that failed for good has its dead letter, and nothing else has
 	ruleFunction = "function" // the function of a run that has not ended is known
 )
 

@@ -80,7 +80,27 @@ var relations = []relation{
 		"a key stands for the start of a run that is not there",
 		`DELETE FROM idempotency WHERE (scope >= 'start/' AND scope < 'start0' OR scope >= 'unique/' AND scope < 'unique0') AND CAST(reply AS TEXT) = $run`, "the key is free again",
 	},
+	{
+		// Before there were letters, runs failed without one.
+		ruleLetter, `SELECT id, '', '' FROM runs WHERE status = 3 AND ended > (SELECT min(failed) FROM dead_letters)
+			AND NOT EXISTS (SELECT 1 FROM dead_letters WHERE run = runs.id)`,
+		"the run has failed, and there is no dead letter of it", "", "",
+	},
+	{
+		ruleLetter, `SELECT run, '', '' FROM dead_letters WHERE NOT EXISTS (SELECT 1 FROM runs WHERE id = dead_letters.run AND status = 3)`,
+		"there is a dead letter of a run that has not failed", "", "",
+	},
+	{
+		ruleLetter, `SELECT newest, '', '' FROM dead_groups AS g WHERE open <> (` + lettersIn + `0) OR retried <> (` + lettersIn + `1)
+			OR discarded <> (` + lettersIn + `2) OR live <> (open > 0)`,
+		"the group of the run's dead letter does not count what is in it",
+		`UPDATE dead_groups AS g SET open = (` + lettersIn + `0), retried = (` + lettersIn + `1), discarded = (` + lettersIn + `2),
+			live = (` + lettersIn + `0) > 0 WHERE newest = $run`, "they are counted again",
+	},
 }
+
+// lettersIn counts the letters of group g that are in the state that follows.
+const lettersIn = `SELECT count(*) FROM dead_letters AS l WHERE l.fingerprint = g.fingerprint AND l.state = `
 
 func (d *doctor) relation(rel relation) error {
 	stmt := d.read.Prep(rel.find)

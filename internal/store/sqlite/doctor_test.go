@@ -198,7 +198,7 @@ func TestDoctor(t *testing.T) {
 					gone, durable.EventFinished, w.failed)
 			},
 			run: func(w *ward) string { return w.failed }},
-		{name: "an end that differs from what was told", rule: "told",
+		{name: "an end that differs from what was told", rule: "told", twice: true, // and there is its dead letter
 			harm: func(w *ward) { w.harm(`UPDATE runs SET status = 2 WHERE id = ?`, w.failed) },
 			run:  func(w *ward) string { return w.failed }},
 		{name: "an invoked run that does not report", rule: "report", cured: true,
@@ -213,6 +213,17 @@ func TestDoctor(t *testing.T) {
 		{name: "a run whose event is gone", rule: "orphan",
 			harm: func(w *ward) { w.harm(`DELETE FROM events WHERE id = (SELECT event FROM runs WHERE id = ?)`, w.queued) },
 			run:  func(w *ward) string { return w.queued }},
+		{name: "a letter of a run that has not failed", rule: "letter",
+			harm: func(w *ward) { w.harm(`UPDATE dead_letters SET run = ?`, w.completed) },
+			run:  func(w *ward) string { return w.completed }},
+		{name: "a failed run without a letter", rule: "letter",
+			harm: func(w *ward) {
+				w.harm(`UPDATE dead_letters SET run = ?, failed = 1`, gone)
+			},
+			run: func(w *ward) string { return w.failed }, twice: true},
+		{name: "a group that counts wrongly", rule: "letter", cured: true,
+			harm: func(w *ward) { w.harm(`UPDATE dead_groups SET open = 7`) },
+			run:  func(w *ward) string { return w.failed }},
 		{name: "a key of no run", rule: "orphan", cured: true,
 			harm: func(w *ward) {
 				w.harm(`UPDATE idempotency SET reply = CAST(? AS BLOB) WHERE CAST(reply AS TEXT) = ?`, gone, w.queued)

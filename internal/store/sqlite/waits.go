@@ -122,6 +122,15 @@ func (s *Store) Waiting(ctx context.Context, event, path, value string, seq int6
 	return waits, err
 }
 
+// WaitsOf returns all that a run waits for.
+func (s *Store) WaitsOf(ctx context.Context, run string) (waits []durable.Wait, err error) {
+	err = s.read(ctx, func(c *sqlite.Conn) error {
+		waits, err = waitsOf(c, run)
+		return err
+	})
+	return waits, err
+}
+
 // Signal returns the wait for a signal.
 func (s *Store) Signal(ctx context.Context, name string) (w durable.Wait, err error) {
 	found := false

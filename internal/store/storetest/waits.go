@@ -120,6 +120,26 @@ var waitTests = []test{
 		d.reopen()
 		check()
 	}},
+	{"lists all that a run waits for", func(d *db) {
+		run := d.rest(forSignal("b", "go"), forValue("a", "paid", "event.data.id", "1"))
+		other := d.rest(forEvent("a", "paid"))
+		of := func(run string) (steps []string) {
+			waits, err := d.WaitsOf(d.Context(), run)
+			require.NoError(d, err)
+			for _, w := range waits {
+				require.Equal(d, run, w.Run)
+				steps = append(steps, w.Step+" "+w.Name+w.Value)
+			}
+			return steps
+		}
+		require.Equal(d, []string{"a paid1", "b go"}, of(run))
+		require.Equal(d, []string{"a paid"}, of(other))
+		d.change(run, durable.Change{Unwait: []string{"a"}})
+		require.Equal(d, []string{"b go"}, of(run))
+		d.change(run, end(durable.Completed))
+		require.Empty(d, of(run))
+		require.Empty(d, of(newID()))
+	}},
 	{"finds waits by name, path and value", func(d *db) {
 		run := d.rest(
 			forEvent("any", "a"), forEvent("other", "b"), forValue("one", "a", "data.id", "1"), forValue("ten", "a", "data.id", "10"),

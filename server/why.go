@@ -1,0 +1,30 @@
+package server
+
+import (
+	"net/http"
+	"time"
+)
+
+// whyView says why a run is not running now.
+type whyView struct {
+	RunID    string     `json:"run_id"`
+	Status   string     `json:"status"`
+	Reason   string     `json:"reason"` // one word; durable.Why has them
+	Why      string     `json:"why"`    // one sentence
+	Step     string     `json:"step,omitzero"`
+	Until    *time.Time `json:"until"`
+	WaitsFor string     `json:"waits_for_run,omitzero"`
+}
+
+func (s *Server) why(w http.ResponseWriter, r *http.Request, _ []byte) {
+	id := r.PathValue("run")
+	why, status, err := s.eng.Why(r.Context(), id)
+	if err != nil {
+		s.failWith(w, r, err, noRun(id))
+		return
+	}
+	s.reply(w, whyView{
+		RunID: id, Status: statusWord(status), Reason: why.Reason, Why: why.Text, Step: why.Step,
+		Until: timeOrNull(why.Until), WaitsFor: why.Run,
+	})
+}
