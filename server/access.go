@@ -22,13 +22,17 @@ func (s *Server) allowed(who caller, w http.ResponseWriter, r *http.Request) boo
 			return true
 		}
 		w.Header().Set("WWW-Authenticate", "Bearer")
-		fail(w, http.StatusUnauthorized, "Authentication failed")
+		fail(w, http.StatusUnauthorized, authenticationFailed)
 		return false
 	default:
 		fail(w, http.StatusForbidden, "nobody may call this")
 		return false
 	}
 }
+
+// authenticationFailed is one text for a missing, a malformed and a wrong key.
+// The protocol's own words come first. Source: spec/12 §2.
+const authenticationFailed = "Authentication failed: this needs the server's signing key, in the header Authorization: Bearer signkey-..."
 
 func (s *Server) eventKeyAllowed(w http.ResponseWriter, r *http.Request) bool {
 	key := r.PathValue("key")

@@ -59,7 +59,10 @@ func viewApp(a engine.AppView) appView {
 	return v
 }
 
-func (s *Server) listApps(w http.ResponseWriter, _ *http.Request, _ []byte) {
+func (s *Server) listApps(w http.ResponseWriter, r *http.Request, _ []byte) {
+	if q := readQuery(r); q.refused(w) {
+		return
+	}
 	apps := s.eng.Apps()
 	views := make([]appView, len(apps))
 	for i, a := range apps {

@@ -65,6 +65,7 @@ func TestBadBodies(t *testing.T) {
 				message := wantRefusal(t, w, tt.status)
 				require.Less(t, len(message), 500)
 				require.NotContains(t, w.Body.String(), testKey)
+				require.NotContains(t, w.Body.String(), "jsontext", "the sender knows no library of ours")
 			}
 			require.NotContains(t, f.logs.String(), "signkey")
 		})

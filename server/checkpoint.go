@@ -40,8 +40,7 @@ func (s *Server) checkpoint(w http.ResponseWriter, r *http.Request, body []byte)
 			fail(w, http.StatusRequestEntityTooLarge, large.Message)
 			return
 		}
-		status, message := s.trouble(w, r, err)
-		fail(w, status, message)
+		s.failWith(w, r, err, noRun(run))
 	}
 }
 

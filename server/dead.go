@@ -84,7 +84,7 @@ type letterDetail struct {
 }
 
 func (s *Server) listLetters(w http.ResponseWriter, r *http.Request, _ []byte) {
-	q := query{values: r.URL.Query()}
+	q := readQuery(r)
 	page := q.page(20, 200)
 	filter := q.letters()
 	if q.refused(w) {
@@ -109,10 +109,10 @@ func (s *Server) listLetters(w http.ResponseWriter, r *http.Request, _ []byte) {
 }
 
 func (s *Server) listLetterGroups(w http.ResponseWriter, r *http.Request, _ []byte) {
-	q := query{values: r.URL.Query()}
-	page := store.Page{Limit: q.number("limit", 20, 1, 200), Cursor: q.values.Get("cursor")}
-	filter := store.GroupFilter{Function: q.values.Get("function"), Class: q.class()}
-	switch q.values.Get("state") {
+	q := readQuery(r)
+	page := store.Page{Limit: q.number("limit", 20, 1, 200), Cursor: q.get("cursor")}
+	filter := store.GroupFilter{Function: q.get("function"), Class: q.class()}
+	switch q.get("state") {
 	case "", store.Open.String():
 	case anyState:
 		filter.Closed = true
@@ -183,10 +183,10 @@ const anyState = "all"
 // for.
 func (q *query) letters() store.LetterFilter {
 	f := store.LetterFilter{
-		Function: q.values.Get("function"), Class: q.class(), Fingerprint: q.values.Get("fingerprint"),
+		Function: q.get("function"), Class: q.class(), Fingerprint: q.get("fingerprint"),
 		After: q.time("failed_after", time.Time{}), Before: q.time("failed_before", time.Time{}),
 	}
-	switch text := q.values.Get("state"); text {
+	switch text := q.get("state"); text {
 	case anyState:
 	case "":
 		f.State = new(store.LetterState)
@@ -201,7 +201,7 @@ func (q *query) letters() store.LetterFilter {
 }
 
 func (q *query) class() durable.Class {
-	c := durable.Class(q.values.Get("class"))
+	c := durable.Class(q.get("class"))
 	if c != "" && !slices.Contains(durable.Classes, c) {
 		q.refuse("class must be one of " + classes())
 	}

@@ -47,6 +47,7 @@ func TestEventKeyRefusals(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, serving)
 	for path, want := range map[string]string{
+		"/e":       `{"status":401,"error":"Event key is required"}`,
 		"/e/":      `{"status":401,"error":"Event key is required"}`,
 		"/e/other": `{"status":401,"error":"Event key not found"}`,
 	} {

@@ -27,7 +27,7 @@ func (s *Server) health(w http.ResponseWriter, r *http.Request, _ []byte) {
 // devInfo is how SDKs find out that a dev server is there. Source: spec/02 §7.
 func (s *Server) devInfo(w http.ResponseWriter, r *http.Request, _ []byte) {
 	if !s.dev {
-		notFound(w, r)
+		s.notFound(w, r)
 		return
 	}
 	type handler struct {

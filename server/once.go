@@ -103,12 +103,12 @@ func viewKey(e store.KeyEntry) keyView {
 // start/<function> (event ids and ticks), unique/<function> (the function's
 // option "idempotency").
 func (s *Server) listKeys(w http.ResponseWriter, r *http.Request, _ []byte) {
-	q := query{values: r.URL.Query()}
-	scope := q.values.Get("scope")
+	q := readQuery(r)
+	scope := q.get("scope")
 	if scope == "" {
 		q.refuse("scope is required: events, signals, invoke/<function>, start/<function> or unique/<function>")
 	}
-	page := store.Page{Limit: q.number("limit", 50, 1, 200), Cursor: q.values.Get("cursor")}
+	page := store.Page{Limit: q.number("limit", 50, 1, 200), Cursor: q.get("cursor")}
 	if q.refused(w) {
 		return
 	}
@@ -126,10 +126,12 @@ func (s *Server) listKeys(w http.ResponseWriter, r *http.Request, _ []byte) {
 
 // voidKey forgets a key: the next request with it is a new one.
 func (s *Server) voidKey(w http.ResponseWriter, r *http.Request, _ []byte) {
-	q := query{values: r.URL.Query()}
-	scope, key := q.values.Get("scope"), q.values.Get("key")
+	q := readQuery(r)
+	scope, key := q.get("scope"), q.get("key")
 	if scope == "" || key == "" {
-		fail(w, http.StatusBadRequest, "scope and key are required")
+		q.refuse("scope and key are required")
+	}
+	if q.refused(w) {
 		return
 	}
 	if err := s.eng.Ledger().VoidKey(r.Context(), scope, key); err != nil {

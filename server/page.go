@@ -57,6 +57,13 @@ func (s *Server) style(w http.ResponseWriter, r *http.Request, _ []byte) {
 	http.ServeFileFS(w, r, assets, "assets/pawl.css")
 }
 
+// icon is one drawing for the tab of a browser.
+func (s *Server) icon(w http.ResponseWriter, r *http.Request, _ []byte) {
+	w.Header().Set("Content-Type", "image/svg+xml")
+	w.Header().Set("Content-Security-Policy", contentPolicy)
+	http.ServeFileFS(w, r, assets, "assets/pawl.svg")
+}
+
 type homePage struct {
 	Apps  []appView
 	Runs  []runView
@@ -94,7 +101,7 @@ type runPage struct {
 
 func (s *Server) runPage(w http.ResponseWriter, r *http.Request, _ []byte) {
 	if !s.dev {
-		s.render(w, r, http.StatusOK, "closed.html", page{Title: "Pawl"})
+		s.render(w, r, http.StatusNotFound, "failed.html", page{Title: "Not found", Data: "There are no pages about runs here. They are read with a signing key: pawl runs show ID"})
 		return
 	}
 	id := r.PathValue("run")

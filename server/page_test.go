@@ -59,10 +59,17 @@ func TestServePagesShowNothing(t *testing.T) {
 	f := newFixture(t, serving)
 	w := f.do(request{method: "POST", path: "/fn/register", body: registration, header: map[string]string{"Authorization": "Bearer " + testKey}})
 	require.Equal(t, http.StatusOK, w.Code)
-	for _, path := range []string{"/", "/runs/01JQDAE4RQF8MBCR55T5AK4KXS"} {
+	for path, want := range map[string]struct {
+		status int
+		text   string
+	}{
+		"/":                                {http.StatusOK, "Pawl serves."},
+		"/runs/01JQDAE4RQF8MBCR55T5AK4KXS": {http.StatusNotFound, "pawl runs show ID"},
+		"/runs/anything":                   {http.StatusNotFound, "pawl runs show ID"},
+	} {
 		w := f.get(path)
-		require.Equal(t, http.StatusOK, w.Code)
-		require.Contains(t, w.Body.String(), "Pawl serves.")
+		require.Equal(t, want.status, w.Code, path)
+		require.Contains(t, w.Body.String(), want.text)
 		require.NotContains(t, w.Body.String(), "shop")
 	}
 	require.Equal(t, http.StatusNotFound, f.get("/dev").Code)
@@ -72,4 +79,19 @@ func TestPortsText(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, "80, 443, 3000–3010, 4321, 5000, 5173, 8000, 8080, 8081, 8787, 8888, 8910–8915, 9999", portsText(DiscoveryPorts(9999)))
 	require.NotContains(t, strings.Split(portsText(DiscoveryPorts(3000)), ", "), "3000")
+}
+
+func TestUnknownPathsTellWhoAsks(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	require.Equal(t, "there is no /nowhere here", wantRefusal(t, f.get("/nowhere"), http.StatusNotFound))
+	w := f.do(request{method: "GET", path: "/nowhere", header: map[string]string{"Accept": "text/html,*/*;q=0.8"}})
+	require.Equal(t, http.StatusNotFound, w.Code)
+	require.Contains(t, w.Header().Get("Content-Type"), "text/html")
+	require.Contains(t, w.Body.String(), "There is no page /nowhere here.")
+	for _, path := range []string{"/favicon.ico", "/assets/pawl.svg"} {
+		w := f.get(path)
+		require.Equal(t, http.StatusOK, w.Code)
+		require.Equal(t, "image/svg+xml", w.Header().Get("Content-Type"))
+	}
 }

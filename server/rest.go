@@ -2,9 +2,12 @@ package server
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -134,10 +137,10 @@ func timeOrNull(t time.Time) *time.Time {
 }
 
 func (s *Server) listEvents(w http.ResponseWriter, r *http.Request, _ []byte) {
-	q := query{values: r.URL.Query()}
+	q := readQuery(r)
 	page := q.page(20, 51)
 	filter := store.EventFilter{
-		Name:   q.values.Get("name"),
+		Name:   q.get("name"),
 		After:  q.time("received_after", time.Now().Add(-time.Hour)),
 		Before: q.time("received_before", time.Time{}),
 	}
@@ -171,6 +174,9 @@ func (s *Server) showEvent(w http.ResponseWriter, r *http.Request, _ []byte) {
 const mostRuns = 400
 
 func (s *Server) runsOfEvent(w http.ResponseWriter, r *http.Request, _ []byte) {
+	if q := readQuery(r); q.refused(w) {
+		return
+	}
 	id := r.PathValue("event")
 	if _, err := s.eng.History().Event(r.Context(), id); err != nil {
 		s.failWith(w, r, err, noEvent)
@@ -185,9 +191,9 @@ func (s *Server) runsOfEvent(w http.ResponseWriter, r *http.Request, _ []byte) {
 }
 
 func (s *Server) listRuns(w http.ResponseWriter, r *http.Request, _ []byte) {
-	q := query{values: r.URL.Query()}
+	q := readQuery(r)
 	page := q.page(20, 200)
-	filter := store.RunFilter{Function: q.values.Get("function"), Status: q.status()}
+	filter := store.RunFilter{Function: q.get("function"), Status: q.status()}
 	if q.refused(w) {
 		return
 	}
@@ -200,7 +206,10 @@ func (s *Server) listRuns(w http.ResponseWriter, r *http.Request, _ []byte) {
 }
 
 func (s *Server) showRun(w http.ResponseWriter, r *http.Request, _ []byte) {
-	id := r.PathValue("run")
+	id, ok := runID(w, r)
+	if !ok {
+		return
+	}
 	run, err := s.eng.History().Run(r.Context(), id)
 	if err != nil {
 		s.failWith(w, r, err, noRun(id))
@@ -209,20 +218,31 @@ func (s *Server) showRun(w http.ResponseWriter, r *http.Request, _ []byte) {
 	s.reply(w, s.viewRun(run))
 }
 
+// runID is the run that a path names, unless that cannot be one: then it has
+// answered.
+func runID(w http.ResponseWriter, r *http.Request) (id string, ok bool) {
+	id = r.PathValue("run")
+	if _, err := ulid.ParseStrict(id); err != nil {
+		fail(w, http.StatusBadRequest, "Invalid run ID: "+printable(id))
+		return "", false
+	}
+	return id, true
+}
+
 func noRun(id string) string { return "Unable to load function run: " + printable(id) }
 
 // cancelRun cancels. To cancel what has ended changes nothing and is no mistake.
 func (s *Server) cancelRun(w http.ResponseWriter, r *http.Request, _ []byte) {
-	id := r.PathValue("run")
-	if _, err := ulid.ParseStrict(id); err != nil {
-		fail(w, http.StatusBadRequest, "Invalid run ID: "+printable(id))
+	id, ok := runID(w, r)
+	if !ok {
 		return
 	}
 	if err := s.eng.Cancel(r.Context(), id); err != nil && !errors.Is(err, durable.ErrEnded) {
 		s.failWith(w, r, err, noRun(id))
 		return
 	}
-	raw(w, http.StatusOK, "")
+	w.Header()["Cache-Control"] = noStore
+	w.WriteHeader(http.StatusOK) // the body is empty, so it is not called JSON
 }
 
 // jobView is one thing that is queued for a run.
@@ -235,7 +255,10 @@ type jobView struct {
 }
 
 func (s *Server) jobs(w http.ResponseWriter, r *http.Request, _ []byte) {
-	id := r.PathValue("run")
+	id, ok := runID(w, r)
+	if !ok {
+		return
+	}
 	if _, err := s.eng.History().Run(r.Context(), id); err != nil {
 		s.failWith(w, r, err, noRun(id))
 		return
@@ -268,10 +291,31 @@ func (s *Server) failWith(w http.ResponseWriter, r *http.Request, err error, mis
 	fail(w, status, message)
 }
 
-// query reads the parameters of a list and keeps the first that is wrong.
+// query reads the parameters of a request and keeps the first that is wrong. A
+// parameter that nobody asks for is wrong too: a filter that is mistyped must
+// not show everything.
 type query struct {
 	values url.Values
+	known  []string // that were asked for
 	wrong  string
+}
+
+func readQuery(r *http.Request) query {
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	q := query{values: values}
+	if err != nil {
+		q.refuse("the query ?" + printable(r.URL.RawQuery) + " cannot be read: write what is special in a value as %XX")
+	}
+	return q
+}
+
+// get is the value of a parameter, "" when it is not given.
+func (q *query) get(name string) string {
+	q.known = append(q.known, name)
+	if len(q.values[name]) > 1 {
+		q.refuse("the parameter " + name + " is given more than once")
+	}
+	return q.values.Get(name)
 }
 
 func (q *query) refuse(message string) {
@@ -280,8 +324,17 @@ func (q *query) refuse(message string) {
 	}
 }
 
-// refused answers when a parameter was wrong.
+// refused answers when a parameter was wrong. It comes after all have been read.
 func (q *query) refused(w http.ResponseWriter) bool {
+	for _, name := range slices.Sorted(maps.Keys(q.values)) {
+		if !slices.Contains(q.known, name) {
+			message := "there is no parameter " + printable(name) + " here"
+			if len(q.known) > 0 {
+				message += "; there are " + strings.Join(q.known, ", ")
+			}
+			q.refuse(message)
+		}
+	}
 	if q.wrong != "" {
 		fail(w, http.StatusBadRequest, q.wrong)
 	}
@@ -289,7 +342,7 @@ func (q *query) refused(w http.ResponseWriter) bool {
 }
 
 func (q *query) page(usual, most int) store.Page {
-	p := store.Page{Limit: q.number("limit", usual, 1, most), Cursor: q.values.Get("cursor")}
+	p := store.Page{Limit: q.number("limit", usual, 1, most), Cursor: q.get("cursor")}
 	if p.Cursor != "" {
 		if _, err := ulid.ParseStrict(p.Cursor); err != nil {
 			q.refuse("cursor must be the id of the last row")
@@ -299,7 +352,7 @@ func (q *query) page(usual, most int) store.Page {
 }
 
 func (q *query) number(name string, usual, least, most int) int {
-	text := q.values.Get(name)
+	text := q.get(name)
 	if text == "" {
 		return usual
 	}
@@ -312,7 +365,7 @@ func (q *query) number(name string, usual, least, most int) int {
 }
 
 func (q *query) time(name string, usual time.Time) time.Time {
-	text := q.values.Get(name)
+	text := q.get(name)
 	if text == "" {
 		return usual
 	}
@@ -324,7 +377,7 @@ func (q *query) time(name string, usual time.Time) time.Time {
 }
 
 func (q *query) status() *durable.Status {
-	text := q.values.Get("status")
+	text := q.get("status")
 	switch status, ok := durable.ParseStatus(text); {
 	case text == "":
 		return nil

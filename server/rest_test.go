@@ -44,6 +44,8 @@ func TestRunOfAnEvent(t *testing.T) {
 
 	w := f.do(request{method: "DELETE", path: "/v1/runs/" + run.RunID})
 	require.Equal(t, http.StatusOK, w.Code, "an ended run: nothing changes")
+	require.Empty(t, w.Body.String())
+	require.Empty(t, w.Header().Get("Content-Type"), "nothing is not JSON")
 	require.Equal(t, "Completed", data[runView](t, f.get("/v1/runs/"+run.RunID)).Status)
 
 	id := f.send(`{"name":"nobody/cares"}`)
@@ -97,16 +99,38 @@ func TestCancel(t *testing.T) {
 
 func TestUnknownThings(t *testing.T) {
 	t.Parallel()
+	const unknown = "01JQDAE4RQF8MBCR55T5AK4KXS"
 	f := newFixture(t)
 	for path, want := range map[string]string{
-		"/v1/events/x":                     "Event not found",
-		"/v1/events/x/runs":                "Event not found",
-		"/v1/runs/x":                       "Unable to load function run: x",
-		"/v1/runs/x/jobs":                  "Unable to load function run: x",
-		"/v1/runs/x/steps":                 "Unable to load function run: x",
-		"/v1/runs/x/steps?after=3&wait=9s": "Unable to load function run: x",
+		"/v1/events/x":                                   "Event not found",
+		"/v1/events/x/runs":                              "Event not found",
+		"/v1/runs/" + unknown:                            noRun(unknown),
+		"/v1/runs/" + unknown + "/jobs":                  noRun(unknown),
+		"/v1/runs/" + unknown + "/steps":                 noRun(unknown),
+		"/v1/runs/" + unknown + "/steps?after=3&wait=9s": noRun(unknown),
+		"/v0/runs/" + unknown + "/batch":                 noRun(unknown),
+		"/v0/runs/" + unknown + "/actions":               noRun(unknown),
 	} {
 		require.Equal(t, want, wantRefusal(t, f.get(path), http.StatusNotFound), path)
+	}
+}
+
+// A missing key and a wrong one are told in the same words, the protocol's first.
+func TestRefusedKeysAreToldWhatIsWanted(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, serving)
+	for _, authorization := range []string{"", "Bearer " + wrongKey} {
+		w := f.do(request{method: "GET", path: "/v1/runs", header: map[string]string{"Authorization": authorization}})
+		require.Equal(t, "Authentication failed: this needs the server's signing key, in the header Authorization: Bearer signkey-...",
+			wantRefusal(t, w, http.StatusUnauthorized))
+	}
+}
+
+func TestWhatCannotBeARun(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	for _, path := range []string{"/v1/runs/x", "/v1/runs/x/jobs", "/v1/runs/x/steps"} {
+		require.Equal(t, "Invalid run ID: x", wantRefusal(t, f.get(path), http.StatusBadRequest), path)
 	}
 }
 
@@ -120,4 +144,24 @@ func TestBadParameters(t *testing.T) {
 		wantRefusal(t, f.get(query), http.StatusBadRequest)
 	}
 	require.Empty(t, data[[]runView](t, f.get("/v1/runs?function="+strings.Repeat("x", 1000)+"%27%20OR%201=1")))
+}
+
+// A filter that is mistyped must not show everything.
+func TestParametersThatAreNotThere(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	const event = "01JQDAE4RQF8MBCR55T5AK4KXS"
+	for path, want := range map[string]string{
+		"/v1/runs?fnuction=a":                   "there is no parameter fnuction here; there are limit, cursor, function, status",
+		"/v1/runs?function=a&Status=Failed":     "there is no parameter Status here; there are limit, cursor, function, status",
+		"/v1/runs?status=Failed&status=Queued":  "the parameter status is given more than once",
+		"/v1/runs?function=a%zz":                "the query ?function=a%zz cannot be read: write what is special in a value as %XX",
+		"/v1/runs?function=a;status=Failed":     "the query ?function=a;status=Failed cannot be read: write what is special in a value as %XX",
+		"/v1/events?recieved_after=x":           "there is no parameter recieved_after here; there are limit, cursor, name, received_after, received_before",
+		"/v1/events/" + event + "/runs?limit=3": "there is no parameter limit here",
+		"/v1/apps?archived=true":                "there is no parameter archived here",
+		"/v1/runs/" + event + "/steps?seq=3":    "there is no parameter seq here; there are after, wait",
+	} {
+		require.Equal(t, want, wantRefusal(t, f.get(path), http.StatusBadRequest), path)
+	}
 }

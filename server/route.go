@@ -49,6 +49,7 @@ func routes() []route {
 
 		{method: "POST", pattern: "/e/{key}", who: eventKey, serve: (*Server).events, body: maxEventsBody, cors: true, refuse: failEvents},
 		{method: "POST", pattern: "/e/{$}", who: eventKey, serve: (*Server).events, body: maxEventsBody, cors: true, refuse: failEvents},
+		{method: "POST", pattern: "/e", who: eventKey, serve: (*Server).events, cors: true}, // has no key, so that nobody gets in
 
 		{method: "POST", pattern: "/fn/register", who: signingKey, serve: (*Server).register, body: maxRegisterBody, json: true, refuse: failRegister},
 
@@ -74,6 +75,8 @@ func routes() []route {
 		{method: "GET", pattern: "/{$}", who: anyone, serve: (*Server).home},
 		{method: "GET", pattern: "/runs/{run}", who: anyone, serve: (*Server).runPage},
 		{method: "GET", pattern: "/assets/pawl.css", who: anyone, serve: (*Server).style},
+		{method: "GET", pattern: "/assets/pawl.svg", who: anyone, serve: (*Server).icon},
+		{method: "GET", pattern: "/favicon.ico", who: anyone, serve: (*Server).icon}, // where browsers look
 	}
 	table = append(table, letterRoutes...)
 	// SDKs know checkpoints under two prefixes.
@@ -119,7 +122,12 @@ func later(method, pattern, what string) route {
 	}}
 }
 
-func notFound(w http.ResponseWriter, r *http.Request) {
+// notFound tells a person in a browser on a page, and everybody else in JSON.
+func (s *Server) notFound(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html") {
+		s.render(w, r, http.StatusNotFound, "failed.html", page{Title: "Not found", Data: "There is no page " + printable(r.URL.Path) + " here."})
+		return
+	}
 	fail(w, http.StatusNotFound, "there is no "+printable(r.URL.Path)+" here")
 }
 

@@ -95,7 +95,7 @@ func TestDevAsksNobodyForAKey(t *testing.T) {
 		path := wildcards.Replace(strings.Replace(rt.pattern, "{key}", "anything", 1))
 		w := f.do(request{method: rt.method, path: path, header: map[string]string{"Authorization": "Bearer undefined"}})
 		require.Equal(t, "dev", w.Header().Get(wire.HeaderServerKind))
-		if path == "/e/" {
+		if path == "/e/" || path == "/e" {
 			require.Equal(t, "Event key is required", wantRefusal(t, w, http.StatusUnauthorized))
 			continue
 		}

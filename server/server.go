@@ -94,7 +94,7 @@ func New(eng *engine.Engine, c Config) *Server {
 		s.eventKeys = append(s.eventKeys, sha256.Sum256([]byte(key)))
 	}
 	s.mount(routes())
-	s.mux.HandleFunc("/", notFound)
+	s.mux.HandleFunc("/", s.notFound)
 	return s
 }
 
@@ -151,7 +151,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// 421, because SDKs take 401 and 403 for a wrong key.
 		fail(w, http.StatusMisdirectedRequest, "pawl dev answers only to the names of this machine, such as localhost or 127.0.0.1")
 	case !clean(r.URL.Path):
-		notFound(w, r)
+		s.notFound(w, r)
 	default:
 		s.mux.ServeHTTP(w, r)
 	}

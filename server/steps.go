@@ -218,13 +218,16 @@ type stepsView struct {
 // until there is more in the run's journal than SEQ entries, or the run ends, or
 // the time is over.
 func (s *Server) steps(w http.ResponseWriter, r *http.Request, _ []byte) {
-	q := query{values: r.URL.Query()}
+	q := readQuery(r)
 	after := q.number("after", 0, 0, 1<<30)
 	wait := q.duration("wait", longestWait)
 	if q.refused(w) {
 		return
 	}
-	id := r.PathValue("run")
+	id, ok := runID(w, r)
+	if !ok {
+		return
+	}
 	if wait > 0 {
 		if err := s.await(r.Context(), id, after, wait); err != nil {
 			s.failWith(w, r, err, noRun(id))
@@ -267,7 +270,7 @@ func (s *Server) loadSteps(ctx context.Context, id string) (stepsView, error) {
 }
 
 func (q *query) duration(name string, most time.Duration) time.Duration {
-	text := q.values.Get(name)
+	text := q.get(name)
 	if text == "" {
 		return 0
 	}
