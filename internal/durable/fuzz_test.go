@@ -17,6 +17,7 @@ func FuzzNext(f *testing.F) {
 	f.Add([]byte{0, 0, 3, 0x21, 0x0a, 0, 0, 3, 0x20})
 	f.Add([]byte{0, 0, 1, 2, 0x26, 0x0e, 0x2f, 0x15, 2, 0x15, 1, 5, 3, 6, 7}) // waits, resolved
 	f.Add([]byte{0, 0, 1, 1, 0x00, 0, 0x08, 0, 0, 1, 0, 1, 0x83, 0})          // fetches, away
+	f.Add([]byte{0, 0, 0xfd})                                                 // fetched what is no fetch
 	f.Fuzz(func(t *testing.T, script []byte) {
 		if len(script) > 512 {
 			return // the world is rebuilt for every input

@@ -207,6 +207,9 @@ func (t *turn) close(step string, kind EntryKind, memo JSON) {
 // fetched: the server has made the request that a step asked for, or has tried.
 func (t *turn) fetched(in Fetched) (Change, error) {
 	item, err := t.held(in.Claim)
+	if err == nil && item.Kind != Fetch {
+		err = ErrStale // the claim is on a call to the app
+	}
 	if err != nil {
 		return Change{}, err
 	}

@@ -315,7 +315,7 @@ func TestInvokedEvent(t *testing.T) {
 	for i, step := range []string{"i", "j"} {
 		e := p.emitted[i]
 		require.Equal(t, EventInvoked, e.Name)
-		require.Equal(t, &Target{Function: "shop-bill", Parent: Ref{runID, step}}, e.Target)
+		require.Equal(t, &Target{Function: "shop-bill", Parent: Ref{runID, step}, Depth: 1}, e.Target)
 		require.Equal(t, `{"data":{"_inngest":{"correlation_id":"`+runID+`.`+step+`","expire":1772370000000,"fn_id":"shop-bill","name":"`+step+`"},"n":1},`+
 			`"id":"`+e.ID+`","name":"inngest/function.invoked","ts":1772366400000,"user":{}}`, string(e.Body))
 	}
