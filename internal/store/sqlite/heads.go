@@ -5,6 +5,7 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/pawlhq/pawl/internal/durable"
 )
@@ -24,7 +25,7 @@ type head struct {
 }
 
 // heads are the runs in memory: those in use, and the ones used last of those
-// that are not.
+// that are not. A run that rests leaves at once, so that any number of them may.
 type heads struct {
 	mu   sync.Mutex
 	byID map[string]*head
@@ -87,12 +88,34 @@ func (hs *heads) add(r *durable.Run) {
 	if hs.byID[r.ID] != nil {
 		return
 	}
+	if rests(r, time.Now()) {
+		return
+	}
 	h := &head{id: r.ID, run: r}
 	hs.byID[r.ID] = h
-	h.size = weight(r)
+	hs.park(h)
+}
+
+// park keeps a head that nobody uses, as long as there is room.
+func (hs *heads) park(h *head) {
+	h.size = weight(h.run)
 	h.elem = hs.idle.PushBack(h)
 	hs.size += h.size
 	hs.shrink()
+}
+
+// rests reports whether nothing is going to happen to a run for a while, as far
+// as is known: it sleeps or waits, or begins later. What was called before is
+// kept, since only its head knows which call was the newest.
+func rests(r *durable.Run, now time.Time) bool {
+	soon := now.Add(lookahead)
+	for _, i := range r.Items {
+		called := i.Kind == durable.Call && i.Generation != 0
+		if i.Claimed || called || !i.Due.After(soon) {
+			return false
+		}
+	}
+	return true
 }
 
 // release ends a use. forget drops the run from memory: it has ended.
@@ -107,13 +130,15 @@ func (hs *heads) release(h *head, forget bool) {
 		delete(hs.byID, h.id)
 		return
 	}
-	if h.refs == 0 {
-		// Nobody decides on it now: who does holds a reference.
-		h.size = weight(h.run)
-		h.elem = hs.idle.PushBack(h)
-		hs.size += h.size
-		hs.shrink()
+	if h.refs > 0 {
+		return
 	}
+	// Nobody decides on it now: who does holds a reference.
+	if h.run == nil || rests(h.run, time.Now()) {
+		delete(hs.byID, h.id)
+		return
+	}
+	hs.park(h)
 }
 
 func (hs *heads) shrink() {

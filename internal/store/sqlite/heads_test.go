@@ -211,6 +211,67 @@ func TestHeadsStayWithinTheirBytes(t *testing.T) {
 	require.Less(t, len(s.heads.byID), 150)
 }
 
+// inCache reports whether a run is in memory.
+func inCache(s *Store, run string) bool {
+	s.heads.mu.Lock()
+	defer s.heads.mu.Unlock()
+	return s.heads.byID[run] != nil
+}
+
+func TestRunsThatRestLeaveMemory(t *testing.T) {
+	t.Parallel()
+	far := time.Now().Add(time.Hour)
+	rest := func(run string) durable.Change {
+		return durable.Change{
+			Drop: []string{""},
+			Put: []durable.Put{
+				{Item: durable.Item{Run: run, Step: "w", Kind: durable.Wake, Due: far}},
+				{Item: durable.Item{Run: run, Step: durable.FinishStep, Kind: durable.Timeout, Due: far}},
+			},
+		}
+	}
+	change := func(s *Store, run string, c durable.Change) {
+		require.NoError(t, s.Transition(t.Context(), run, func(*durable.Run) (store.Decision, error) {
+			return store.Decision{Change: c}, nil
+		}))
+	}
+	s := temporary(t, Options{Durability: None})
+	run := startRun(t, s, noon)
+	require.True(t, inCache(s, run), "it will be called soon")
+	leases, err := s.Claim(t.Context(), noon, time.Hour, 10)
+	require.NoError(t, err)
+	require.Len(t, leases, 1)
+	change(s, run, step("a"))
+	require.True(t, inCache(s, run), "it is called just now")
+	change(s, run, rest(run))
+	require.False(t, inCache(s, run), "it rests")
+	require.NoError(t, s.View(t.Context(), run, func(r *durable.Run) error {
+		require.Equal(t, []string{"a"}, r.Stack)
+		return nil
+	}))
+	require.False(t, inCache(s, run), "it was only looked at")
+	change(s, run, durable.Change{Put: []durable.Put{{Item: durable.Item{Run: run, Due: noon}}}})
+	require.True(t, inCache(s, run), "it goes on")
+
+	require.False(t, inCache(s, startRun(t, s, far)), "it begins later")
+
+	// Only its head knows which call of a run that is tried again was the newest.
+	leases, err = s.Claim(t.Context(), noon, time.Hour, 10)
+	require.NoError(t, err)
+	require.Len(t, leases, 1)
+	change(s, run, durable.Change{Put: []durable.Put{{Item: durable.Item{Run: run, Due: far, Attempt: 1}}}})
+	require.True(t, inCache(s, run))
+	require.NoError(t, s.View(t.Context(), run, func(r *durable.Run) error {
+		require.Equal(t, leases[0].Generation, r.Items[""].Generation)
+		return nil
+	}))
+
+	s.heads.mu.Lock()
+	defer s.heads.mu.Unlock()
+	require.Len(t, s.heads.byID, s.heads.idle.Len())
+	require.Len(t, s.heads.byID, 1)
+}
+
 func TestEndedRunsLeaveMemory(t *testing.T) {
 	t.Parallel()
 	s := temporary(t, Options{Durability: None})

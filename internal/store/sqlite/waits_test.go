@@ -11,8 +11,8 @@ import (
 	"github.com/pawlhq/pawl/internal/store"
 )
 
-// rests lets a step of a run wait for events of a name.
-func rests(t *testing.T, s *Store, run, step, name string) {
+// waitsFor lets a step of a run wait for events of a name.
+func waitsFor(t *testing.T, s *Store, run, step, name string) {
 	t.Helper()
 	require.NoError(t, s.Transition(t.Context(), run, func(*durable.Run) (store.Decision, error) {
 		return store.Decision{Change: durable.Change{Waits: []durable.Wait{{Run: run, Step: step, Name: name}}}}, nil
@@ -29,7 +29,7 @@ func TestWaitsOutliveTheEventsBeforeThem(t *testing.T) {
 	for range 5 {
 		startRun(t, s, noon)
 	}
-	rests(t, s, run, "old", "a")
+	waitsFor(t, s, run, "old", "a")
 	require.NoError(t, s.Close())
 
 	for range 2 {
@@ -41,7 +41,7 @@ func TestWaitsOutliveTheEventsBeforeThem(t *testing.T) {
 		event.Name = "a"
 		_, err := s.Accept(t.Context(), noon, []store.Accepted{{Event: event}})
 		require.NoError(t, err)
-		rests(t, s, run, "new", "a")
+		waitsFor(t, s, run, "new", "a")
 		waits, err := s.Waiting(t.Context(), event.ID, "", "", 0, 10)
 		require.NoError(t, err)
 		require.Len(t, waits, 1)
