@@ -10,8 +10,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/pawlhq/pawl/engine"
 	"github.com/pawlhq/pawl/internal/durable"
 	"github.com/pawlhq/pawl/internal/store"
+	"github.com/pawlhq/pawl/internal/store/sqlite"
 	"github.com/pawlhq/pawl/internal/wire"
 )
 
@@ -443,5 +445,22 @@ func TestAppThatIsAwayCostsNoTries(t *testing.T) {
 		time.Sleep(25 * time.Hour)
 		r = p.wantStatus(1, durable.Failed)
 		require.Contains(t, string(r.Output), "it has been away for 24h")
+	})
+}
+
+func TestItemOfNoRunLeavesTheQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPawl(t, &app{serve: serial()}, function("f", "x", 0))
+		require.NoError(t, p.Close(t.Context()))
+		s, err := sqlite.Open(t.Context(), p.path, sqlite.Options{Durability: sqlite.None})
+		require.NoError(t, err)
+		lost := durable.Item{Run: engine.NewID(), Step: durable.Discovery, Due: time.Now()}
+		require.NoError(t, s.Schedule(t.Context(), []durable.Item{lost}, nil))
+		require.NoError(t, s.Close())
+		p.start()
+		synctest.Wait()
+		items, err := p.History().Items(t.Context(), lost.Run)
+		require.NoError(t, err)
+		require.Empty(t, items)
 	})
 }

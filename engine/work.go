@@ -54,6 +54,9 @@ func (e *Engine) call(ctx context.Context, l store.Lease, claim durable.Claim) {
 	switch {
 	case errors.Is(err, durable.ErrStale), errors.Is(err, durable.ErrEnded), errors.Is(err, context.Canceled):
 		return // it is not ours any more
+	case errors.Is(err, store.ErrNotFound):
+		e.drop(ctx, l)
+		return
 	case err != nil:
 		e.log.Error("a run cannot be called; it is tried again when its lease has run out", "run", l.Run, "err", err)
 		return
@@ -65,6 +68,14 @@ func (e *Engine) call(ctx context.Context, l store.Lease, claim durable.Claim) {
 		return // the lease was lost or the server stops: the item is claimed anew
 	}
 	e.settle(ctx, l.Run, news(claim, answer, targeted, time.Now()))
+}
+
+// drop takes an item out of the queue whose run is not there: it would come
+// again for ever.
+func (e *Engine) drop(ctx context.Context, l store.Lease) {
+	err := e.store.Settle(ctx, l, time.Now(), store.Settled{})
+	e.log.Error("an item of a run that is not there was taken out of the queue; pawl doctor says what else is wrong",
+		"run", l.Run, "step", l.Step, "kind", l.Kind, "err", err)
 }
 
 // fetch makes a request that a step asks the server to make.
@@ -263,6 +274,8 @@ func (e *Engine) tell(ctx context.Context, run, fn string, queued time.Time, c d
 		case durable.Tried:
 			e.log.InfoContext(ctx, "attempt failed", "run", run, "function", fn, "step", en.Name, "attempt", en.Attempt+1,
 				"again", time.Until(en.Until).Round(100*time.Millisecond), "err", brief(en.Data))
+		case durable.Unreachable:
+			e.log.WarnContext(ctx, "app cannot be reached; the run waits for it", "run", run, "function", fn, "err", brief(en.Data))
 		case durable.StepFailed:
 			e.log.InfoContext(ctx, "step failed", "run", run, "function", fn, "step", en.Name, "attempt", en.Attempt+1, "err", brief(en.Data))
 		default:

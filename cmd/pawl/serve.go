@@ -171,7 +171,7 @@ func (p *process) openEngine(ctx context.Context, keys *wire.Keyring) (eng *engi
 	}
 	eng, err = engine.Open(ctx, engine.Config{
 		Store: st, Log: p.log, Keys: keys, Dev: p.dev,
-		AllowPrivate: p.AllowPrivate || p.dev, RetryInterval: p.RetryInterval, MaxCalls: p.MaxCalls, Drain: p.Drain,
+		AllowPrivate: p.AllowPrivate || p.dev, RetryInterval: p.RetryInterval, MaxAway: p.MaxAway, MaxCalls: p.MaxCalls, Drain: p.Drain,
 	})
 	if err != nil {
 		err = errors.Join(err, st.Close())

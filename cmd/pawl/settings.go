@@ -37,6 +37,7 @@ type settings struct {
 	RetryInterval      time.Duration `key:"retry-interval" in:"dev serve" default:"0s" help:"Pause between tries, as 1s or 5m; 0s: rising from 15 seconds to 2 hours"`
 	PollInterval       time.Duration `key:"poll-interval" in:"dev serve" default:"5s" help:"Pause between looks at an app" serve:", until its first sync"`
 	Drain              time.Duration `key:"drain" in:"dev serve" default:"30s" help:"How long calls in flight may go on when Pawl is stopped"`
+	MaxAway            time.Duration `key:"max-away" in:"dev serve" default:"24h" help:"How long an app that cannot be reached may stay away before its runs fail"`
 	MaxCalls           int           `key:"max-calls" in:"dev serve" default:"1024" help:"Calls to apps at the same time"`
 	AllowPrivate       bool          `key:"allow-private-addresses" in:"serve" help:"Let step.fetch and step.ai.infer reach addresses that are not public (dev always does)"`
 	DebugListen        string        `key:"debug-listen" in:"dev serve" help:"Loopback address for profiles, as host:port; empty: none"`
