@@ -165,17 +165,19 @@ func took(from, to *time.Time) string {
 	if from == nil || to == nil {
 		return ""
 	}
-	return roundly(to.Sub(*from))
+	return Rounded(to.Sub(*from)).String()
 }
 
-func roundly(d time.Duration) string {
+// Rounded is how long something lasted, for people: to the millisecond below a
+// second, to the hundredth of a second below a minute, to the second above.
+func Rounded(d time.Duration) time.Duration {
 	switch {
-	case d < 0:
-		return "0s"
+	case d < 0: // two clocks were read
+		return 0
 	case d < time.Second:
-		return d.Round(time.Millisecond).String()
+		return d.Round(time.Millisecond)
 	case d < time.Minute:
-		return d.Round(10 * time.Millisecond).String()
+		return d.Round(10 * time.Millisecond)
 	}
-	return d.Round(time.Second).String()
+	return d.Round(time.Second)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"iter"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -153,6 +154,34 @@ func (v *stepView) try(e durable.Entry, err jsontext.Value) {
 	})
 }
 
+// timed fills in when work began that the app did not time, as Python does not:
+// when its step was planned or due again, else when what came before it in the
+// run had ended. The time includes the way to the app. started is the run's own.
+func timed(journal []durable.Entry, started time.Time) []durable.Entry {
+	list := slices.Clone(journal)
+	before := started             // the end of what came before
+	own := map[string]time.Time{} // when a step was planned, or its next try is due
+	for i := range list {
+		e := &list[i]
+		switch e.Kind {
+		case durable.Tried, durable.StepDone, durable.StepFailed, durable.BodyFailed:
+			from, ok := own[e.Step]
+			if !ok {
+				from = before
+			}
+			if began(*e).IsZero() && !from.After(e.At) {
+				e.Started = from
+			}
+		default: // tells of no work
+		}
+		before, own[e.Step] = e.At, e.At
+		if e.Kind == durable.Tried {
+			before, own[e.Step] = e.Until, e.Until
+		}
+	}
+	return list
+}
+
 // began is when the work that an entry tells of started, as far as the app said.
 func began(e durable.Entry) time.Time {
 	switch {
@@ -266,7 +295,7 @@ func (s *Server) loadSteps(ctx context.Context, id string) (stepsView, error) {
 	if err != nil {
 		return stepsView{}, err
 	}
-	return stepsView{Run: s.viewRun(run), Seq: len(journal), Steps: foldSteps(journal, run.Status)}, nil
+	return stepsView{Run: s.viewRun(run), Seq: len(journal), Steps: foldSteps(timed(journal, run.Started), run.Status)}, nil
 }
 
 func (q *query) duration(name string, most time.Duration) time.Duration {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/require"
 
 	"github.com/pawlhq/pawl/internal/durable"
 )
@@ -93,6 +94,30 @@ func TestFoldSteps(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Python tells no times; what is known of them is told all the same.
+func TestStepsThatTheAppDidNotTime(t *testing.T) {
+	t.Parallel()
+	at := func(s int) time.Time { return time.Unix(int64(s), 0).UTC() }
+	journal := []durable.Entry{
+		{Step: "a", Kind: durable.StepDone, At: at(3)},
+		{Step: "b", Kind: durable.Tried, At: at(5), Until: at(10)},
+		{Step: "b", Kind: durable.StepFailed, Attempt: 1, At: at(12)},
+		{Step: "c", Kind: durable.StepPlanned, At: at(13)},
+		{Step: "d", Kind: durable.StepPlanned, At: at(13)},
+		{Step: "c", Kind: durable.StepDone, At: at(15)},
+		{Step: "d", Kind: durable.StepDone, At: at(20)},
+		{Step: "e", Kind: durable.StepDone, At: at(30), Started: at(28)},
+		{Step: "f", Kind: durable.StepDone, At: at(32), Took: time.Second},
+		{Kind: durable.BodyFailed, At: at(33)},
+	}
+	want := []time.Time{at(1), at(3), at(10), {}, {}, at(13), at(13), at(28), at(31), at(32)}
+	for i, e := range timed(journal, at(1)) {
+		require.Equal(t, want[i], began(e), "entry %d", i)
+	}
+	require.Zero(t, journal[0].Started, "the journal is left alone")
+	require.Zero(t, began(timed(journal, time.Time{})[0]), "nothing is made up")
 }
 
 func TestInMemo(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pawlhq/pawl/internal/wire"
+	"github.com/pawlhq/pawl/server"
 )
 
 const usualURL = "http://127.0.0.1:8288"
@@ -160,7 +161,7 @@ func (r run) took() string {
 	if r.StartedAt == nil || r.EndedAt == nil {
 		return ""
 	}
-	return r.EndedAt.Sub(*r.StartedAt).Round(time.Millisecond).String()
+	return server.Rounded(r.EndedAt.Sub(*r.StartedAt)).String()
 }
 
 // history is a run with its steps.

@@ -46,7 +46,7 @@ pawl dlq show RUN                 # what happened, try by try`,
 	}
 	addLetterFlags(list)
 	list.Flags().String("state", "open", "Only open, retried or discarded; or all")
-	list.Flags().Int("limit", 20, "How many, at most 200")
+	limitFlag(list, 20, "How many, at most 200")
 	list.Flags().String("cursor", "", "Id of the run to go on after")
 	show := &cobra.Command{
 		Use: "show RUN", Short: "Show a dead letter with every try of its run", Args: args(cobra.ExactArgs(1)), RunE: showLetter,
@@ -59,7 +59,7 @@ func addGroupFlags(c *cobra.Command) {
 	c.Flags().String("function", "", "Only of this function")
 	c.Flags().String("class", "", classHelp)
 	c.Flags().Bool("all", false, "Also groups in which nothing is open")
-	c.Flags().Int("limit", 50, "How many, at most 200; those that grew last")
+	limitFlag(c, 50, "How many, at most 200; those that grew last")
 	c.Flags().String("cursor", "", "Cursor of the last group, from --json, to go on after")
 }
 

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"charm.land/lipgloss/v2"
@@ -18,6 +20,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pawlhq/pawl/internal/wire"
+	"github.com/pawlhq/pawl/server"
 )
 
 func runsCommand() *cobra.Command {
@@ -31,7 +34,7 @@ func runsCommand() *cobra.Command {
 	list := &cobra.Command{
 		Use: "list", Short: "List the latest runs", Args: args(cobra.NoArgs), RunE: listRuns,
 	}
-	list.Flags().Int("limit", 20, "How many, at most 200")
+	limitFlag(list, 20, "How many, at most 200")
 	list.Flags().String("cursor", "", "Id of the run to go on after")
 	list.Flags().String("function", "", "Only runs of this function")
 	list.Flags().String("status", "", "Only Queued, Running, Completed, Failed or Cancelled")
@@ -66,7 +69,10 @@ func listRuns(c *cobra.Command, _ []string) error {
 		return printJSON(c.OutOrStdout(), runs)
 	}
 	if len(runs) == 0 {
-		_, err := fmt.Fprintln(c.OutOrStdout(), "There are no runs. Send an event: pawl send NAME")
+		none, err := cl.noRuns(c.Context(), query)
+		if err == nil {
+			_, err = fmt.Fprintln(c.OutOrStdout(), none)
+		}
 		return err
 	}
 	t := table.New().Border(lipgloss.HiddenBorder()).BorderTop(false).BorderBottom(false).BorderLeft(false).BorderHeader(false).
@@ -75,8 +81,74 @@ func listRuns(c *cobra.Command, _ []string) error {
 	for _, r := range runs {
 		t.Row(r.ID, colour(r.Status), oneLine(r.Function), oneLine(r.Event), humanize.Time(r.QueuedAt), r.took())
 	}
-	_, err = lipgloss.Fprintln(c.OutOrStdout(), t.Render())
+	_, err = lipgloss.Fprintln(c.OutOrStdout(), trimmed(t.Render()))
 	return err
+}
+
+// limitFlag makes a flag for how many rows a list has.
+func limitFlag(c *cobra.Command, usual limit, help string) {
+	c.Flags().Var(&usual, "limit", help)
+}
+
+type limit int
+
+func (l *limit) Set(text string) error {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > 200 {
+		return errors.New("want a number from 1 to 200")
+	}
+	*l = limit(n)
+	return nil
+}
+
+func (l *limit) String() string { return strconv.Itoa(int(*l)) }
+
+func (l *limit) Type() string { return "int" }
+
+// noRuns says why a list of runs is empty.
+func (c *client) noRuns(ctx context.Context, query url.Values) (string, error) {
+	if !query.Has("function") && !query.Has("status") && !query.Has("cursor") {
+		return "There are no runs. Send an event: pawl send NAME", nil
+	}
+	function := query.Get("function")
+	if function == "" {
+		return "No run matches.", nil
+	}
+	var apps []struct {
+		Functions []struct {
+			Slug string `json:"slug"`
+		} `json:"functions"`
+	}
+	if err := c.get(ctx, "/v1/apps", nil, &apps); err != nil {
+		return "", err
+	}
+	var known []string
+	for _, a := range apps {
+		for _, f := range a.Functions {
+			if f.Slug == function {
+				return "No run of " + function + " matches.", nil
+			}
+			known = append(known, oneLine(f.Slug))
+		}
+	}
+	if known == nil {
+		return "There is no function " + function + ", nor any other: no app has synced.", nil
+	}
+	return "There is no function " + function + "; there are " + strings.Join(known, ", "), nil
+}
+
+// trimmed is text without the blanks at the ends of its lines.
+func trimmed(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		lines[i] = strings.TrimRight(line, " ")
+	}
+	return strings.Join(lines, "\n")
+}
+
+// line joins what there is of the parts of a line.
+func line(parts ...string) string {
+	return strings.Join(slices.DeleteFunc(parts, func(p string) bool { return p == "" }), "  ")
 }
 
 func showRun(c *cobra.Command, list []string) error {
@@ -95,19 +167,21 @@ func showRun(c *cobra.Command, list []string) error {
 	return err
 }
 
-// drawn is a run as a tree of its steps and their tries.
+// drawn is a run as a tree of its steps and their tries. One failure is told
+// once, where it happened.
 func drawn(h history) string {
-	t := tree.Root(fmt.Sprintf("%s  %s  %s", oneLine(h.Run.Function), colour(h.Run.Status), took(h.Run.StartedAt, h.Run.EndedAt)))
+	t := tree.Root(line(oneLine(h.Run.Function), colour(h.Run.Status), took(h.Run.StartedAt, h.Run.EndedAt)))
 	t.Child("run " + h.Run.ID + ", event " + oneLine(h.Run.Event))
+	told := map[string]bool{}
 	for _, s := range h.Steps {
-		line := fmt.Sprintf("%s  %s  %s", oneLine(s.Name), colour(s.Status), took(s.Started, s.Ended))
-		if s.Until != nil {
-			line += "until " + s.Until.Local().Format(time.DateTime)
+		if s.passesOn(told) {
+			continue
 		}
-		node := tree.Root(line)
+		node := tree.Root(line(oneLine(s.Name), colour(s.Status), took(s.Started, s.Ended), s.rests()))
 		for _, a := range s.Attempts {
 			if len(a.Error) > 0 {
 				node.Child(failedTry(a))
+				told[message(a.Error)] = true
 			}
 		}
 		t.Child(node)
@@ -116,13 +190,37 @@ func drawn(h history) string {
 	case "Completed":
 		t.Child("result " + short(h.Run.Output))
 	case "Failed":
-		t.Child("error " + oneLine(wire.ParseError(h.Run.Output, nil).Error()))
+		if failure := message(h.Run.Output); !told[failure] {
+			t.Child("error " + failure)
+		}
 	}
 	return t.String()
 }
 
+// message is an error as the API tells it, on one line.
+func message(v jsontext.Value) string { return oneLine(wire.ParseError(v, nil).Error()) }
+
+// passesOn reports whether s is the function's body that failed with nothing but
+// what a step of it had failed with.
+func (s step) passesOn(told map[string]bool) bool {
+	for _, a := range s.Attempts {
+		if len(a.Error) > 0 && !told[message(a.Error)] {
+			return false
+		}
+	}
+	return s.Step == "" && len(s.Attempts) > 0
+}
+
+// rests is until when a step rests, if it still does.
+func (s step) rests() string {
+	if s.Until == nil || s.Ended != nil {
+		return ""
+	}
+	return "until " + s.Until.Local().Format(time.DateTime)
+}
+
 func failedTry(a attempt) string {
-	line := fmt.Sprintf("try %d failed: %s", a.Attempt, oneLine(wire.ParseError(a.Error, nil).Error()))
+	line := fmt.Sprintf("try %d failed: %s", a.Attempt, message(a.Error))
 	if a.NextAt != nil {
 		line += ", next at " + a.NextAt.Local().Format(time.TimeOnly)
 	}
@@ -148,7 +246,7 @@ func followRun(c *cobra.Command, list []string) error {
 	if !asJSON {
 		_, _ = fmt.Fprintln(out, "run", id)
 	}
-	told := map[string]string{}
+	told, failures := map[string]string{}, map[string]bool{}
 	query := url.Values{} // the first look does not wait
 	for {
 		var h history
@@ -156,7 +254,7 @@ func followRun(c *cobra.Command, list []string) error {
 			return err
 		}
 		if !asJSON {
-			tellSteps(out, h, told)
+			tellSteps(out, h, told, failures)
 		}
 		if h.Run.EndedAt != nil {
 			return ended(out, h, asJSON)
@@ -176,19 +274,21 @@ func (c *client) latest(ctx context.Context) (string, error) {
 	return runs[0].ID, nil
 }
 
-// tellSteps prints the steps that changed since told.
-func tellSteps(out io.Writer, h history, told map[string]string) {
+// tellSteps prints the steps that changed since told, which holds the state of
+// each step, and each failure that was told.
+func tellSteps(out io.Writer, h history, told map[string]string, failures map[string]bool) {
 	for _, s := range h.Steps {
 		state := fmt.Sprint(s.Status, len(s.Attempts))
-		if told[s.Step] == state {
+		if told[s.Step] == state || s.passesOn(failures) {
 			continue
 		}
 		told[s.Step] = state
-		line := fmt.Sprintf("  %s  %s %s", colour(s.Status), oneLine(s.Name), took(s.Started, s.Ended))
+		text := "  " + line(colour(s.Status), oneLine(s.Name), took(s.Started, s.Ended), s.rests())
 		if n := len(s.Attempts); n > 0 && len(s.Attempts[n-1].Error) > 0 {
-			line += "\n    " + failedTry(s.Attempts[n-1])
+			text += "\n    " + failedTry(s.Attempts[n-1])
+			failures[message(s.Attempts[n-1].Error)] = true
 		}
-		_, _ = lipgloss.Fprintln(out, line)
+		_, _ = lipgloss.Fprintln(out, text)
 	}
 }
 
@@ -198,14 +298,13 @@ func ended(out io.Writer, h history, asJSON bool) error {
 			return err
 		}
 	} else {
-		_, _ = lipgloss.Fprintln(out, colour(h.Run.Status)+" "+took(h.Run.StartedAt, h.Run.EndedAt))
+		_, _ = lipgloss.Fprintln(out, line(colour(h.Run.Status), took(h.Run.StartedAt, h.Run.EndedAt)))
 	}
 	switch h.Run.Status {
 	case "Completed":
 		return nil
 	case "Failed":
-		err := errors.New(oneLine(wire.ParseError(h.Run.Output, nil).Error()))
-		return fmt.Errorf("the run failed: %w", err)
+		return errors.New("the run failed: " + message(h.Run.Output))
 	}
 	return errors.New("the run was cancelled")
 }
@@ -214,7 +313,7 @@ func took(from, to *time.Time) string {
 	if from == nil || to == nil {
 		return ""
 	}
-	return "took " + to.Sub(*from).Round(time.Millisecond).String()
+	return "took " + server.Rounded(to.Sub(*from)).String()
 }
 
 // short is a payload on one line.

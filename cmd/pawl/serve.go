@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -153,11 +152,9 @@ func (p *process) close(eng *engine.Engine, front, debug *http.Server) error {
 func (p *process) openEngine(ctx context.Context, keys *wire.Keyring) (eng *engine.Engine, cleanUp func(), err error) {
 	path, cleanUp := strings.TrimPrefix(p.DB, dbPrefix), func() {}
 	if path == "" {
-		dir, err := os.MkdirTemp("", "pawl-dev-")
-		if err != nil {
-			return nil, nil, fmt.Errorf("make a temporary store: %w", err)
+		if path, cleanUp, err = temporaryStore(); err != nil {
+			return nil, nil, err
 		}
-		path, cleanUp = filepath.Join(dir, "pawl.db"), func() { _ = os.RemoveAll(dir) }
 	}
 	durability, err := sqlite.ParseDurability(p.Durability)
 	if err != nil {

@@ -79,6 +79,20 @@ func (l *storeLock) release(opened bool) error {
 	return errors.Join(err, l.file.Close())
 }
 
+// Unused reports whether there is a store at path that no process has open. It
+// keeps others from opening it until it is released. It makes no file.
+func Unused(path string) (release func(), ok bool) {
+	f, err := os.OpenFile(path+".lock", os.O_RDWR|syscall.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, false
+	}
+	if syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil {
+		_ = f.Close()
+		return nil, false
+	}
+	return func() { _ = f.Close() }, true
+}
+
 // realPath is the one path that a file has, whatever links lead to it. The lock
 // stands beside the file under that name, and so do SQLite's log and index. The
 // file need not exist.

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"charm.land/lipgloss/v2"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/stretchr/testify/require"
+)
+
+// piped is text as a pipe gets it.
+func piped(t *testing.T, text string) string {
+	t.Helper()
+	var b bytes.Buffer
+	_, err := lipgloss.Fprintln(&b, text)
+	require.NoError(t, err)
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+func TestDrawnRuns(t *testing.T) {
+	t.Parallel()
+	at := func(s float64) *time.Time {
+		v := time.Unix(1_700_000_000, 0).Add(time.Duration(s * float64(time.Second)))
+		return &v
+	}
+	boom, other := jsontext.Value(`{"name":"Error","message":"boom"}`), jsontext.Value(`{"name":"Error","message":"other"}`)
+	tried := func(err jsontext.Value) []attempt { return []attempt{{Attempt: 1, Error: err}} }
+	for _, tt := range []struct {
+		name string
+		h    history
+		want string
+	}{
+		{
+			"a sleep that is over says how long it took",
+			history{Run: run{ID: "R", Function: "f", Event: "e", Status: "Running"}, Steps: []step{
+				{Step: "s", Name: "nap", Status: "completed", Started: at(0), Ended: at(5.001), Until: at(5)},
+				{Step: "t", Name: "rest", Status: "sleeping", Started: at(0), Until: at(60)},
+			}},
+			"f  Running\n├── run R, event e\n├── nap  completed  took 5s\n└── rest  sleeping  until " + at(60).Local().Format(time.DateTime),
+		},
+		{
+			"one failure is told once",
+			history{Run: run{ID: "R", Function: "f", Event: "e", Status: "Failed", Output: boom}, Steps: []step{
+				{Step: "s", Name: "pay", Status: "failed", Attempts: tried(boom)},
+				{Step: "", Name: "function body", Status: "failed", Attempts: tried(boom)},
+			}},
+			"f  Failed\n├── run R, event e\n└── pay  failed\n    └── try 1 failed: Error: boom",
+		},
+		{
+			"another failure of the body is another one",
+			history{Run: run{ID: "R", Function: "f", Event: "e", Status: "Failed", Output: other}, Steps: []step{
+				{Step: "s", Name: "pay", Status: "failed", Attempts: tried(boom)},
+				{Step: "", Name: "function body", Status: "failed", Attempts: tried(other)},
+			}},
+			"f  Failed\n├── run R, event e\n├── pay  failed\n│   └── try 1 failed: Error: boom\n└── function body  failed\n    └── try 1 failed: Error: other",
+		},
+		{
+			"a failure without a step",
+			history{Run: run{ID: "R", Function: "f", Event: "e", Status: "Failed", Output: boom}},
+			"f  Failed\n├── run R, event e\n└── error Error: boom",
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			require.Equal(t, tt.want, piped(t, drawn(tt.h)))
+			var followed bytes.Buffer
+			tellSteps(&followed, tt.h, map[string]string{}, map[string]bool{})
+			require.LessOrEqual(t, strings.Count(followed.String(), "boom"), 1)
+			require.NotRegexp(t, `(?m) $`, followed.String())
+		})
+	}
+}
