@@ -4,14 +4,18 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/pawlhq/pawl/engine"
 	"github.com/pawlhq/pawl/internal/durable"
 	"github.com/pawlhq/pawl/internal/store"
+	"github.com/pawlhq/pawl/internal/wire"
 )
 
 // letters returns all dead letters, oldest first.
@@ -102,3 +106,298 @@ func TestAppAwayForTooLongIsADeadLetter(t *testing.T) {
 }
 
 var errDied = io.EOF // what a transport says when a connection ends before the answer
+
+// failsUntil is an app whose function fails, at its second step, until it is
+// mended.
+type failsUntil struct {
+	app
+	mended atomic.Bool
+}
+
+func newFailsUntil() *failsUntil {
+	a := &failsUntil{}
+	a.serve = func(c callSeen) (int, string, http.Header) {
+		if _, ok := c.Steps[wire.StepHash("a", 0)]; !ok {
+			return ops(op("StepRun", "a", `,"data":1`))
+		}
+		if memo, ok := c.Steps[wire.StepHash("b", 0)]; ok && !strings.Contains(string(memo), `"input"`) {
+			return http.StatusOK, string(memo), nil
+		}
+		if !a.mended.Load() {
+			return http.StatusInternalServerError, `{"name":"StripeError","message":"stripe: 503"}`, http.Header{"X-Inngest-No-Retry": {"true"}}
+		}
+		return ops(op("StepRun", "b", `,"data":`+string(c.Event.Data)))
+	}
+	return a
+}
+
+// fail sends n events whose runs fail.
+func (p *pawl) fail(n int) {
+	p.t.Helper()
+	before := len(p.letters())
+	for i := range n {
+		p.send(fmt.Sprintf(`{"name":"x","data":{"n":%d}}`, i))
+	}
+	time.Sleep(time.Second)
+	require.Len(p.t, p.letters(), before+n)
+}
+
+func TestRetryStartsTheRunAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newFailsUntil()
+		p := newPawl(t, &a.app, with(function("f", "x", 4), `"idempotency":"event.name","cancel":[{"event":"stop"}]`))
+		p.fail(1)
+		l := p.letters()[0]
+		a.mended.Store(true)
+		id, err := p.Rerun(t.Context(), l.Run, engine.Rerun{Letter: true})
+		require.NoError(t, err, "it is not deduplicated")
+		p.wantStatus(1, durable.Completed)
+		r, err := p.History().Run(t.Context(), id)
+		require.NoError(t, err)
+		require.Equal(t, l.Run, r.Original)
+		require.JSONEq(t, `{"data":{"n":0}}`, string(r.Output))
+		require.Equal(t, store.Retried, p.letters()[0].State)
+
+		var closed *store.LetterClosedError
+		_, err = p.Rerun(t.Context(), l.Run, engine.Rerun{Letter: true})
+		require.ErrorAs(t, err, &closed)
+		require.Equal(t, id, closed.As)
+		second, err := p.Rerun(t.Context(), id, engine.Rerun{})
+		require.NoError(t, err, "any run may be started anew")
+		r, err = p.History().Run(t.Context(), second)
+		require.NoError(t, err)
+		require.Equal(t, l.Run, r.Original, "the first of the chain")
+
+		a.hold = make(chan struct{})
+		third, err := p.Rerun(t.Context(), id, engine.Rerun{})
+		require.NoError(t, err)
+		synctest.Wait()
+		p.send(`{"name":"stop"}`)
+		synctest.Wait()
+		r, err = p.History().Run(t.Context(), third)
+		require.NoError(t, err)
+		require.Equal(t, durable.Cancelled, r.Status, "what cancels its function cancels it")
+		require.Len(t, p.letters(), 1)
+	})
+}
+
+func TestRerunFromAStepDoesNotRepeatTheStepsBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newFailsUntil()
+		p := newPawl(t, &a.app, function("f", "x", 4))
+		a.mended.Store(true)
+		p.send(`{"name":"x","data":{"n":1}}`)
+		of := p.wantStatus(0, durable.Completed)
+		time.Sleep(time.Second)
+		before := len(a.seen())
+		id, err := p.Rerun(t.Context(), of.ID, engine.Rerun{From: durable.From{Step: "b"}})
+		require.NoError(t, err)
+		p.restart()
+		p.wantStatus(1, durable.Completed)
+		calls := a.seen()[before:]
+		require.Contains(t, calls[0].Steps, wire.StepHash("a", 0), "its first request knows the step before")
+		require.Equal(t, []string{wire.StepHash("a", 0)}, calls[0].Ctx.Stack.Stack)
+		steps, err := p.History().Journal(t.Context(), id, 0)
+		require.NoError(t, err)
+		require.Equal(t, "a", steps[0].Name)
+		require.True(t, steps[0].At.Before(steps[1].At), "the copy says when it ran")
+
+		// With another input the step alone is asked for first.
+		before = len(a.seen())
+		_, err = p.Rerun(t.Context(), of.ID, engine.Rerun{From: durable.From{Step: wire.StepHash("b", 0), Input: durable.JSON(`[7,"x"]`)}})
+		require.NoError(t, err)
+		p.wantStatus(2, durable.Completed)
+		calls = a.seen()[before:]
+		require.Equal(t, wire.StepHash("b", 0), calls[0].Step)
+		require.JSONEq(t, `{"input":[7,"x"]}`, string(calls[0].Steps[wire.StepHash("b", 0)]))
+		require.Equal(t, "step", calls[1].Step, "then the function is entered")
+
+		var refused *engine.RerunError
+		for step, why := range map[string]string{"x": `step "x": the run has no such step`} {
+			_, err = p.Rerun(t.Context(), of.ID, engine.Rerun{From: durable.From{Step: step}})
+			require.ErrorAs(t, err, &refused)
+			require.Equal(t, why, refused.Message)
+		}
+		_, err = p.Rerun(t.Context(), "nothing", engine.Rerun{})
+		require.ErrorIs(t, err, store.ErrNotFound)
+	})
+}
+
+func TestRetryWithEditedData(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newFailsUntil()
+		p := newPawl(t, &a.app, function("f", "x", 4), function("other", "x", 0))
+		p.send(`{"name":"x","data":{"n":0}}`)
+		time.Sleep(time.Second)
+		require.Len(t, p.letters(), 2)
+		events := len(eventNames(t, p))
+		a.mended.Store(true)
+		l := p.letters()[0]
+		_, err := p.Rerun(t.Context(), l.Run, engine.Rerun{Letter: true, Data: durable.JSON(`{"n":5,"_inngest":{"x":1}}`)})
+		require.NoError(t, err)
+		r := p.wantStatus(2, durable.Completed)
+		require.JSONEq(t, `{"data":{"n":5}}`, string(r.Output))
+		require.Len(t, p.runs(), 3, "the edited event starts nothing else")
+		require.Len(t, eventNames(t, p), events+2, "it, and the end of the run")
+		l = p.letters()[0]
+		was, err := p.History().Event(t.Context(), l.Event.ID)
+		require.NoError(t, err)
+		edited, err := p.History().Event(t.Context(), l.Edited)
+		require.NoError(t, err)
+		require.Equal(t, was.ID, edited.Edits)
+		require.Equal(t, strings.Replace(string(was.Body), `{"n":0}`, `{"n":5}`, 1), string(edited.Body), "the rest of it is as it was")
+
+		var refused *engine.RerunError
+		_, err = p.Rerun(t.Context(), l.Run, engine.Rerun{Data: durable.JSON(`[1]`)})
+		require.ErrorAs(t, err, &refused)
+	})
+}
+
+// job starts a job over all letters.
+func (p *pawl) job(every time.Duration, first int) store.RetryJob {
+	p.t.Helper()
+	j, err := p.StartRetries(p.t.Context(), store.LetterFilter{}, every, first)
+	require.NoError(p.t, err)
+	return j
+}
+
+func (p *pawl) jobNow(id string) store.RetryJob {
+	p.t.Helper()
+	synctest.Wait()
+	j, err := p.Letters().RetryJob(p.t.Context(), id)
+	require.NoError(p.t, err)
+	return j
+}
+
+func TestBulkRetryKeepsItsRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newFailsUntil()
+		p := newPawl(t, &a.app, function("f", "x", 4))
+		p.fail(30)
+		a.mended.Store(true)
+		j := p.job(time.Second, 0)
+		time.Sleep(9500 * time.Millisecond)
+		require.Equal(t, 10, p.jobNow(j.ID).Started)
+		time.Sleep(time.Minute)
+		j = p.jobNow(j.ID)
+		require.Equal(t, store.JobDone, j.State)
+		require.Equal(t, 30, j.Completed)
+		require.Equal(t, 30, p.count(durable.Completed))
+		fast := p.job(time.Millisecond, 5)
+		time.Sleep(time.Second)
+		require.Equal(t, store.JobDone, p.jobNow(fast.ID).State, "there is nothing left")
+		require.Equal(t, 0, p.jobNow(fast.ID).Started)
+	})
+}
+
+func TestBulkRetryStopsWhenTheFirstFailAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newFailsUntil()
+		p := newPawl(t, &a.app, function("f", "x", 4))
+		p.fail(100)
+		j := p.job(10*time.Millisecond, 5)
+		time.Sleep(time.Minute)
+		j = p.jobNow(j.ID)
+		require.Equal(t, store.JobStopped, j.State)
+		require.LessOrEqual(t, j.Started, 5)
+		require.Contains(t, j.Why, "failed again")
+		require.Len(t, p.letters(), 100+j.Started, "each of them left a letter of its own")
+
+		// Runs that are tried again are waited for; when they get well, it goes on.
+		a.mended.Store(true)
+		serve := a.serve
+		var tries atomic.Int32
+		a.serve = func(c callSeen) (int, string, http.Header) {
+			if c.Ctx.Attempt == 0 && tries.Add(1) <= 5 {
+				return http.StatusServiceUnavailable, `{"name":"Error","message":"not yet"}`, nil
+			}
+			return serve(c)
+		}
+		j = p.job(10*time.Millisecond, 5)
+		time.Sleep(10 * time.Second)
+		waiting := p.jobNow(j.ID)
+		require.Equal(t, store.JobRunning, waiting.State)
+		require.True(t, waiting.Waiting)
+		require.Equal(t, 5, waiting.Started)
+		time.Sleep(5 * time.Minute)
+		require.Equal(t, store.JobDone, p.jobNow(j.ID).State)
+		require.Equal(t, 100, p.count(durable.Completed))
+	})
+}
+
+func TestBulkRetryGoesOnPastRunsThatRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newFailsUntil()
+		p := newPawl(t, &a.app, function("f", "x", 4))
+		p.fail(20)
+		a.serve = func(c callSeen) (int, string, http.Header) {
+			if _, ok := c.Steps[wire.StepHash("nap", 0)]; !ok {
+				return ops(op("Sleep", "nap", `,"name":"3d"`))
+			}
+			return http.StatusOK, `1`, nil
+		}
+		j := p.job(10*time.Millisecond, 5)
+		time.Sleep(10 * time.Second)
+		require.Equal(t, 20, p.jobNow(j.ID).Started)
+	})
+}
+
+func TestBulkRetryStopsLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newFailsUntil()
+		p := newPawl(t, &a.app, function("f", "x", 4))
+		p.fail(60)
+		a.mended.Store(true)
+		j := p.job(time.Second, 2)
+		time.Sleep(8 * time.Second)
+		a.mended.Store(false)
+		time.Sleep(time.Hour)
+		j = p.jobNow(j.ID)
+		require.Equal(t, store.JobStopped, j.State, "more failed than completed")
+		require.Less(t, j.Started, 40)
+
+		a.mended.Store(true)
+		j = p.job(time.Second, 2)
+		time.Sleep(8 * time.Second)
+		j, err := p.StopRetries(t.Context(), j.ID, "enough")
+		require.NoError(t, err)
+		started := j.Started
+		time.Sleep(time.Hour)
+		require.Equal(t, started, p.jobNow(j.ID).Started)
+		require.Equal(t, "enough", p.jobNow(j.ID).Why)
+	})
+}
+
+func TestBulkRetrySurvivesRestarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newFailsUntil()
+		p := newPawl(t, &a.app, function("f", "x", 4))
+		p.fail(40)
+		a.mended.Store(true)
+		j := p.job(100*time.Millisecond, 3)
+		for range 12 {
+			time.Sleep(370 * time.Millisecond)
+			p.restart()
+		}
+		time.Sleep(5 * time.Minute)
+		require.Equal(t, store.JobDone, p.jobNow(j.ID).State)
+		again := map[string]int{}
+		for _, r := range p.allRuns() {
+			again[r.Original]++
+		}
+		require.Equal(t, 40, again[""], "the first runs")
+		delete(again, "")
+		require.Len(t, again, 40, "none is missed")
+		for of, n := range again {
+			require.Equal(t, 1, n, "run %s is not doubled", of)
+		}
+		require.Equal(t, 40, p.jobNow(j.ID).Completed)
+	})
+}
+
+func (p *pawl) allRuns() []*durable.Run {
+	p.t.Helper()
+	list, err := p.History().Runs(p.t.Context(), store.RunFilter{}, store.Page{Limit: 10_000})
+	require.NoError(p.t, err)
+	return list
+}

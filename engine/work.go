@@ -43,6 +43,8 @@ func (e *Engine) work(ctx context.Context, l store.Lease) {
 		e.report(ctx, l)
 	case durable.Tick:
 		e.tick(ctx, l)
+	case durable.Retry:
+		e.retryMore(ctx, l)
 	default:
 		e.log.Error("an item is of a kind that this version does not know", "run", l.Run, "step", l.Step, "kind", l.Kind)
 	}
@@ -121,7 +123,7 @@ func (e *Engine) request(r *durable.Run, f durable.Function, l store.Lease) *cal
 		RunID: r.ID, FunctionID: f.ID, ItemID: itemID(l), StepID: l.Step,
 		Attempt: l.Attempt, MaxAttempts: f.MaxAttempts(),
 		DisableImmediate: r.Plan, Version: r.Protocol,
-		Event: r.Events[0].Body, Steps: memos(r),
+		Event: r.Events[0].Body, Steps: memos(r), Input: l.Data,
 	}
 	if e.dev {
 		c.Env = "dev"

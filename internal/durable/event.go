@@ -18,6 +18,7 @@ type Event struct {
 	At       time.Time // when it happened by its sender, to the millisecond; runs start no earlier
 	Received time.Time
 	Body     JSON    // the event as functions see it: name, data, id, ts, user, v
+	Edits    string  // id of the event that this one, edited, stands in for; "" if none
 	Target   *Target // for one function alone, which need not be triggered by it; nil: for all that match
 }
 

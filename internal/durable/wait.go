@@ -51,6 +51,10 @@ const (
 // it and to what it starts; the event's id stands in place of the run's.
 const DeliverStep = " deliver"
 
+// RetryStep is the step of the item that works a job which retries dead
+// letters; the job's id stands in place of the run's.
+const RetryStep = " retry"
+
 // Ref names a step of a run.
 type Ref struct{ Run, Step string }
 

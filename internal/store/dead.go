@@ -22,6 +22,36 @@ type Letters interface {
 	// DeadGroups lists groups, the one that grew last first. The page's cursor
 	// is LetterGroup.Cursor.
 	DeadGroups(ctx context.Context, f GroupFilter, p Page) ([]LetterGroup, error)
+	// RetryJob returns a job, and RetryJobs lists them, the newest first.
+	RetryJob(ctx context.Context, id string) (RetryJob, error)
+	RetryJobs(ctx context.Context, p Page) ([]RetryJob, error)
+	// RetriedBy returns the runs that a job has started, the first of them first.
+	RetriedBy(ctx context.Context, job string, limit int) ([]RetriedRun, error)
+}
+
+// Reruns starts runs anew and closes dead letters.
+type Reruns interface {
+	// Rerun starts a run anew, in one transaction with what that makes of its
+	// dead letter. It fails with a *LetterClosedError, with ErrNotFound when the
+	// letter is not there that should be, and with the errors of Once.
+	Rerun(ctx context.Context, now time.Time, r Rerun) error
+	// Discard closes the letter of a run that need not be run again, and keeps
+	// why. It fails with ErrNotFound, and a *LetterClosedError when the run was
+	// retried.
+	Discard(ctx context.Context, now time.Time, run, why string) error
+	// Annotate replaces the note that people keep with a letter. ErrNotFound.
+	Annotate(ctx context.Context, run, note string) error
+
+	// StartRetries writes a job and queues the item that works it: of kind Retry,
+	// its Run the job's ID.
+	StartRetries(ctx context.Context, job RetryJob) error
+	// StopRetries ends a job; one that has ended stays as it is. ErrNotFound.
+	StopRetries(ctx context.Context, now time.Time, id, why string) error
+	// Retry takes a job a bit further, in one transaction: the reruns whose
+	// letters are still open are started and counted, and the item is due again
+	// at step.Next, or gone when the job has ended. It fails with ErrLeaseLost,
+	// also when the job was stopped meanwhile.
+	Retry(ctx context.Context, l Lease, now time.Time, step RetryStep) error
 }
 
 // LetterState says what became of a dead letter.
@@ -95,4 +125,85 @@ type GroupFilter struct {
 	Function string // slug; "" for all
 	Class    durable.Class
 	Closed   bool // also those without an open letter
+}
+
+// LetterClosedError means that something was done about a letter already.
+type LetterClosedError struct {
+	Run   string
+	State LetterState
+	As    string // the run that repeats it, when it was retried
+}
+
+func (e *LetterClosedError) Error() string {
+	if e.State == Retried {
+		return fmt.Sprintf("run %s was retried already, as run %s", e.Run, e.As)
+	}
+	return fmt.Sprintf("the dead letter of run %s is %s already", e.Run, e.State)
+}
+
+// Rerun is a run that is started anew.
+type Rerun struct {
+	Of    string // the run that is repeated
+	Start durable.Start
+	// Edited, if it has an ID, is written along: the event that stands in for
+	// the run's own. It starts and wakes nothing else.
+	Edited durable.Event
+	// Letter means that it is the dead letter that is acted on: it must be there
+	// and not be retried yet. Otherwise an open one is closed along the way.
+	Letter bool
+	Once   *Once // nil: each rerun is another
+}
+
+// RetryState says where a job is in its life.
+type RetryState int8
+
+// The numbers are stored; they never change.
+const (
+	JobRunning RetryState = 0
+	JobDone    RetryState = 1 // every letter was retried
+	JobStopped RetryState = 2 // by somebody, or because too much failed again
+)
+
+var retryStates = [...]string{"running", "done", "stopped"}
+
+func (s RetryState) String() string { return retryStates[s] }
+
+// RetryJob retries letters that were there when it was made, the oldest first,
+// at a rate.
+type RetryJob struct {
+	ID      string       // ULID
+	Filter  LetterFilter // State and Oldest mean nothing: only open ones are retried
+	Every   time.Duration
+	First   int // how many are retried, and waited for, before the others; 0: none
+	Created time.Time
+
+	State   RetryState
+	Waiting bool   // for the first ones to end
+	Cursor  string // the run of the last letter that was looked at
+	Why     string // it was stopped
+	Ended   time.Time
+
+	Started   int // runs
+	Completed int // of those: how they ended
+	Failed    int
+	Cancelled int
+	Skipped   int // letters that were looked at and could not be retried
+}
+
+// RetryStep is what a bit of work on a job changes.
+type RetryStep struct {
+	Reruns  []Rerun
+	Skipped int
+	Cursor  string
+	Waiting bool
+	Next    time.Time  // when the next bit is due, while State is JobRunning
+	State   RetryState // what the job becomes
+	Why     string
+}
+
+// RetriedRun is a run that a job has started.
+type RetriedRun struct {
+	Run    string
+	Of     string         // the run that it repeats
+	Status durable.Status // Queued until it has ended
 }

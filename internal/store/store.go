@@ -43,6 +43,7 @@ type Store interface {
 	Queue
 	History
 	Letters
+	Reruns
 	// Close waits for what is being written and closes the store.
 	Close() error
 }

@@ -350,6 +350,72 @@ func withoutMember(v jsontext.Value, name string) (jsontext.Value, error) {
 	return append(out, '}'), err
 }
 
+// ReplaceData returns the body of an event with other data. The member that only
+// the server may write stays as it was. data must be an object.
+func ReplaceData(body, data jsontext.Value) (jsontext.Value, error) {
+	const reserved = "_inngest"
+	data, err := withoutMember(data, reserved)
+	if err != nil {
+		return nil, err
+	}
+	out := append(make([]byte, 0, len(body)+len(data)), '{')
+	c := newCursor(body)
+	defer c.close()
+	err = c.members(func(n []byte) error {
+		name := string(n)
+		v, err := c.value()
+		if err != nil {
+			return err
+		}
+		if len(out) > 1 {
+			out = append(out, ',')
+		}
+		out = append(appendText(out, name), ':')
+		if name != "data" {
+			out = append(out, v...)
+			return nil
+		}
+		kept, err := member(v, reserved)
+		if err != nil {
+			return err
+		}
+		if kept == nil {
+			out = append(out, data...)
+			return nil
+		}
+		out = append(append(out, `{"_inngest":`...), kept...)
+		if len(data) > len("{}") {
+			out = append(out, ',')
+		}
+		out = append(out, data[1:]...)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	out = append(out, '}')
+	return appendSorted(make([]byte, 0, len(out)), out)
+}
+
+// member is the value of one of an object's members; nil if it has none of that
+// name, or is no object.
+func member(v jsontext.Value, name string) (found jsontext.Value, err error) {
+	if v.Kind() != '{' {
+		return nil, nil
+	}
+	c := newCursor(v)
+	defer c.close()
+	err = c.members(func(n []byte) error {
+		match := string(n) == name
+		value, err := c.value()
+		if match {
+			found = value
+		}
+		return err
+	})
+	return found, err
+}
+
 // EventParts are the members of an event body, for events that Pawl makes.
 type EventParts struct {
 	ID        string

@@ -194,7 +194,7 @@ func TestDoctor(t *testing.T) {
 			run:  func(w *ward) string { return w.cancelled }},
 		{name: "an end that was told twice", rule: "told",
 			harm: func(w *ward) {
-				w.harm(`INSERT INTO events SELECT max(seq) + 9, ?, '', name, 1, at, received, body FROM events WHERE name = ? AND instr(CAST(body AS TEXT), ?)`,
+				w.harm(`INSERT INTO events (seq, id, key, name, internal, at, received, body) SELECT max(seq) + 9, ?, '', name, 1, at, received, body FROM events WHERE name = ? AND instr(CAST(body AS TEXT), ?)`,
 					gone, durable.EventFinished, w.failed)
 			},
 			run: func(w *ward) string { return w.failed }},

@@ -165,7 +165,7 @@ func (q *queue) changing() map[slotKey]bool {
 				}
 			}
 		}
-		for _, st := range slices.Concat(w.starts, w.settled.Starts) {
+		for _, st := range slices.Concat(w.starts, w.settled.Starts, w.mayStart) {
 			keys[slotKey{st.Run.ID, durable.ReportStep}] = true
 			for step := range st.Run.Items {
 				keys[slotKey{st.Run.ID, step}] = true

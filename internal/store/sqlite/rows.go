@@ -230,16 +230,17 @@ func deleteAll(c *sqlite.Conn, run string) error {
 
 // insertEvent reports false when an event of that id is there already.
 func insertEvent(c *sqlite.Conn, seq int64, e durable.Event) (bool, error) {
-	stmt := c.Prep(`INSERT INTO events (id, key, name, internal, at, received, body, seq) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+	stmt := c.Prep(`INSERT INTO events (id, key, name, internal, at, received, body, seq, edits) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (id) DO NOTHING`)
 	stmt.BindText(1, e.ID)
 	stmt.BindText(2, e.Key)
 	stmt.BindText(3, e.Name)
-	stmt.BindBool(4, e.Internal())
+	stmt.BindBool(4, e.Internal() || e.Edits != "")
 	stmt.BindInt64(5, micros(e.At))
 	stmt.BindInt64(6, micros(e.Received))
 	bindBlob(stmt, 7, e.Body)
 	stmt.BindInt64(8, seq)
+	stmt.BindText(9, e.Edits)
 	err := exec(stmt)
 	return err == nil && c.Changes() > 0, err
 }
@@ -252,11 +253,12 @@ func eventSeq(c *sqlite.Conn, id string) (seq int64, err error) {
 	return seq, err
 }
 
-const eventColumns = `id, key, name, at, received, body`
+const eventColumns = `id, key, name, at, received, body, edits`
 
 func scanEvent(stmt *sqlite.Stmt) durable.Event {
 	return durable.Event{
 		ID: stmt.ColumnText(0), Key: stmt.ColumnText(1), Name: stmt.ColumnText(2),
 		At: fromMicros(stmt.ColumnInt64(3)), Received: fromMicros(stmt.ColumnInt64(4)), Body: blob(stmt, 5),
+		Edits: stmt.ColumnText(6),
 	}
 }

@@ -86,7 +86,7 @@ func (s *Store) transition(ctx context.Context, id string, decide func(*durable.
 	w.head, w.run, w.n, w.change, w.accepted, w.rouse = h, id, h.run.Seq, d.Change, d.Accepted, d.Rouse
 	w.once = d.Once
 	if d.Head != nil && d.Head.Status.Final() {
-		w.final = true
+		w.final, w.rerun = true, h.run.Original != ""
 		w.change.Put, w.change.Drop = nil, nil
 		for step := range h.run.Items {
 			w.change.Drop = append(w.change.Drop, step)

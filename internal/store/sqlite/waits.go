@@ -157,4 +157,4 @@ func (s *Store) Undelivered(ctx context.Context, name string) (events []durable.
 }
 
 // prefixed are eventColumns where another table has a column of the same name.
-const prefixed = `events.id, events.key, events.name, events.at, events.received, events.body`
+const prefixed = `events.id, events.key, events.name, events.at, events.received, events.body, events.edits`

@@ -31,6 +31,7 @@ type write struct {
 	n        int // journal entries before the change
 	change   durable.Change
 	final    bool
+	rerun    bool // the run repeats another
 	app      *durable.App
 	versions []durable.Function
 	starts   []durable.Start // of events that are there
@@ -42,6 +43,10 @@ type write struct {
 
 	once *store.Once     // the key that it takes
 	void *store.KeyEntry // a key that is forgotten
+
+	also     func(*write) error // what else is written, with what it may start and queue
+	mayStart []durable.Start
+	mayQueue []durable.Item
 
 	outcome error    // why nothing was written for it, though the group was
 	started []string // runs that did start
@@ -278,6 +283,9 @@ func (s *Store) apply(w *write) error {
 	if w.void != nil {
 		return s.applyVoid(w)
 	}
+	if w.also != nil {
+		return w.also(w)
+	}
 	if w.app != nil {
 		if err := writeApp(s.write, *w.app, w.versions); err != nil {
 			return err
@@ -347,7 +355,12 @@ func (s *Store) applyChange(w *write) error {
 		}
 	}
 	if l := w.change.Dead; l != nil {
-		return insertLetter(c, *l)
+		if err := insertLetter(c, *l); err != nil {
+			return err
+		}
+	}
+	if w.final && w.rerun {
+		return countEnd(c, w.run, w.change.Head.Status)
 	}
 	return nil
 }
@@ -497,7 +510,7 @@ func (s *Store) queueItem(w *write, item durable.Item) error {
 
 // queueing are the items beside those of runs that w may queue.
 func (w *write) queueing() []durable.Item {
-	list := slices.Concat(w.schedule, w.settled.Queue)
+	list := slices.Concat(w.schedule, w.settled.Queue, w.mayQueue)
 	if w.settled.Next != nil {
 		list = append(list, *w.settled.Next)
 	}

@@ -47,6 +47,7 @@ func Run(t *testing.T, fixture func(*testing.T) Fixture) {
 		{"Schedule", scheduleTests},
 		{"History", historyTests},
 		{"DeadLetters", deadTests},
+		{"Reruns", rerunTests},
 		{"Apps", appTests},
 		{"Close", closeTests},
 	}

@@ -1,0 +1,314 @@
+package storetest
+
+import (
+	"sync"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/pawlhq/pawl/internal/durable"
+	"github.com/pawlhq/pawl/internal/store"
+)
+
+var rerunTests = []test{
+	{"starts a run anew and closes its letter", func(d *db) {
+		l := d.fail("shop-charge", durable.ClassError, "boom", noon)
+		r := d.rerun(l.Run, done("a"), done("b"))
+		r.Letter = true
+		r.Start.Waits = []durable.Wait{{Run: r.Start.Run.ID, Step: durable.CancelStep(0), Kind: durable.ForCancel, Name: "stop", Exact: true}}
+		require.NoError(d, d.Rerun(d.Context(), noon.Add(time.Minute), r))
+		check := func() {
+			d.Helper()
+			got, err := d.DeadLetter(d.Context(), l.Run)
+			require.NoError(d, err)
+			require.Equal(d, store.Retried, got.State)
+			require.Equal(d, r.Start.Run.ID, got.RetriedAs)
+			require.True(d, got.Closed.Equal(noon.Add(time.Minute)))
+			run := d.view(r.Start.Run.ID)
+			require.Equal(d, l.Run, run.Original)
+			require.Equal(d, []string{"a", "b"}, run.Stack)
+			entries, err := d.Journal(d.Context(), run.ID, 0)
+			require.NoError(d, err)
+			same(d, r.Start.Entries, entries)
+			g, err := d.DeadGroup(d.Context(), l.Fingerprint)
+			require.NoError(d, err)
+			require.Equal(d, [3]int{0, 1, 0}, [3]int{g.Open, g.Retried, g.Discarded})
+			require.Empty(d, d.groups(store.GroupFilter{}, store.Page{Limit: 5}))
+			require.Len(d, d.groups(store.GroupFilter{Closed: true}, store.Page{Limit: 5}), 1)
+			require.Empty(d, d.walk(store.LetterFilter{State: new(store.LetterState)}, 5))
+		}
+		check()
+		d.reopen()
+		check()
+		require.Equal(d, r.Start.Run.ID, d.claimOne(noon).Run)
+		stop := event("stop")
+		d.accept(store.Accepted{Event: stop})
+		waits, err := d.Waiting(d.Context(), stop.ID, "", "", 0, 5)
+		require.NoError(d, err)
+		require.Len(d, waits, 1)
+		d.change(r.Start.Run.ID, durable.Change{Entries: []durable.Entry{done("c")}})
+		require.Equal(d, []string{"a", "b", "c"}, d.view(r.Start.Run.ID).Stack)
+
+		again := d.rerun(l.Run)
+		again.Letter = true
+		var closed *store.LetterClosedError
+		require.ErrorAs(d, d.Rerun(d.Context(), noon, again), &closed)
+		require.Equal(d, r.Start.Run.ID, closed.As)
+		require.ErrorAs(d, d.Discard(d.Context(), noon, l.Run, "no"), &closed)
+		_, err = d.Run(d.Context(), again.Start.Run.ID)
+		require.ErrorIs(d, err, store.ErrNotFound, "nothing is written of what is refused")
+	}},
+	{"starts any run anew, as often as asked for", func(d *db) {
+		run := d.startAt(noon)
+		letter := d.rerun(run)
+		letter.Letter = true
+		require.ErrorIs(d, d.Rerun(d.Context(), noon, letter), store.ErrNotFound)
+		for range 2 {
+			require.NoError(d, d.Rerun(d.Context(), noon, d.rerun(run)))
+		}
+		l := d.fail("shop-charge", durable.ClassError, "boom", noon)
+		first, second := d.rerun(l.Run), d.rerun(l.Run)
+		require.NoError(d, d.Rerun(d.Context(), noon, first))
+		require.NoError(d, d.Rerun(d.Context(), noon, second))
+		got, err := d.DeadLetter(d.Context(), l.Run)
+		require.NoError(d, err)
+		require.Equal(d, store.Retried, got.State)
+		require.Equal(d, second.Start.Run.ID, got.RetriedAs)
+		g, err := d.DeadGroup(d.Context(), l.Fingerprint)
+		require.NoError(d, err)
+		require.Equal(d, 1, g.Retried)
+	}},
+	{"starts a run anew once for a key", func(d *db) {
+		l := d.fail("shop-charge", durable.ClassError, "boom", noon)
+		var wait sync.WaitGroup
+		ended := make(chan error, 20)
+		for range 20 {
+			wait.Go(func() {
+				r := d.rerun(l.Run)
+				r.Letter = true
+				r.Once = &store.Once{Scope: "retry", Key: "k", Fingerprint: "f", Reply: durable.JSON(r.Start.Run.ID), Life: time.Hour}
+				ended <- d.Rerun(d.Context(), noon, r)
+			})
+		}
+		wait.Wait()
+		close(ended)
+		started, told := 0, map[string]bool{}
+		for err := range ended {
+			var again *store.RepeatedError
+			if err == nil {
+				started++
+				continue
+			}
+			require.ErrorAs(d, err, &again)
+			told[string(again.Entry.Reply)] = true
+		}
+		require.Equal(d, 1, started)
+		require.Len(d, told, 1, "all are told of the one run")
+		require.Len(d, d.claim(noon, 100), 1)
+		other := d.rerun(l.Run)
+		other.Once = &store.Once{Scope: "retry", Key: "k", Fingerprint: "another", Life: time.Hour}
+		var conflict *store.KeyConflictError
+		require.ErrorAs(d, d.Rerun(d.Context(), noon, other), &conflict)
+		// What is refused for its letter does not use up its key.
+		refused := d.rerun(l.Run)
+		refused.Letter = true
+		refused.Once = &store.Once{Scope: "retry", Key: "k2", Life: time.Hour}
+		require.Error(d, d.Rerun(d.Context(), noon, refused))
+		_, err := d.Key(d.Context(), "retry", "k2", noon)
+		require.ErrorIs(d, err, store.ErrNotFound)
+	}},
+	{"keeps an edited event beside the run's own", func(d *db) {
+		l := d.fail("shop-charge", durable.ClassError, "boom", noon)
+		was, err := d.DeadLetter(d.Context(), l.Run)
+		require.NoError(d, err)
+		edited := event("order/placed")
+		edited.Edits = was.Event.ID
+		r := store.Rerun{Of: l.Run, Edited: edited, Start: durable.Start{Run: start("shop-charge", edited, noon)}}
+		require.NoError(d, d.Rerun(d.Context(), noon, r))
+		got, err := d.Event(d.Context(), edited.ID)
+		require.NoError(d, err)
+		same(d, edited, got)
+		for _, e := range d.events(store.EventFilter{}, store.Page{Limit: 10}) {
+			require.NotEqual(d, edited.ID, e.ID, "it is listed with the server's own")
+		}
+		at, err := d.DeadLetter(d.Context(), l.Run)
+		require.NoError(d, err)
+		require.Equal(d, edited.ID, at.Edited)
+		run, err := d.Run(d.Context(), r.Start.Run.ID)
+		require.NoError(d, err)
+		same(d, edited, run.Events[0])
+	}},
+	{"discards a letter, says why, and takes it back", func(d *db) {
+		l := d.fail("shop-charge", durable.ClassError, "boom", noon)
+		d.fail("shop-charge", durable.ClassError, "boom", noon)
+		require.ErrorIs(d, d.Discard(d.Context(), noon, newID(), "x"), store.ErrNotFound)
+		require.ErrorIs(d, d.Annotate(d.Context(), newID(), "x"), store.ErrNotFound)
+		require.NoError(d, d.Discard(d.Context(), noon, l.Run, "known"))
+		require.NoError(d, d.Discard(d.Context(), noon.Add(time.Hour), l.Run, "known, and näive"))
+		require.NoError(d, d.Annotate(d.Context(), l.Run, "see 7"))
+		got, err := d.DeadLetter(d.Context(), l.Run)
+		require.NoError(d, err)
+		require.Equal(d, store.Discarded, got.State)
+		require.Equal(d, "known, and näive", got.Why)
+		require.Equal(d, "see 7", got.Note)
+		counts := func() [3]int {
+			g, err := d.DeadGroup(d.Context(), l.Fingerprint)
+			require.NoError(d, err)
+			return [3]int{g.Open, g.Retried, g.Discarded}
+		}
+		require.Equal(d, [3]int{1, 0, 1}, counts())
+		r := d.rerun(l.Run)
+		r.Letter = true
+		require.NoError(d, d.Rerun(d.Context(), noon, r))
+		require.Equal(d, [3]int{1, 1, 0}, counts())
+		got, err = d.DeadLetter(d.Context(), l.Run)
+		require.NoError(d, err)
+		require.Empty(d, got.Why)
+		require.Equal(d, "see 7", got.Note)
+	}},
+	{"works a job bit by bit", func(d *db) {
+		var letters []durable.DeadLetter
+		for i := range 5 {
+			letters = append(letters, d.fail("shop-charge", durable.ClassError, "boom", noon.Add(time.Duration(i)*time.Second)))
+		}
+		job := store.RetryJob{
+			ID: newID(), Every: 250 * time.Millisecond, First: 3, Created: noon.Add(time.Minute),
+			Filter: store.LetterFilter{Function: "shop-charge", Class: durable.ClassError, Fingerprint: letters[0].Fingerprint, After: noon, Before: noon.Add(time.Minute)},
+		}
+		require.NoError(d, d.StartRetries(d.Context(), job))
+		got, err := d.RetryJob(d.Context(), job.ID)
+		require.NoError(d, err)
+		same(d, job, got)
+		d.wantNothingDue(noon)
+		l := d.claimOne(noon.Add(time.Minute))
+		require.Equal(d, durable.Retry, l.Kind)
+		require.Equal(d, job.ID, l.Run)
+
+		// One letter is closed by a person meanwhile.
+		require.NoError(d, d.Discard(d.Context(), noon, letters[1].Run, "no"))
+		step := store.RetryStep{Cursor: letters[2].Run, Next: noon.Add(time.Hour), Skipped: 1, Waiting: true}
+		for _, letter := range letters[:3] {
+			step.Reruns = append(step.Reruns, d.rerun(letter.Run))
+		}
+		require.NoError(d, d.Retry(d.Context(), l, noon.Add(time.Minute), step))
+		require.ErrorIs(d, d.Retry(d.Context(), l, noon.Add(time.Minute), step), store.ErrLeaseLost)
+		d.reopen()
+		got, err = d.RetryJob(d.Context(), job.ID)
+		require.NoError(d, err)
+		want := job
+		want.Cursor, want.Started, want.Skipped, want.Waiting = letters[2].Run, 2, 1, true
+		same(d, want, got)
+		runs, err := d.RetriedBy(d.Context(), job.ID, 10)
+		require.NoError(d, err)
+		same(d, []store.RetriedRun{
+			{Run: step.Reruns[0].Start.Run.ID, Of: letters[0].Run}, {Run: step.Reruns[2].Start.Run.ID, Of: letters[2].Run},
+		}, runs)
+		require.Equal(d, []string{letters[3].Run, letters[4].Run}, d.walk(store.LetterFilter{State: new(store.LetterState), Oldest: true}, 9))
+		letter, err := d.DeadLetter(d.Context(), letters[0].Run)
+		require.NoError(d, err)
+		require.Equal(d, job.ID, letter.Job)
+
+		// The ends of its runs are counted in their transactions.
+		d.change(runs[0].Run, durable.Change{Head: &durable.Head{Status: durable.Completed, Ended: noon}})
+		again := letter.DeadLetter
+		again.Run, again.Failed = runs[1].Run, noon.Add(2*time.Hour)
+		d.change(runs[1].Run, failed(again))
+		got, err = d.RetryJob(d.Context(), job.ID)
+		require.NoError(d, err)
+		require.Equal(d, [3]int{1, 1, 0}, [3]int{got.Completed, got.Failed, got.Cancelled})
+		runs, err = d.RetriedBy(d.Context(), job.ID, 1)
+		require.NoError(d, err)
+		require.Len(d, runs, 1)
+		require.Equal(d, durable.Completed, runs[0].Status)
+
+		l = d.claimOne(noon.Add(time.Hour))
+		require.NoError(d, d.Retry(d.Context(), l, noon.Add(time.Hour), store.RetryStep{Cursor: letters[4].Run, State: store.JobDone}))
+		got, err = d.RetryJob(d.Context(), job.ID)
+		require.NoError(d, err)
+		require.Equal(d, store.JobDone, got.State)
+		require.False(d, got.Waiting)
+		require.True(d, got.Ended.Equal(noon.Add(time.Hour)))
+		d.wantNothingDue(noon.Add(24 * time.Hour))
+		require.NoError(d, d.StopRetries(d.Context(), noon, job.ID, "late"))
+		got, err = d.RetryJob(d.Context(), job.ID)
+		require.NoError(d, err)
+		require.Equal(d, store.JobDone, got.State, "what has ended stays so")
+	}},
+	{"stops a job at once", func(d *db) {
+		l := d.fail("shop-charge", durable.ClassError, "boom", noon)
+		var ids []string
+		for range 3 {
+			job := store.RetryJob{ID: newID(), Created: noon}
+			ids = append([]string{job.ID}, ids...)
+			require.NoError(d, d.StartRetries(d.Context(), job))
+		}
+		list, err := d.RetryJobs(d.Context(), store.Page{Limit: 2})
+		require.NoError(d, err)
+		more, err := d.RetryJobs(d.Context(), store.Page{Limit: 2, Cursor: list[1].ID})
+		require.NoError(d, err)
+		require.Equal(d, ids, []string{list[0].ID, list[1].ID, more[0].ID})
+		leases := d.claim(noon, 10)
+		require.Len(d, leases, 3)
+		require.ErrorIs(d, d.StopRetries(d.Context(), noon, newID(), "x"), store.ErrNotFound)
+		require.NoError(d, d.StopRetries(d.Context(), noon, leases[0].Run, "enough"))
+		r := d.rerun(l.Run)
+		require.ErrorIs(d, d.Retry(d.Context(), leases[0], noon, store.RetryStep{Reruns: []store.Rerun{r}, Next: noon}), store.ErrLeaseLost)
+		_, err = d.Run(d.Context(), r.Start.Run.ID)
+		require.ErrorIs(d, err, store.ErrNotFound)
+		job, err := d.RetryJob(d.Context(), leases[0].Run)
+		require.NoError(d, err)
+		require.Equal(d, store.JobStopped, job.State)
+		require.Equal(d, "enough", job.Why)
+		_, err = d.RetryJob(d.Context(), newID())
+		require.ErrorIs(d, err, store.ErrNotFound)
+		d.reopen()
+		require.Len(d, d.claim(noon, 10), 2, "it is not due any more")
+	}},
+	{"retries a letter once, however many jobs want to", func(d *db) {
+		var letters []durable.DeadLetter
+		for range 20 {
+			letters = append(letters, d.fail("shop-charge", durable.ClassError, "boom", noon))
+		}
+		for range 4 {
+			require.NoError(d, d.StartRetries(d.Context(), store.RetryJob{ID: newID(), Created: noon}))
+		}
+		var wait sync.WaitGroup
+		for _, l := range d.claim(noon, 10) {
+			wait.Go(func() {
+				step := store.RetryStep{State: store.JobDone}
+				for _, letter := range letters {
+					step.Reruns = append(step.Reruns, d.rerun(letter.Run))
+				}
+				if err := d.Retry(d.Context(), l, noon, step); err != nil {
+					d.Errorf("retry: %v", err)
+				}
+			})
+		}
+		wait.Wait()
+		of := map[string]bool{}
+		for _, l := range d.claim(noon, 1000) {
+			of[d.view(l.Run).Original] = true
+		}
+		require.Len(d, of, 20)
+		jobs, err := d.RetryJobs(d.Context(), store.Page{Limit: 10})
+		require.NoError(d, err)
+		n := 0
+		for _, j := range jobs {
+			n += j.Started
+		}
+		require.Equal(d, 20, n)
+	}},
+}
+
+// rerun is a run that repeats another, and knows the given entries.
+func (d *db) rerun(of string, entries ...durable.Entry) store.Rerun {
+	d.Helper()
+	was, err := d.Run(d.Context(), of)
+	require.NoError(d, err)
+	r := durable.NewRun(newID(), durable.Function{Slug: was.Function, App: "shop", Version: 3}, was.Events[0], noon, noon)
+	r.Original = of
+	for _, e := range entries {
+		r.Fold(e)
+	}
+	return store.Rerun{Of: of, Start: durable.Start{Run: r, Entries: entries}}
+}
