@@ -357,6 +357,8 @@ func (q *queue) mark(r *durable.Run) {
 
 // Claim leases items that are due.
 func (s *Store) Claim(ctx context.Context, now time.Time, ttl time.Duration, limit int) ([]store.Lease, error) {
+	// What a lost lease gives back may lie behind what is in memory.
+	s.queue.expire(now)
 	if err := s.queue.refill(ctx, s, now, limit); err != nil {
 		return nil, err
 	}
@@ -385,12 +387,18 @@ func (s *Store) markHead(i durable.Item) {
 	s.unload(h)
 }
 
-func (q *queue) claim(now, until time.Time, limit int) []store.Lease {
+// expire ends the claims whose time is over.
+func (q *queue) expire(now time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for len(q.leased) > 0 && !q.leased[0].until.After(now) {
 		q.free(q.leased[0])
 	}
+}
+
+func (q *queue) claim(now, until time.Time, limit int) []store.Lease {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	var leases []store.Lease
 	for len(leases) < limit && len(q.due) > 0 && !q.due[0].Due.After(now) {
 		sl := heap.Pop(&q.due).(*slot)
