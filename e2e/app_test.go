@@ -29,11 +29,21 @@ func startPair(t *testing.T, s sdk, m mode, flags ...string) (*pawl, *app) {
 	t.Helper()
 	p := newPawl(t, m, flags...)
 	a := newApp(t, s, p)
-	a.start()
-	p.argv = append(p.argv, "--app", a.rec.appURL+"/api/inngest")
-	p.start()
-	p.awaitApp(s.name, 20)
+	p.startWith(a)
 	return p, a
+}
+
+// startWith starts apps, and then the server, which knows them.
+func (p *pawl) startWith(apps ...*app) {
+	p.t.Helper()
+	for _, a := range apps {
+		a.start()
+		p.argv = append(p.argv, "--app", a.rec.appURL+"/api/inngest")
+	}
+	p.start()
+	for _, a := range apps {
+		p.awaitApp(a.sdk.name, 20)
+	}
 }
 
 // newApp makes an app that will talk to p through a recorder.

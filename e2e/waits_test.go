@@ -63,7 +63,9 @@ func (p *pawl) resting(runID, step string) {
 		if err != nil {
 			return err
 		}
-		if !slices.ContainsFunc(steps, func(st stepInfo) bool { return st.Step == stepHash(step) && st.Status == "sleeping" }) {
+		if !slices.ContainsFunc(steps, func(st stepInfo) bool {
+			return st.Step == stepHash(step) && (st.Status == "sleeping" || st.Status == "waiting")
+		}) {
 			return fmt.Errorf("step %q of run %s does not rest: %+v", step, runID, steps)
 		}
 		return nil
