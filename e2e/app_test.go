@@ -29,12 +29,12 @@ func startPair(t *testing.T, s sdk, m mode, flags ...string) (*pawl, *app) {
 	t.Helper()
 	p := newPawl(t, m, flags...)
 	a := newApp(t, s, p)
-	p.startWith(a)
+	p.startFor(a)
 	return p, a
 }
 
-// startWith starts apps, and then the server, which knows them.
-func (p *pawl) startWith(apps ...*app) {
+// startFor starts apps, and then the server, which knows them.
+func (p *pawl) startFor(apps ...*app) {
 	p.t.Helper()
 	for _, a := range apps {
 		a.start()

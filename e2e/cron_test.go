@@ -65,7 +65,7 @@ func TestCron(t *testing.T) {
 		a.env = append(a.env, "APP_CRON=1")
 		apps = append(apps, a)
 	}
-	p.startWith(apps...)
+	p.startFor(apps...)
 	p.restart(time.Time{}) // the next tick is pending
 	began := time.Now()
 	first := began.Truncate(time.Minute).Add(time.Minute).UTC()

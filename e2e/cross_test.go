@@ -12,7 +12,7 @@ import (
 func TestAcrossApps(t *testing.T) {
 	p := newPawl(t, serve)
 	a, b, c := newApp(t, ts4, p), newApp(t, py, p), newApp(t, ts3, p)
-	p.startWith(a, b, c)
+	p.startFor(a, b, c)
 	t.Run("pairs", func(t *testing.T) {
 		for _, pair := range [][2]*app{{a, b}, {b, a}, {c, b}, {a, c}} {
 			from, to := pair[0], pair[1]
