@@ -2,11 +2,14 @@ package server
 
 import (
 	"bytes"
+	"cmp"
 	"embed"
 	"errors"
 	"fmt"
 	"html/template"
 	"net/http"
+	"net/url"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -14,6 +17,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/pawlhq/pawl/internal/durable"
 	"github.com/pawlhq/pawl/internal/store"
 	"github.com/pawlhq/pawl/internal/wire"
 )
@@ -22,7 +26,7 @@ import (
 var assets embed.FS
 
 var pages = template.Must(template.New("").Funcs(template.FuncMap{
-	"shown": shown, "pretty": pretty, "ago": humanize.Time, "took": took, "clock": clock, "failure": failure,
+	"shown": shown, "pretty": pretty, "ago": humanize.Time, "took": took, "clock": clock, "failure": failure, "opWord": opWord,
 }).ParseFS(assets, "assets/*.html"))
 
 // contentPolicy lets a page show text and its one style sheet, and nothing else.
@@ -32,7 +36,8 @@ const contentPolicy = "default-src 'none'; style-src 'self'; img-src 'self'; bas
 type page struct {
 	Title   string
 	Version string
-	Refresh int // seconds until the browser looks again; 0: never
+	Refresh int  // seconds until the browser looks again; 0: never
+	Wide    bool // it has two columns where there is room
 	Data    any
 }
 
@@ -64,15 +69,34 @@ func (s *Server) icon(w http.ResponseWriter, r *http.Request, _ []byte) {
 	http.ServeFileFS(w, r, assets, "assets/pawl.svg")
 }
 
-type homePage struct {
-	Apps  []appView
-	Runs  []runView
-	URL   string // where this server is reached
-	Ports string
-	Paths []string
+// Unsynced is a URL at which an app was asked for its functions and that has not
+// told them yet.
+type Unsynced struct {
+	URL     string
+	Problem string // "" while nothing listens there
 }
 
-const latestRuns = 50
+type homePage struct {
+	Apps     []appView
+	Unsynced []Unsynced
+	Runs     []runView
+	Filters  []filterLink
+	Function string // of which runs are shown; "" for all
+	Filtered bool
+	Older    string // link to the next page; "" for none
+	Newest   string // link to the first page; "" when this is it
+	URL      string // where this server is reached
+	Ports    string
+	Paths    []string
+}
+
+// filterLink shows the runs of one status.
+type filterLink struct {
+	Word, Href string
+	On         bool
+}
+
+const latestRuns = 20
 
 // home shows apps and the latest runs. Without a login there is nothing that
 // serve could show to just anybody.
@@ -81,22 +105,110 @@ func (s *Server) home(w http.ResponseWriter, r *http.Request, _ []byte) {
 		s.render(w, r, http.StatusOK, "closed.html", page{Title: "Pawl"})
 		return
 	}
-	data := homePage{URL: "http://" + r.Host, Ports: portsText(DiscoveryPorts(0)), Paths: DiscoveryPaths()}
+	q := readQuery(r)
+	at := store.Page{Limit: latestRuns + 1, Cursor: q.cursor()} // one more, to see whether there are more
+	filter := store.RunFilter{Function: q.get("function"), Status: q.status()}
+	if q.bad() {
+		s.render(w, r, http.StatusBadRequest, "failed.html", page{Title: "Not understood", Data: q.wrong})
+		return
+	}
+	data := homePage{
+		URL: "http://" + r.Host, Ports: portsText(DiscoveryPorts(0)), Paths: DiscoveryPaths(),
+		Function: filter.Function, Filtered: filter.Function != "" || filter.Status != nil,
+	}
 	for _, a := range s.eng.Apps() {
 		data.Apps = append(data.Apps, viewApp(a))
 	}
-	runs, err := s.eng.History().Runs(r.Context(), store.RunFilter{}, store.Page{Limit: latestRuns})
+	if s.unsynced != nil {
+		data.Unsynced = s.unsynced()
+	}
+	runs, err := s.eng.History().Runs(r.Context(), filter, at)
 	if err != nil {
 		s.failPage(w, r, err)
 		return
 	}
+	status := q.get("status")
+	if len(runs) > latestRuns {
+		runs = runs[:latestRuns]
+		data.Older = runsLink(filter.Function, status, runs[latestRuns-1].ID)
+	}
+	if at.Cursor != "" {
+		data.Newest = runsLink(filter.Function, status, "")
+	}
+	for _, word := range []string{"", "Running", "Completed", "Failed"} {
+		data.Filters = append(data.Filters, filterLink{cmp.Or(word, "All"), runsLink(filter.Function, word, ""), strings.EqualFold(word, status)})
+	}
 	data.Runs = s.viewRuns(runs)
-	s.render(w, r, http.StatusOK, "home.html", page{Title: "Pawl", Refresh: 5, Data: data})
+	p := page{Title: "Pawl", Data: data, Wide: true}
+	if at.Cursor == "" { // what is older changes little
+		p.Refresh = 5
+	}
+	s.render(w, r, http.StatusOK, "home.html", p)
+}
+
+// runsLink is the page that lists some runs.
+func runsLink(function, status, cursor string) string {
+	q := url.Values{}
+	for name, value := range map[string]string{"function": function, "status": status, "cursor": cursor} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	if len(q) == 0 {
+		return "/"
+	}
+	return "/?" + q.Encode()
 }
 
 type runPage struct {
 	stepsView
-	Event jsontext.Value
+	Shown  []shownStep
+	Failed *shownStep // in which the run failed, if it was a step
+	Event  jsontext.Value
+}
+
+// shownStep is a step for people.
+type shownStep struct {
+	stepView
+	Anchor string
+	Tries  []shownTry // that failed
+}
+
+type shownTry struct {
+	attemptView
+	Again bool // with the error of the one before
+}
+
+// showSteps leaves out what would tell one failure again: of a try that failed
+// as the one before, and of the function's body that failed with nothing but
+// what a step had failed with.
+func showSteps(v stepsView) (list []shownStep, failed *shownStep) {
+	told := map[string]int{} // the step that told an error, by its text
+	for i, step := range v.Steps {
+		out := shownStep{stepView: step, Anchor: "step-" + strconv.Itoa(i+1)}
+		news, last := false, ""
+		for _, a := range step.Attempts {
+			if len(a.Error) == 0 {
+				continue
+			}
+			text := failure(a.Error).Message
+			if _, known := told[text]; !known {
+				news, told[text] = true, len(list)
+			}
+			out.Tries = append(out.Tries, shownTry{a, text == last})
+			last = text
+		}
+		if step.Step == durable.Discovery && len(out.Tries) > 0 && !news {
+			continue
+		}
+		list = append(list, out)
+	}
+	if v.Run.Status == durable.Failed.String() {
+		if i, ok := told[failure(v.Run.Output).Message]; ok {
+			failed = &list[i]
+		}
+	}
+	return list, failed
 }
 
 func (s *Server) runPage(w http.ResponseWriter, r *http.Request, _ []byte) {
@@ -111,6 +223,7 @@ func (s *Server) runPage(w http.ResponseWriter, r *http.Request, _ []byte) {
 		return
 	}
 	data := runPage{stepsView: v}
+	data.Shown, data.Failed = showSteps(v)
 	if run, err := s.eng.History().Run(r.Context(), id); err == nil && len(run.Events) > 0 {
 		data.Event = run.Events[0].Body
 	}
@@ -119,6 +232,30 @@ func (s *Server) runPage(w http.ResponseWriter, r *http.Request, _ []byte) {
 		p.Refresh = 2
 	}
 	s.render(w, r, http.StatusOK, "run.html", p)
+}
+
+// opWord is what an op is called by people; "" for a step that runs, which needs
+// no word, and for the function's body, which has one.
+func opWord(op string) string {
+	switch op {
+	case wire.OpStepRun, "Step", wire.OpStepError, wire.OpStepFailed, wire.OpStepPlanned, "Function":
+		return ""
+	case wire.OpSleep:
+		return "sleep"
+	case wire.OpWaitForEvent:
+		return "wait for an event"
+	case wire.OpWaitForSignal:
+		return "wait for a signal"
+	case wire.OpInvokeFunction:
+		return "call of a function"
+	case wire.OpGateway:
+		return "fetch"
+	case wire.OpAIGateway:
+		return "AI call"
+	case wire.OpDeferAdd:
+		return "deferred call"
+	}
+	return shown(op)
 }
 
 func (s *Server) failPage(w http.ResponseWriter, r *http.Request, err error) {
@@ -158,7 +295,9 @@ func failure(v jsontext.Value) struct{ Message, Stack string } {
 	return struct{ Message, Stack string }{shown(e.Error()), shown(e.Stack)}
 }
 
-func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.000 UTC") }
+// clock is a time as the clock on the wall shows it: pages are for a developer
+// on this machine.
+func clock(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05.000 MST") }
 
 // took is how long something lasted, or "" when it has not ended.
 func took(from, to *time.Time) string {

@@ -2,9 +2,11 @@ package server
 
 import (
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/stretchr/testify/require"
 )
 
@@ -94,4 +96,102 @@ func TestUnknownPathsTellWhoAsks(t *testing.T) {
 		require.Equal(t, http.StatusOK, w.Code)
 		require.Equal(t, "image/svg+xml", w.Header().Get("Content-Type"))
 	}
+}
+
+func TestHomeShowsRunsByPageAndStatus(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, withApp(func(*http.Request) *http.Response { return sdk(200, `1`) }))
+	f.register()
+	for range latestRuns + 2 {
+		f.ended(`{"name":"order/paid"}`)
+	}
+	first := f.get("/").Body.String()
+	require.Equal(t, latestRuns, strings.Count(first, `<a href="/runs/`))
+	require.NotContains(t, first, "Newest runs")
+	require.Less(t, strings.Index(first, "Latest runs"), strings.Index(first, "shop-charge</code>"), "runs come before apps")
+	require.Contains(t, first, `href="/?function=shop-charge"`)
+	older := regexp.MustCompile(`href="(/\?cursor=[^"]*)">Older runs`).FindStringSubmatch(first)
+	require.NotNil(t, older, first)
+	second := f.get(older[1]).Body.String()
+	require.Equal(t, 2, strings.Count(second, `<a href="/runs/`))
+	require.Contains(t, second, `<a href="/">Newest runs</a>`)
+	require.NotContains(t, second, "Older runs</a>")
+	require.NotContains(t, second, `http-equiv="refresh"`)
+
+	require.Contains(t, f.get("/?status=Failed").Body.String(), "No run matches.")
+	filtered := f.get("/?function=shop-charge&status=Completed").Body.String()
+	require.Equal(t, latestRuns, strings.Count(filtered, `<a href="/runs/`))
+	require.Contains(t, filtered, `<a href="/?function=shop-charge&amp;status=Completed" aria-current="page">Completed</a>`)
+	require.Contains(t, filtered, `href="/?function=shop-charge&amp;status=Failed"`)
+	for _, path := range []string{"/?stauts=Failed", "/?status=Happy", "/?cursor=x"} {
+		w := f.get(path)
+		require.Equal(t, http.StatusBadRequest, w.Code, path)
+		require.Contains(t, w.Header().Get("Content-Type"), "text/html")
+	}
+}
+
+func TestHomeShowsAppsThatHaveNotSynced(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, func(c *Config, _ *engineConfig) {
+		c.Unsynced = func() []Unsynced {
+			return []Unsynced{{URL: "http://localhost:3000/x"}, {URL: "http://localhost:3001/y", Problem: "it answered <404>"}}
+		}
+	})
+	home := f.get("/").Body.String()
+	require.Contains(t, home, "http://localhost:3000/x · nothing listens there yet")
+	require.Contains(t, home, "http://localhost:3001/y")
+	require.Contains(t, home, "it answered &lt;404&gt;")
+}
+
+// One failure stands in one place.
+func TestRunPageTellsOneFailureOnce(t *testing.T) {
+	t.Parallel()
+	boom, other := jsontext.Value(`{"name":"Error","message":"boom"}`), jsontext.Value(`{"name":"Error","message":"other"}`)
+	tried := func(errs ...jsontext.Value) (list []attemptView) {
+		for i, err := range errs {
+			list = append(list, attemptView{Attempt: i + 1, Error: err})
+		}
+		return list
+	}
+	v := stepsView{Run: runView{Status: "Failed", Output: boom}, Steps: []stepView{
+		{Step: "a", Name: "fine", Attempts: tried(nil)},
+		{Step: "b", Name: "pay", Attempts: tried(boom, boom, other, boom)},
+		{Step: "", Name: bodyName, Attempts: tried(boom)},
+	}}
+	list, failed := showSteps(v)
+	require.Len(t, list, 2)
+	require.Empty(t, list[0].Tries)
+	var again []bool
+	for _, try := range list[1].Tries {
+		again = append(again, try.Again)
+	}
+	require.Equal(t, []bool{false, true, false, false}, again)
+	require.Equal(t, "pay", failed.Name)
+
+	v.Steps[2].Attempts = tried(jsontext.Value(`{"name":"Error","message":"of its own"}`))
+	v.Run.Output = v.Steps[2].Attempts[0].Error
+	list, failed = showSteps(v)
+	require.Len(t, list, 3)
+	require.Equal(t, bodyName, failed.Name)
+
+	v.Steps, v.Run.Output = nil, boom
+	_, failed = showSteps(v)
+	require.Nil(t, failed, "the page shows the error of the run")
+}
+
+func TestRunPageSpeaksToPeople(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, withApp(func(*http.Request) *http.Response {
+		return sdk(206, `[{"id":"0beec7b5ea3f0fdbc95d0dd47f3c5bc275da8a33","op":"Sleep","name":"1h","displayName":"nap"}]`)
+	}))
+	f.register()
+	run := data[[]runView](t, f.get("/v1/events/"+f.send(`{"name":"order/paid"}`)+"/runs"))[0]
+	require.NoError(t, f.eng.Await(t.Context(), run.RunID, 0))
+	page := f.get("/runs/" + run.RunID).Body.String()
+	require.Contains(t, page, "nap")
+	require.Contains(t, page, `<span class="quiet">sleep</span>`)
+	require.Contains(t, page, clock(run.QueuedAt))
+	require.Equal(t, run.QueuedAt.Local().Format("2006-01-02 15:04:05.000 MST"), clock(run.QueuedAt), "as the command line shows it")
+	require.Equal(t, "StepOfTomorrow", opWord("StepOfTomorrow"))
+	require.Empty(t, opWord("StepRun"))
 }

@@ -324,8 +324,8 @@ func (q *query) refuse(message string) {
 	}
 }
 
-// refused answers when a parameter was wrong. It comes after all have been read.
-func (q *query) refused(w http.ResponseWriter) bool {
+// bad reports whether a parameter was wrong. It comes after all have been read.
+func (q *query) bad() bool {
 	for _, name := range slices.Sorted(maps.Keys(q.values)) {
 		if !slices.Contains(q.known, name) {
 			message := "there is no parameter " + printable(name) + " here"
@@ -335,20 +335,30 @@ func (q *query) refused(w http.ResponseWriter) bool {
 			q.refuse(message)
 		}
 	}
-	if q.wrong != "" {
-		fail(w, http.StatusBadRequest, q.wrong)
-	}
 	return q.wrong != ""
 }
 
+// refused answers when a parameter was wrong. It comes after all have been read.
+func (q *query) refused(w http.ResponseWriter) bool {
+	bad := q.bad()
+	if bad {
+		fail(w, http.StatusBadRequest, q.wrong)
+	}
+	return bad
+}
+
 func (q *query) page(usual, most int) store.Page {
-	p := store.Page{Limit: q.number("limit", usual, 1, most), Cursor: q.get("cursor")}
-	if p.Cursor != "" {
-		if _, err := ulid.ParseStrict(p.Cursor); err != nil {
+	return store.Page{Limit: q.number("limit", usual, 1, most), Cursor: q.cursor()}
+}
+
+func (q *query) cursor() string {
+	cursor := q.get("cursor")
+	if cursor != "" {
+		if _, err := ulid.ParseStrict(cursor); err != nil {
 			q.refuse("cursor must be the id of the last row")
 		}
 	}
-	return p
+	return cursor
 }
 
 func (q *query) number(name string, usual, least, most int) int {

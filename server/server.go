@@ -31,6 +31,10 @@ type Config struct {
 	Version   string       // of this program, for people
 	Log       *slog.Logger // default: nothing is logged
 
+	// Unsynced tells which URLs were asked for and have not told their functions;
+	// nil: none.
+	Unsynced func() []Unsynced
+
 	// Draining is done when the server is about to end: requests that wait for
 	// something to happen are answered then, and the health check fails, so that
 	// a load balancer looks elsewhere. nil: never.
@@ -58,6 +62,7 @@ type Server struct {
 	held   *semaphore.Weighted // bytes of bodies
 
 	draining context.Context
+	unsynced func() []Unsynced
 	bodies   sync.Pool // of *[]byte
 }
 
@@ -79,7 +84,7 @@ func New(eng *engine.Engine, c Config) *Server {
 		origin: http.NewCrossOriginProtection(),
 		held:   semaphore.NewWeighted(cmp.Or(c.HeldBytes, defaultHeldBytes)),
 
-		draining: c.Draining,
+		draining: c.Draining, unsynced: c.Unsynced,
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

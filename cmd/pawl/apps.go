@@ -129,6 +129,26 @@ func (y *syncer) waiting() []string {
 	return slices.DeleteFunc(urls, func(url string) bool { return !y.asked[url].waiting })
 }
 
+// unsynced are the URLs that were asked for and where no app has told its
+// functions yet.
+func (y *syncer) unsynced() (list []server.Unsynced) {
+	known := y.eng.Apps()
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	for _, url := range y.apps {
+		o := y.asked[url]
+		if o.once || slices.ContainsFunc(known, func(a engine.AppView) bool { return y.eng.SameURL(a.URL, url) }) {
+			continue
+		}
+		u := server.Unsynced{URL: wire.PublicURL(url), Problem: o.problem}
+		if o.waiting {
+			u.Problem = ""
+		}
+		list = append(list, u)
+	}
+	return list
+}
+
 // due are the URLs to ask now. An app that is known and answers is asked at the
 // URL that it gave, whatever other names of this machine lead to it: otherwise
 // it would move to and fro between them.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/pawlhq/pawl/engine"
 	"github.com/pawlhq/pawl/internal/store/sqlite"
+	"github.com/pawlhq/pawl/server"
 )
 
 // local is an app on a port of its own, and how often it was asked.
@@ -108,6 +109,7 @@ func TestAppsAreLookedForWhileTheOneAskedForIsAway(t *testing.T) {
 	until(t, y, func() bool { return found.synced.Load() > 0 && len(y.eng.Apps()) > 0 })
 	require.Equal(t, []string{"found"}, names(y))
 	require.Equal(t, []string{"http://127.0.0.1:1/api/inngest"}, y.waiting())
+	require.Equal(t, []server.Unsynced{{URL: "http://127.0.0.1:1/api/inngest"}}, y.unsynced())
 }
 
 func TestTheAppAskedForHasTheFirstLook(t *testing.T) {
@@ -116,5 +118,6 @@ func TestTheAppAskedForHasTheFirstLook(t *testing.T) {
 	y := looking(t, []string{fmt.Sprintf("http://127.0.0.1:%d/api/inngest", asked.port)}, other)
 	until(t, y, func() bool { return asked.synced.Load() > 3 })
 	require.Equal(t, []string{"asked"}, names(y))
+	require.Empty(t, y.unsynced())
 	require.Zero(t, other.probed.Load())
 }

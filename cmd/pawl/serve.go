@@ -94,6 +94,8 @@ func (p *process) run(ctx context.Context) (err error) {
 	working, stop := context.WithCancel(ctx)
 	defer stop()
 	cfg := server.Config{Dev: p.dev, EventKeys: p.EventKey, Version: version(), Log: p.log, Draining: working}
+	syncer := p.syncer(eng, listener.Addr())
+	cfg.Unsynced = syncer.unsynced
 	if keys != nil {
 		cfg.Keys = *keys
 	}
@@ -110,7 +112,7 @@ func (p *process) run(ctx context.Context) (err error) {
 		running.Go(func() { failed <- debug.server.Serve(debug.listener) })
 	}
 	p.announce(listener.Addr())
-	running.Go(func() { p.syncer(eng, listener.Addr()).run(working) })
+	running.Go(func() { syncer.run(working) })
 
 	select {
 	case <-ctx.Done():
