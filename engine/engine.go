@@ -11,8 +11,9 @@
 //	                                            └─▶ Next ─▶ store.Transition ─▶ queue, watchers
 //	Checkpoint, Cancel ─────────────────────────────▲
 //
-// The worker is the one long-lived goroutine that the engine starts, with one
-// goroutine for each item in work; Close ends them all.
+// The worker is a long-lived goroutine that the engine starts, with one goroutine
+// for each item in work; another removes what is kept no longer (Config.Retention).
+// Close ends them all.
 package engine
 
 import (
@@ -51,6 +52,7 @@ type Config struct {
 	MaxAppCalls   int           // calls in flight to one host; default 512
 	MaxAway       time.Duration // how long an app may be away before its runs fail; default 24 h
 	Drain         time.Duration // for calls in flight at Close; default 30 s
+	Retention     store.Retention
 	// AllowPrivate lets the requests that steps ask the server to make reach
 	// addresses that are not public: this machine, private networks.
 	AllowPrivate bool
@@ -117,9 +119,14 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 	e.worker = &queue.Worker{Store: c.Store, Log: c.Log, Slots: c.MaxCalls, Drain: c.Drain, Work: e.work}
 	work, stop := context.WithCancel(context.WithoutCancel(ctx)) // ended by Close
 	e.stop = stop
+	var running sync.WaitGroup
+	running.Go(func() { e.worker.Run(work) })
+	if c.Retention.Any() {
+		running.Go(func() { e.sweep(work, c.Retention) })
+	}
 	go func() {
 		defer close(e.stopped)
-		e.worker.Run(work)
+		running.Wait()
 	}()
 	return e, nil
 }

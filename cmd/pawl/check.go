@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/pawlhq/pawl/internal/store"
 	"github.com/pawlhq/pawl/internal/store/sqlite"
 	"github.com/pawlhq/pawl/internal/wire"
 )
@@ -59,6 +60,9 @@ func (l *loader) check(s *settings) {
 	}
 	if s.PollInterval <= 0 && !l.unread["poll-interval"] {
 		l.problem("%s: must be more than 0s", l.given["poll-interval"])
+	}
+	if s.RetentionEvents > 0 && s.RetentionEvents < store.KeyLife {
+		l.problem("--retention-events %s: must be 0s or at least %s, since for that long a repeated event is recognised by the first", s.RetentionEvents, store.KeyLife)
 	}
 	if s.MaxCalls < 1 && !l.unread["max-calls"] {
 		l.problem("%s %d: must be at least 1", l.given["max-calls"], s.MaxCalls)

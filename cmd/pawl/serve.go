@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pawlhq/pawl/engine"
+	"github.com/pawlhq/pawl/internal/store"
 	"github.com/pawlhq/pawl/internal/store/sqlite"
 	"github.com/pawlhq/pawl/internal/wire"
 	"github.com/pawlhq/pawl/server"
@@ -171,6 +172,7 @@ func (p *process) openEngine(ctx context.Context, keys *wire.Keyring) (eng *engi
 	eng, err = engine.Open(ctx, engine.Config{
 		Store: st, Log: p.log, Keys: keys, Dev: p.dev,
 		AllowPrivate: p.AllowPrivate || p.dev, RetryInterval: p.RetryInterval, MaxAway: p.MaxAway, MaxCalls: p.MaxCalls, Drain: p.Drain,
+		Retention: store.Retention{Runs: p.Retention, Failed: p.RetentionFailed, Events: p.RetentionEvents},
 	})
 	if err != nil {
 		err = errors.Join(err, st.Close())

@@ -18,6 +18,8 @@ import (
 	"github.com/knadh/koanf/providers/posflag"
 	"github.com/knadh/koanf/v2"
 	"github.com/spf13/pflag"
+
+	"github.com/pawlhq/pawl/internal/wire"
 )
 
 // settings are all that dev and serve can be told, and what of it commands that
@@ -38,6 +40,9 @@ type settings struct {
 	PollInterval       time.Duration `key:"poll-interval" in:"dev serve" default:"5s" help:"Pause between looks at an app" serve:", until its first sync"`
 	Drain              time.Duration `key:"drain" in:"dev serve" default:"30s" help:"How long calls in flight may go on when Pawl is stopped"`
 	MaxAway            time.Duration `key:"max-away" in:"dev serve" default:"24h" help:"How long an app that cannot be reached may stay away before its runs fail"`
+	Retention          time.Duration `key:"retention" in:"dev serve" default:"30d" help:"How long completed and cancelled runs are kept, as 12h or 30d; 0s: for ever"`
+	RetentionFailed    time.Duration `key:"retention-failed" in:"dev serve" default:"0s" help:"How long failed runs and their dead letters are kept; 0s: for ever"`
+	RetentionEvents    time.Duration `key:"retention-events" in:"dev serve" default:"30d" help:"How long events are kept, at least 1d and as long as a run that came from them; 0s: for ever"`
 	MaxCalls           int           `key:"max-calls" in:"dev serve" default:"1024" help:"Calls to apps at the same time"`
 	AllowPrivate       bool          `key:"allow-private-addresses" in:"serve" help:"Let step.fetch and step.ai.infer reach addresses that are not public (dev always does)"`
 	DebugListen        string        `key:"debug-listen" in:"dev serve" help:"Loopback address for profiles, as host:port; empty: none"`
@@ -270,11 +275,14 @@ func set(field reflect.Value, value any) error {
 	switch field.Interface().(type) {
 	case time.Duration:
 		d, err := time.ParseDuration(text)
+		if err != nil {
+			d, err = wire.ParseDuration(text) // which knows days
+		}
 		switch {
 		case err != nil:
-			return fmt.Errorf("%q is not a duration; write it as 30s or 5m", text)
+			return fmt.Errorf("%q is not a duration; write it as 30s, 5m or 30d", text)
 		case d < 0:
-			return fmt.Errorf("%s is less than nothing; write it as 30s or 5m", text)
+			return fmt.Errorf("%s is less than nothing; write it as 30s, 5m or 30d", text)
 		}
 		field.SetInt(int64(d))
 	case bool:

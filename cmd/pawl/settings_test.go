@@ -37,6 +37,34 @@ func (l loading) load(t *testing.T) (settings, error) {
 	return ld.load()
 }
 
+func TestRetentionSettings(t *testing.T) {
+	t.Parallel()
+	const day = 24 * time.Hour
+	for _, tt := range []struct {
+		name                 string
+		args                 []string
+		runs, failed, events time.Duration
+		wrong                string
+	}{
+		{name: "default", runs: 30 * day, events: 30 * day},
+		{name: "given", args: []string{"--retention=12h", "--retention-failed=1w", "--retention-events=1d"}, runs: 12 * time.Hour, failed: 7 * day, events: day},
+		{name: "for ever", args: []string{"--retention=0", "--retention-events=0s"}},
+		{name: "too short", args: []string{"--retention-events=1h"}, wrong: "--retention-events 1h0m0s: must be 0s or at least 24h0m0s"},
+		{name: "not a duration", args: []string{"--retention=month"}, wrong: `--retention: "month" is not a duration; write it as 30s, 5m or 30d`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s, err := loading{mode: modeDev, args: tt.args}.load(t)
+			if tt.wrong != "" {
+				require.ErrorContains(t, err, tt.wrong)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, []time.Duration{tt.runs, tt.failed, tt.events}, []time.Duration{s.Retention, s.RetentionFailed, s.RetentionEvents})
+		})
+	}
+}
+
 func TestPrecedence(t *testing.T) {
 	t.Parallel()
 	const file = "drain: 2s\napp: [http://file:1/x, http://file:2/x]\nmax-calls: 7\nno-discovery: true\n"

@@ -168,6 +168,9 @@ func (d *doctor) examine() error {
 	if whole, err := d.schema(); err != nil || !whole {
 		return err
 	}
+	if err := d.gone(); err != nil {
+		return err
+	}
 	if err := d.runs(); err != nil {
 		return err
 	}
@@ -245,6 +248,18 @@ func (d *doctor) file() error {
 			d.found(store.Finding{Rule: ruleFile, What: "the file is damaged: " + what}, nil)
 		}
 	})
+}
+
+// gone asks what may have left by retention.
+func (d *doctor) gone() error {
+	for key, t := range map[string]*time.Time{metaRunsGone: &d.runsGone, metaEventsGone: &d.eventsGone} {
+		us, err := metaInt(d.read, key)
+		if err != nil {
+			return err
+		}
+		*t = fromMicros(us)
+	}
+	return nil
 }
 
 func (d *doctor) count() error {

@@ -10,7 +10,8 @@ import (
 )
 
 // relation is a rule about rows of different tables. find returns the rows
-// that break it as (run, step, event); cure, "" when there is none, gets them
+// that break it as (run, step, event); in it $gone is by when runs that have
+// left by retention had ended. cure, "" when there is none, gets them
 // by these names, with $now.
 type relation struct {
 	rule, find, what string
@@ -76,7 +77,7 @@ var relations = []relation{
 	},
 	{
 		ruleOrphan, `SELECT CAST(reply AS TEXT), '', '' FROM idempotency
-			WHERE (scope >= 'start/' AND scope < 'start0' OR scope >= 'unique/' AND scope < 'unique0') AND NOT EXISTS (SELECT 1 FROM runs WHERE id = CAST(reply AS TEXT))`,
+			WHERE (scope >= 'start/' AND scope < 'start0' OR scope >= 'unique/' AND scope < 'unique0') AND created > $gone AND NOT EXISTS (SELECT 1 FROM runs WHERE id = CAST(reply AS TEXT))`,
 		"a key stands for the start of a run that is not there",
 		`DELETE FROM idempotency WHERE (scope >= 'start/' AND scope < 'start0' OR scope >= 'unique/' AND scope < 'unique0') AND CAST(reply AS TEXT) = $run`, "the key is free again",
 	},
@@ -104,6 +105,9 @@ const lettersIn = `SELECT count(*) FROM dead_letters AS l WHERE l.fingerprint = 
 
 func (d *doctor) relation(rel relation) error {
 	stmt := d.read.Prep(rel.find)
+	if stmt.BindParamCount() > 0 {
+		stmt.SetInt64("$gone", micros(d.runsGone))
+	}
 	return rows(stmt, func() {
 		f := store.Finding{
 			Rule: rel.rule, Run: stmt.ColumnText(0), Step: stmt.ColumnText(1), Event: stmt.ColumnText(2), What: rel.what, Cure: rel.how,

@@ -160,6 +160,23 @@ func (hs *heads) kill(h *head) {
 	}
 }
 
+// evict forgets a run that is not there any more.
+func (hs *heads) evict(id string) {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	h := hs.byID[id]
+	if h == nil {
+		return
+	}
+	h.dead.Store(true)
+	delete(hs.byID, id)
+	if h.elem != nil {
+		hs.idle.Remove(h.elem)
+		hs.size -= h.size
+		h.elem = nil
+	}
+}
+
 // weight is about what a run takes in memory.
 func weight(r *durable.Run) int {
 	if r == nil {

@@ -49,6 +49,7 @@ func Run(t *testing.T, fixture func(*testing.T) Fixture) {
 		{"DeadLetters", deadTests},
 		{"Reruns", rerunTests},
 		{"Apps", appTests},
+		{"Retention", retentionTests},
 		{"Close", closeTests},
 	}
 	for _, g := range groups {
