@@ -157,7 +157,7 @@ func TestParametersThatAreNotThere(t *testing.T) {
 		"/v1/runs?status=Failed&status=Queued":  "the parameter status is given more than once",
 		"/v1/runs?function=a%zz":                "the query ?function=a%zz cannot be read: write what is special in a value as %XX",
 		"/v1/runs?function=a;status=Failed":     "the query ?function=a;status=Failed cannot be read: write what is special in a value as %XX",
-		"/v1/events?recieved_after=x":           "there is no parameter recieved_after here; there are limit, cursor, name, received_after, received_before",
+		"/v1/events?received_befor=x":           "there is no parameter received_befor here; there are limit, cursor, name, received_after, received_before",
 		"/v1/events/" + event + "/runs?limit=3": "there is no parameter limit here",
 		"/v1/apps?archived=true":                "there is no parameter archived here",
 		"/v1/runs/" + event + "/steps?seq=3":    "there is no parameter seq here; there are after, wait",

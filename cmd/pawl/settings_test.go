@@ -149,7 +149,8 @@ func TestBadSettings(t *testing.T) {
 		{"bad keys under the names of the SDKs", loading{mode: modeServe, environ: []string{"INNGEST_SIGNING_KEY=signkey-test-SECRET", "INNGEST_EVENT_KEY=a/SECRET"}}, []string{"INNGEST_SIGNING_KEY: ", "INNGEST_EVENT_KEY: "}},
 		{"bad keys as flags", loading{mode: modeServe, args: []string{"--signing-key=SECRET", "--signing-key-previous=SECRET", "--event-key=a/SECRET"}}, []string{"3 settings", "--signing-key: ", "--signing-key-previous: ", "--event-key: "}},
 		{
-			"keys that are soon guessed", loading{mode: modeServe, args: []string{"--signing-key=signkey-prod-ab", "--signing-key-previous=abcd", "--event-key=a", "--event-key=abcdefg"}},
+			"keys that are soon guessed",
+			loading{mode: modeServe, args: []string{"--signing-key=signkey-prod-ab", "--signing-key-previous=abcd", "--event-key=a", "--event-key=abcdefg"}},
 			[]string{"4 settings", "--signing-key: a key of 1 byte is soon guessed", "--signing-key-previous: a key of 2 bytes", "--event-key: a key of 1 character is", "--event-key: a key of 7 characters is"},
 		},
 		{"one key for both", loading{mode: modeServe, args: []string{"--signing-key", goodKey, "--event-key", goodKey}}, []string{"--event-key: this is the signing key"}},
