@@ -168,7 +168,7 @@ func TestRetryStartsTheRunAnew(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, l.Run, r.Original, "the first of the chain")
 
-		a.hold = make(chan struct{})
+		a.become(func(callSeen) (int, string, http.Header) { return ops(op("Sleep", "nap", `,"name":"3d"`)) })
 		third, err := p.Rerun(t.Context(), id, engine.Rerun{})
 		require.NoError(t, err)
 		synctest.Wait()
@@ -307,12 +307,12 @@ func TestBulkRetryStopsWhenTheFirstFailAgain(t *testing.T) {
 		a.mended.Store(true)
 		serve := a.serve
 		var tries atomic.Int32
-		a.serve = func(c callSeen) (int, string, http.Header) {
+		a.become(func(c callSeen) (int, string, http.Header) {
 			if c.Ctx.Attempt == 0 && tries.Add(1) <= 5 {
 				return http.StatusServiceUnavailable, `{"name":"Error","message":"not yet"}`, nil
 			}
 			return serve(c)
-		}
+		})
 		j = p.job(10*time.Millisecond, 5)
 		time.Sleep(10 * time.Second)
 		waiting := p.jobNow(j.ID)
@@ -330,12 +330,7 @@ func TestBulkRetryGoesOnPastRunsThatRest(t *testing.T) {
 		a := newFailsUntil()
 		p := newPawl(t, &a.app, function("f", "x", 4))
 		p.fail(20)
-		a.serve = func(c callSeen) (int, string, http.Header) {
-			if _, ok := c.Steps[wire.StepHash("nap", 0)]; !ok {
-				return ops(op("Sleep", "nap", `,"name":"3d"`))
-			}
-			return http.StatusOK, `1`, nil
-		}
+		a.become(func(callSeen) (int, string, http.Header) { return ops(op("Sleep", "nap", `,"name":"3d"`)) })
 		j := p.job(10*time.Millisecond, 5)
 		time.Sleep(10 * time.Second)
 		require.Equal(t, 20, p.jobNow(j.ID).Started)

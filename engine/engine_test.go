@@ -67,7 +67,7 @@ func (a *app) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	a.mu.Lock()
 	a.calls = append(a.calls, c)
-	hold, away, dies := a.hold, a.away, a.dies
+	hold, away, dies, serve := a.hold, a.away, a.dies, a.serve
 	a.mu.Unlock()
 	if away {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
@@ -82,7 +82,7 @@ func (a *app) RoundTrip(r *http.Request) (*http.Response, error) {
 			return nil, r.Context().Err()
 		}
 	}
-	status, out, h := a.serve(c)
+	status, out, h := serve(c)
 	rec := httptest.NewRecorder()
 	rec.Header().Set(wire.HeaderSDK, "inngest-js:v4.24.0")
 	rec.Header().Set(wire.HeaderVersion, "2")
@@ -92,6 +92,13 @@ func (a *app) RoundTrip(r *http.Request) (*http.Response, error) {
 	rec.WriteHeader(status)
 	rec.Body = bytes.NewBufferString(out)
 	return rec.Result(), nil
+}
+
+// become changes how the app serves from the next call on.
+func (a *app) become(serve func(c callSeen) (int, string, http.Header)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.serve = serve
 }
 
 func (a *app) setAway(away bool) {
