@@ -256,7 +256,7 @@ func TestRetryWithEditedData(t *testing.T) {
 // job starts a job over all letters.
 func (p *pawl) job(every time.Duration, first int) store.RetryJob {
 	p.t.Helper()
-	j, err := p.StartRetries(p.t.Context(), store.LetterFilter{}, every, first)
+	j, err := p.StartRetries(p.t.Context(), store.LetterFilter{}, every, first, nil)
 	require.NoError(p.t, err)
 	return j
 }

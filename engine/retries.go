@@ -21,8 +21,12 @@ const (
 	retrySettle = time.Minute            // a run that has gone well for so long need not be waited for
 )
 
-// StartRetries starts a job and returns it. Errors are those of the store.
-func (e *Engine) StartRetries(ctx context.Context, f store.LetterFilter, every time.Duration, first int) (store.RetryJob, error) {
+// StartRetries starts a job that retries the open letters of f, the oldest
+// first, one each every, and returns it. It waits for the first ones to do well
+// before it goes on; 0 of them: it does not look. With once, that happens once
+// for a key, which then stands for the job's id. Errors are those of the store
+// and of once.
+func (e *Engine) StartRetries(ctx context.Context, f store.LetterFilter, every time.Duration, first int, once *store.Once) (store.RetryJob, error) {
 	if e.closing.Load() {
 		return store.RetryJob{}, ErrClosing
 	}
@@ -32,7 +36,10 @@ func (e *Engine) StartRetries(ctx context.Context, f store.LetterFilter, every t
 		f.Before = now
 	}
 	j := store.RetryJob{ID: NewID(), Filter: f, Every: every, First: first, Created: now}
-	if err := e.store.StartRetries(ctx, j); err != nil {
+	if once != nil {
+		once.Reply = durable.JSON(j.ID)
+	}
+	if err := e.store.StartRetries(ctx, j, once); err != nil {
 		return store.RetryJob{}, err
 	}
 	e.log.InfoContext(ctx, "retrying dead letters", "job", j.ID, "every", every)

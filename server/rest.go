@@ -71,6 +71,7 @@ type runView struct {
 	FunctionVersion int            `json:"function_version"`
 	EnvironmentID   string         `json:"environment_id"`
 	EventID         string         `json:"event_id"`
+	OriginalRunID   string         `json:"original_run_id,omitzero"` // the first run that this one repeats
 	Status          string         `json:"status"`
 	EndedAt         *time.Time     `json:"ended_at"`
 	Output          jsontext.Value `json:"output"`
@@ -84,7 +85,7 @@ func (s *Server) viewRun(r *durable.Run) runView {
 	v := runView{
 		RunID: r.ID, StartedAt: timeOrNull(r.Started), FunctionVersion: r.Version, EnvironmentID: environmentID,
 		Status: statusWord(r.Status), EndedAt: timeOrNull(r.Ended), Output: readable(r.Output),
-		Function: r.Function, App: r.App, QueuedAt: r.Queued.UTC(),
+		Function: r.Function, App: r.App, QueuedAt: r.Queued.UTC(), OriginalRunID: r.Original,
 	}
 	if f, ok := s.eng.Function(r.Function); ok {
 		v.FunctionID = f.ID

@@ -43,7 +43,7 @@ func credentials(t *testing.T) []credential {
 }
 
 var wildcards = strings.NewReplacer("{run}", "01JQDAE4RQF8MBCR55T5AK4KXS", "{event}", "01JQDAE4RQF8MBCR55T5AK4KXS",
-	"{slug}", "shop-charge", "{app}", "shop", "{id}", "x", "{$}", "")
+	"{slug}", "shop-charge", "{app}", "shop", "{id}", "x", "{action}", "note", "{$}", "")
 
 // TestEveryRoute walks the table and asserts who gets past its door, for each
 // method and each credential. What comes behind the door is for other tests.

@@ -31,6 +31,7 @@ type stepView struct {
 	WaitsFor  jsontext.Value `json:"waits_for,omitzero"` // the event, signal or function of a wait
 	TimedOut  bool           `json:"timed_out,omitzero"` // nothing came
 	Reason    string         `json:"reason,omitzero"`    // why the run was cancelled, or a deferred call refused
+	Copied    bool           `json:"copied,omitzero"`    // from the run that this one repeats
 }
 
 // attemptView is one try of a step, or of the function's body.
@@ -295,7 +296,12 @@ func (s *Server) loadSteps(ctx context.Context, id string) (stepsView, error) {
 	if err != nil {
 		return stepsView{}, err
 	}
-	return stepsView{Run: s.viewRun(run), Seq: len(journal), Steps: foldSteps(timed(journal, run.Started), run.Status)}, nil
+	v := stepsView{Run: s.viewRun(run), Seq: len(journal), Steps: foldSteps(timed(journal, run.Started), run.Status)}
+	for i := range v.Steps {
+		end := v.Steps[i].EndedAt
+		v.Steps[i].Copied = run.Original != "" && end != nil && end.Before(run.Queued)
+	}
+	return v, nil
 }
 
 func (q *query) duration(name string, most time.Duration) time.Duration {

@@ -43,8 +43,8 @@ type Reruns interface {
 	Annotate(ctx context.Context, run, note string) error
 
 	// StartRetries writes a job and queues the item that works it: of kind Retry,
-	// its Run the job's ID.
-	StartRetries(ctx context.Context, job RetryJob) error
+	// its Run the job's ID. once may be nil; its errors are those of AcceptOnce.
+	StartRetries(ctx context.Context, job RetryJob, once *Once) error
 	// StopRetries ends a job; one that has ended stays as it is. ErrNotFound.
 	StopRetries(ctx context.Context, now time.Time, id, why string) error
 	// Retry takes a job a bit further, in one transaction: the reruns whose

@@ -24,18 +24,34 @@ func (s *Store) also(ctx context.Context, now time.Time, starts []durable.Start,
 	return s.await(w)
 }
 
+// known reports whether a key was used before; w's outcome says so then. It
+// writes nothing, so that a write which is refused for another reason does not
+// use up its key: take does.
+func (s *Store) known(w *write, once *store.Once) (bool, error) {
+	if once == nil {
+		return false, nil
+	}
+	was, err := selectKey(s.write, once.Scope, once.Key)
+	if err != nil || was == nil || !was.Expires.After(w.now) {
+		return false, err
+	}
+	w.outcome = store.Known(*was, once.Fingerprint)
+	return true, nil
+}
+
+func (s *Store) take(w *write, once *store.Once) error {
+	if once == nil {
+		return nil
+	}
+	_, err := takeKey(s.write, *once, w.now)
+	return err
+}
+
 // Rerun starts a run anew.
 func (s *Store) Rerun(ctx context.Context, now time.Time, r store.Rerun) error {
 	return s.also(ctx, now, []durable.Start{r.Start}, nil, func(w *write) error {
-		if r.Once != nil {
-			was, err := selectKey(s.write, r.Once.Scope, r.Once.Key)
-			if err != nil {
-				return err
-			}
-			if was != nil && was.Expires.After(now) {
-				w.outcome = store.Known(*was, r.Once.Fingerprint)
-				return nil
-			}
+		if known, err := s.known(w, r.Once); err != nil || known {
+			return err
 		}
 		at, err := selectState(s.write, r.Of)
 		switch {
@@ -48,10 +64,8 @@ func (s *Store) Rerun(ctx context.Context, now time.Time, r store.Rerun) error {
 			w.outcome = at
 			return nil
 		}
-		if r.Once != nil {
-			if _, err := takeKey(s.write, *r.Once, now); err != nil {
-				return err
-			}
+		if err := s.take(w, r.Once); err != nil {
+			return err
 		}
 		return s.applyRerun(w, r, at, "")
 	})
@@ -204,9 +218,15 @@ func jobItem(id string, due time.Time) durable.Item {
 }
 
 // StartRetries writes a job.
-func (s *Store) StartRetries(ctx context.Context, j store.RetryJob) error {
+func (s *Store) StartRetries(ctx context.Context, j store.RetryJob, once *store.Once) error {
 	item := jobItem(j.ID, j.Created)
 	return s.also(ctx, j.Created, nil, []durable.Item{item}, func(w *write) error {
+		if known, err := s.known(w, once); err != nil || known {
+			return err
+		}
+		if err := s.take(w, once); err != nil {
+			return err
+		}
 		stmt := s.write.Prep(`INSERT INTO retry_jobs (id, function, class, fingerprint, after, before, every, first, created)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`)
 		for i, v := range []string{j.ID, j.Filter.Function, string(j.Filter.Class), j.Filter.Fingerprint} {

@@ -175,7 +175,10 @@ var rerunTests = []test{
 			ID: newID(), Every: 250 * time.Millisecond, First: 3, Created: noon.Add(time.Minute),
 			Filter: store.LetterFilter{Function: "shop-charge", Class: durable.ClassError, Fingerprint: letters[0].Fingerprint, After: noon, Before: noon.Add(time.Minute)},
 		}
-		require.NoError(d, d.StartRetries(d.Context(), job))
+		once := &store.Once{Scope: "retry", Key: "k", Reply: durable.JSON(job.ID), Life: time.Hour}
+		require.NoError(d, d.StartRetries(d.Context(), job, once))
+		var again *store.RepeatedError
+		require.ErrorAs(d, d.StartRetries(d.Context(), store.RetryJob{ID: newID(), Created: noon}, once), &again)
 		got, err := d.RetryJob(d.Context(), job.ID)
 		require.NoError(d, err)
 		same(d, job, got)
@@ -210,9 +213,9 @@ var rerunTests = []test{
 
 		// The ends of its runs are counted in their transactions.
 		d.change(runs[0].Run, durable.Change{Head: &durable.Head{Status: durable.Completed, Ended: noon}})
-		again := letter.DeadLetter
-		again.Run, again.Failed = runs[1].Run, noon.Add(2*time.Hour)
-		d.change(runs[1].Run, failed(again))
+		anew := letter.DeadLetter
+		anew.Run, anew.Failed = runs[1].Run, noon.Add(2*time.Hour)
+		d.change(runs[1].Run, failed(anew))
 		got, err = d.RetryJob(d.Context(), job.ID)
 		require.NoError(d, err)
 		require.Equal(d, [3]int{1, 1, 0}, [3]int{got.Completed, got.Failed, got.Cancelled})
@@ -240,7 +243,7 @@ var rerunTests = []test{
 		for range 3 {
 			job := store.RetryJob{ID: newID(), Created: noon}
 			ids = append([]string{job.ID}, ids...)
-			require.NoError(d, d.StartRetries(d.Context(), job))
+			require.NoError(d, d.StartRetries(d.Context(), job, nil))
 		}
 		list, err := d.RetryJobs(d.Context(), store.Page{Limit: 2})
 		require.NoError(d, err)
@@ -270,7 +273,7 @@ var rerunTests = []test{
 			letters = append(letters, d.fail("shop-charge", durable.ClassError, "boom", noon))
 		}
 		for range 4 {
-			require.NoError(d, d.StartRetries(d.Context(), store.RetryJob{ID: newID(), Created: noon}))
+			require.NoError(d, d.StartRetries(d.Context(), store.RetryJob{ID: newID(), Created: noon}, nil))
 		}
 		var wait sync.WaitGroup
 		for _, l := range d.claim(noon, 10) {
