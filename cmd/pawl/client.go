@@ -130,7 +130,12 @@ func (c *client) get(ctx context.Context, path string, query url.Values, into an
 	if len(query) > 0 {
 		path += "?" + query.Encode()
 	}
-	b, err := c.do(ctx, http.MethodGet, path, nil, nil)
+	return c.call(ctx, http.MethodGet, path, nil, nil, into)
+}
+
+// call reads data out of the envelope of the answer to a request.
+func (c *client) call(ctx context.Context, method, path string, header http.Header, body []byte, into any) error {
+	b, err := c.do(ctx, method, path, header, body)
 	if err != nil {
 		return err
 	}

@@ -30,7 +30,9 @@ differs in numbers and ids at most.
 pawl dlq alone lists the groups.`,
 		Example: `pawl dlq                          # what fails, and how often
 pawl dlq list --function shop-charge
-pawl dlq show RUN                 # what happened, try by try`,
+pawl dlq show RUN                 # what happened, try by try
+pawl dlq retry RUN                # run it again
+pawl dlq retry-all --group ID     # all that look alike, at a rate`,
 		Args: args(cobra.NoArgs),
 		RunE: listGroups,
 	}
@@ -52,6 +54,7 @@ pawl dlq show RUN                 # what happened, try by try`,
 		Use: "show RUN", Short: "Show a dead letter with every try of its run", Args: args(cobra.ExactArgs(1)), RunE: showLetter,
 	}
 	c.AddCommand(groups, list, show)
+	addActions(c)
 	return c
 }
 
@@ -165,7 +168,7 @@ func listGroups(c *cobra.Command, _ []string) error {
 	}
 	_, err = lipgloss.Fprintln(out, t.Render())
 	if err == nil {
-		_, err = lipgloss.Fprintln(out, hint("Those of a group: pawl dlq list --group %s", groups[0].Group))
+		_, err = lipgloss.Fprintln(out, hint("See them: pawl dlq list --group %s\nRun them again: pawl dlq retry-all --group %s", groups[0].Group, groups[0].Group))
 	}
 	return err
 }
@@ -297,6 +300,9 @@ func drawLetter(out io.Writer, d letterDetail) error {
 	lines = append(lines, "", attempts(d.Steps).String())
 	if stack := stackOf(d.Run.Output); stack != "" {
 		lines = append(lines, "", stack)
+	}
+	if d.State == "open" {
+		lines = append(lines, "", hint("Run it again: pawl dlq retry %s", d.RunID))
 	}
 	_, err := lipgloss.Fprintln(out, strings.Join(lines, "\n"))
 	return err

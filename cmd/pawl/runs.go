@@ -46,7 +46,7 @@ func runsCommand() *cobra.Command {
 		Long: "Follows a run, the latest unless an id is given, until it ends.\nExits with 1 when the run failed or was cancelled.",
 		Args: args(cobra.MaximumNArgs(1)), RunE: followRun,
 	}
-	c.AddCommand(list, show, follow)
+	c.AddCommand(list, show, follow, rerunCommand())
 	return c
 }
 
@@ -329,13 +329,13 @@ func short(v jsontext.Value) string {
 func colour(status string) string {
 	c := lipgloss.NewStyle()
 	switch status {
-	case "Completed", "completed":
+	case "Completed", "completed", "done", "retried":
 		c = c.Foreground(lipgloss.Green)
-	case "Failed", "failed":
+	case "Failed", "failed", "stopped":
 		c = c.Foreground(lipgloss.Red)
-	case "retrying":
+	case "retrying", "open":
 		c = c.Foreground(lipgloss.Yellow)
-	case "Running", "planned", "sleeping":
+	case "Running", "running", "planned", "sleeping", "waiting":
 		c = c.Foreground(lipgloss.Blue)
 	default:
 		c = c.Faint(true)
