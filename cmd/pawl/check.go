@@ -49,13 +49,14 @@ func (l *loader) check(s *settings) {
 		l.problem("%s: %w", l.given["durability"], err)
 	}
 	for i, app := range s.App {
+		given := app
 		word := !strings.ContainsAny(app, ":/.") // shop:3000 and shop/api are places, shop is a mistake
 		if !strings.Contains(app, "://") {
 			app = "http://" + app
 			s.App[i] = app
 		}
 		if u, err := url.Parse(app); word || err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			l.problem("%s %s: want a URL such as http://localhost:3000/api/inngest", l.given["app"], wire.PublicURL(app))
+			l.problem("%s %s: want a URL such as http://localhost:3000/api/inngest", l.given["app"], wire.PublicURL(given))
 		}
 	}
 	if s.PollInterval <= 0 && !l.unread["poll-interval"] {

@@ -157,7 +157,7 @@ func TestBadSettings(t *testing.T) {
 		{"one key for both, without its prefix", loading{mode: modeServe, args: []string{"--signing-key", goodKey, "--event-key", goodKey[len("signkey-test-"):]}}, []string{"--event-key: this is the signing key"}},
 		{"the old key for both", loading{mode: modeServe, args: []string{"--signing-key", goodKey, "--signing-key-previous", otherKey, "--event-key", otherKey}}, []string{"--event-key: this is the signing key"}},
 		{"a negative pause", loading{mode: modeDev, args: []string{"--poll-interval", "-1s"}}, []string{"--poll-interval: -1s is less than nothing"}},
-		{"a word for an app", loading{mode: modeDev, args: []string{"--app", "notaurl"}}, []string{"--app http://notaurl: want a URL such as"}},
+		{"a word for an app", loading{mode: modeDev, args: []string{"--app", "notaurl"}}, []string{"--app notaurl: want a URL such as"}},
 		{"dev on a network", loading{mode: modeDev, args: []string{"--listen=0.0.0.0:8288"}}, []string{"this machine only"}},
 		{"dev on all addresses", loading{mode: modeDev, args: []string{"--listen=:8288"}}, []string{"this machine only"}},
 		{"profiles on a network", loading{mode: modeDev, args: []string{"--debug-listen=:6060"}}, []string{"--debug-listen", "loopback"}},
