@@ -36,6 +36,12 @@ func peakMemory(pid int) (int64, error) {
 	return kb << 10, err
 }
 
+// residentMemory is what a process has resident now, in bytes.
+func residentMemory(pid int) (int64, error) {
+	kb, err := procField(fmt.Sprintf("/proc/%d/status", pid), "VmRSS:")
+	return kb << 10, err
+}
+
 // procField reads the number behind name in a file of /proc.
 func procField(path, name string) (int64, error) {
 	b, err := os.ReadFile(path)

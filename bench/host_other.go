@@ -16,6 +16,7 @@ var errHost = errors.New("only known on Linux")
 func cpuTime(int) (time.Duration, error) { return 0, errHost }
 func writtenBytes(int) (int64, error)    { return 0, errHost }
 func peakMemory(int) (int64, error)      { return 0, errHost }
+func residentMemory(int) (int64, error)  { return 0, errHost }
 func dataSync(f *os.File) error          { return f.Sync() }
 func fileSystem(string) string           { return "unknown" }
 func processor() string                  { return runtime.GOARCH }

@@ -35,6 +35,8 @@ type settings struct {
 	json       bool
 	keep       bool
 	strace     bool
+
+	waits waitsConfig // of mode waits
 }
 
 // Bounds of the flags.
@@ -71,7 +73,7 @@ func main() {
 // parseFlags reads the command line; help and errors of its form go to out.
 func parseFlags(args []string, out io.Writer) (settings, error) {
 	var s settings
-	var which, inFlight string
+	var which, inFlight, waiting string
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(out)
 	f.StringVar(&which, "cases", "accept,batch,steps,plain", "kinds of case to run")
@@ -86,7 +88,12 @@ func parseFlags(args []string, out io.Writer) (settings, error) {
 	f.BoolVar(&s.keep, "keep", false, "keep the databases and the built binary")
 	f.BoolVar(&s.json, "json", false, "print JSON")
 	f.StringVar(&s.write, "write", "", "also write the report as Markdown to this file")
-	f.StringVar(&s.mode, "mode", "drive", "drive, or app: the app under load, which drive starts by itself")
+	f.StringVar(&s.mode, "mode", "drive", "drive; waits: runs that rest, see README.md; or app: the app under load, which drive starts by itself")
+	f.StringVar(&waiting, "waiting", "10,100000,1000000", "with -mode waits: numbers of waiting runs among which one is woken")
+	f.IntVar(&s.waits.samples, "samples", 500, "with -mode waits: wake-ups that count, for each of -waiting")
+	f.IntVar(&s.waits.bulk, "bulk", 10_000, "with -mode waits: runs that are woken at once; 0 for none")
+	f.IntVar(&s.waits.fans, "fan", 1000, "with -mode waits: functions that one event starts; 0 for none")
+	f.IntVar(&s.waits.rests, "beside", 100_000, "with -mode waits: runs that rest beside those of -bulk and -fan, and that are due at a start; 0 for none")
 	f.StringVar(&s.serverAddr, "server", "", "with -mode app: host:port of the server")
 	if err := f.Parse(args); err != nil {
 		return s, err
@@ -98,12 +105,21 @@ func parseFlags(args []string, out io.Writer) (settings, error) {
 	}
 	switch s.mode {
 	case "drive":
+	case "waits":
+		if s.waits.samples < 1 || s.waits.samples > 1_000_000 {
+			bad("-samples is %d; want 1 to 1000000", s.waits.samples)
+		}
+		for name, n := range map[string]int{"bulk": s.waits.bulk, "fan": s.waits.fans, "beside": s.waits.rests} {
+			if n < 0 || n > maxRests {
+				bad("-%s is %d; want 0 to %d", name, n, maxRests)
+			}
+		}
 	case "app":
 		if s.serverAddr == "" {
 			bad("-mode app needs -server")
 		}
 	default:
-		bad("-mode is %q; want drive or app", s.mode)
+		bad("-mode is %q; want drive, waits or app", s.mode)
 	}
 	if s.duration < 100*time.Millisecond || s.duration > maxDuration {
 		bad("-duration is %v; want 100ms to %v", s.duration, maxDuration)
@@ -114,6 +130,13 @@ func parseFlags(args []string, out io.Writer) (settings, error) {
 	var err error
 	if s.cases, err = parseCases(which, inFlight); err != nil {
 		errs = append(errs, err)
+	}
+	for _, text := range strings.FieldsFunc(waiting, isComma) {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > maxRests {
+			bad("-waiting has %q; want numbers from 1 to %d", text, maxRests)
+		}
+		s.waits.sizes = append(s.waits.sizes, n)
 	}
 	return s, errors.Join(errs...)
 }
@@ -195,8 +218,17 @@ func drive(ctx context.Context, s settings, out, log io.Writer) (err error) {
 		return err
 	}
 	fmt.Fprintf(log, "fdatasync alone: p50 %s ms, p99 %s ms\n", millis(r.Disk.P50Micros), millis(r.Disk.P99Micros))
+	rc := rigConfig{server: s.binary, self: self, dir: work, durability: s.durability, debug: s.pprof != "", pprof: s.pprof}
+	if s.mode == "waits" {
+		r.Command = s.waitsCommand()
+		w, err := runWaits(ctx, s, rc, r, log)
+		if err != nil {
+			return err
+		}
+		return w.publish(s, out)
+	}
 	cfg := caseConfig{
-		rig:    rigConfig{server: s.binary, self: self, dir: work, durability: s.durability, debug: s.pprof != ""},
+		rig:    rc,
 		warmup: s.warmup, duration: s.duration, strace: s.strace, pprof: s.pprof, keep: s.keep,
 	}
 	for _, c := range s.cases {
@@ -228,8 +260,8 @@ func (r *Report) publish(s settings, out io.Writer) error {
 		if err := r.writeMarkdown(&page); err != nil {
 			return err
 		}
-		if err := os.WriteFile(s.write, []byte(page.String()), 0o644); err != nil {
-			return fmt.Errorf("write the report: %w", err)
+		if err := writePart(s.write, page.String()); err != nil {
+			return err
 		}
 	}
 	if n := len(r.problems()); n > 0 {

@@ -39,6 +39,7 @@ type rigConfig struct {
 	dir        string // where the rig makes its own directory
 	durability string
 	debug      bool
+	pprof      string // directory for CPU profiles, with debug
 }
 
 // startRig starts the app and the server, and returns when the server is healthy
