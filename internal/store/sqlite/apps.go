@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"zombiezen.com/go/sqlite"
-
 	"github.com/pawlhq/pawl/internal/durable"
 )
 
@@ -33,7 +31,7 @@ func (s *Store) Schedule(ctx context.Context, start []durable.Item, stop []durab
 	return s.await(w)
 }
 
-func writeApp(c *sqlite.Conn, a durable.App, versions []durable.Function) error {
+func writeApp(c *conn, a durable.App, versions []durable.Function) error {
 	stmt := c.Prep(`INSERT INTO apps (name, id, url, sdk, framework, app_version, checksum, problem, synced_at)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (name) DO UPDATE SET id = excluded.id, url = excluded.url, sdk = excluded.sdk,
@@ -78,7 +76,7 @@ func writeApp(c *sqlite.Conn, a durable.App, versions []durable.Function) error 
 // that was damaged has no triggers, so that its runs go on and it starts no more;
 // the next sync of its app writes it anew.
 func (s *Store) LoadApps(ctx context.Context) (apps []durable.App, fns []durable.Function, err error) {
-	err = s.read(ctx, func(c *sqlite.Conn) error {
+	err = s.read(ctx, func(c *conn) error {
 		stmt := c.Prep(`SELECT name, id, url, sdk, framework, app_version, checksum, problem, synced_at FROM apps ORDER BY name`)
 		err := rows(stmt, func() {
 			apps = append(apps, durable.App{

@@ -134,3 +134,35 @@ func BenchmarkClaim(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkWaiting finds the one of many waits that an event concerns.
+func BenchmarkWaiting(b *testing.B) {
+	s := temporary(b, Options{Durability: None})
+	run := sent(noon)
+	for i := range 1000 {
+		run.Starts[0].Waits = append(run.Starts[0].Waits, durable.Wait{
+			Run: run.Starts[0].Run.ID, Step: strconv.Itoa(i), Name: "a", Path: "data.n", Value: strconv.Itoa(i),
+		})
+	}
+	event := sent(noon).Event
+	event.Name = "a"
+	_, err := s.Accept(b.Context(), noon, []store.Accepted{run, {Event: event}})
+	require.NoError(b, err)
+	for i := 0; b.Loop(); i++ {
+		paths, err := s.Paths(b.Context(), "a")
+		require.NoError(b, err)
+		waits, err := s.Waiting(b.Context(), event.ID, paths[0], strconv.Itoa(i%1000), 0, 256)
+		require.NoError(b, err)
+		require.Len(b, waits, 1)
+	}
+}
+
+// BenchmarkRead reads a run that rests from disk.
+func BenchmarkRead(b *testing.B) {
+	s := temporary(b, Options{Durability: None})
+	run := startRun(b, s, noon)
+	for b.Loop() {
+		_, err := s.readRun(b.Context(), run)
+		require.NoError(b, err)
+	}
+}

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"zombiezen.com/go/sqlite"
 
 	"github.com/pawlhq/pawl/internal/durable"
 	"github.com/pawlhq/pawl/internal/store"
@@ -214,7 +213,7 @@ func (l *childLog) check(t *testing.T, path string) {
 		"entries of no run":          `SELECT count(*) FROM journal WHERE NOT EXISTS (SELECT 1 FROM runs WHERE runs.id = journal.run)`,
 		"ends that sent no event on": `SELECT abs((SELECT count(*) FROM runs WHERE status >= 2) - (SELECT count(*) FROM events WHERE key = ''))`,
 	} {
-		require.NoError(t, s.read(t.Context(), func(c *sqlite.Conn) error {
+		require.NoError(t, s.read(t.Context(), func(c *conn) error {
 			stmt := c.Prep(query)
 			return rows(stmt, func() { require.Zero(t, stmt.ColumnInt(0), what) })
 		}))

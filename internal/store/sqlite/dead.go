@@ -16,7 +16,7 @@ import (
 )
 
 // insertLetter writes a dead letter and counts it in its group.
-func insertLetter(c *sqlite.Conn, l durable.DeadLetter) error {
+func insertLetter(c *conn, l durable.DeadLetter) error {
 	stmt := c.Prep(`INSERT INTO dead_letters (run, function, app, class, fingerprint, title, reason, step, attempts, failed)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
 	for i, v := range []string{l.Run, l.Function, l.App, string(l.Class), l.Fingerprint, l.Title, l.Reason, l.Step} {
@@ -66,7 +66,7 @@ func scanLetter(stmt *sqlite.Stmt) store.Letter {
 	}
 }
 
-func selectLetter(c *sqlite.Conn, run string) (l store.Letter, err error) {
+func selectLetter(c *conn, run string) (l store.Letter, err error) {
 	found := false
 	stmt := c.Prep(`SELECT ` + letterColumns + fmt.Sprintf(fromLetters, "") + ` WHERE d.run = ?`)
 	stmt.BindText(1, run)
@@ -79,7 +79,7 @@ func selectLetter(c *sqlite.Conn, run string) (l store.Letter, err error) {
 
 // DeadLetter returns the letter of a run.
 func (s *Store) DeadLetter(ctx context.Context, run string) (l store.Letter, err error) {
-	err = s.read(ctx, func(c *sqlite.Conn) error {
+	err = s.read(ctx, func(c *conn) error {
 		l, err = selectLetter(c, run)
 		return err
 	})
@@ -93,7 +93,7 @@ func (s *Store) DeadLetters(ctx context.Context, f store.LetterFilter, p store.P
 	if f.State != nil {
 		states = []store.LetterState{*f.State}
 	}
-	err = s.read(ctx, func(c *sqlite.Conn) error {
+	err = s.read(ctx, func(c *conn) error {
 		if f.Fingerprint != "" {
 			// A group has one function and one class.
 			g, err := selectGroup(c, f.Fingerprint)
@@ -136,7 +136,7 @@ type letterAt struct {
 }
 
 // letterPlace is where a page begins.
-func letterPlace(c *sqlite.Conn, f store.LetterFilter, p store.Page) (from letterAt, err error) {
+func letterPlace(c *conn, f store.LetterFilter, p store.Page) (from letterAt, err error) {
 	if p.Cursor == "" {
 		if f.Oldest {
 			return letterAt{failed: math.MinInt64}, nil
@@ -153,7 +153,7 @@ func letterPlace(c *sqlite.Conn, f store.LetterFilter, p store.Page) (from lette
 	return from, err
 }
 
-func selectLetters(c *sqlite.Conn, f store.LetterFilter, state store.LetterState, from letterAt, limit int) (list []store.Letter, err error) {
+func selectLetters(c *conn, f store.LetterFilter, state store.LetterState, from letterAt, limit int) (list []store.Letter, err error) {
 	index, where := "dead_letters_all", ""
 	switch {
 	case f.Fingerprint != "":
@@ -207,7 +207,7 @@ func scanGroup(stmt *sqlite.Stmt) store.LetterGroup {
 	}
 }
 
-func selectGroup(c *sqlite.Conn, fingerprint string) (g store.LetterGroup, err error) {
+func selectGroup(c *conn, fingerprint string) (g store.LetterGroup, err error) {
 	found := false
 	stmt := c.Prep(`SELECT ` + groupColumns + ` FROM dead_groups WHERE fingerprint = ?`)
 	stmt.BindText(1, fingerprint)
@@ -220,7 +220,7 @@ func selectGroup(c *sqlite.Conn, fingerprint string) (g store.LetterGroup, err e
 
 // DeadGroup returns a group.
 func (s *Store) DeadGroup(ctx context.Context, fingerprint string) (g store.LetterGroup, err error) {
-	err = s.read(ctx, func(c *sqlite.Conn) error {
+	err = s.read(ctx, func(c *conn) error {
 		g, err = selectGroup(c, fingerprint)
 		return err
 	})
@@ -244,7 +244,7 @@ func (s *Store) DeadGroups(ctx context.Context, f store.GroupFilter, p store.Pag
 		q.WriteString(` AND class = $class`)
 	}
 	q.WriteString(` AND (last, fingerprint) < ($last, $fingerprint) ORDER BY last DESC, fingerprint DESC LIMIT $limit`)
-	err = s.read(ctx, func(c *sqlite.Conn) error {
+	err = s.read(ctx, func(c *conn) error {
 		for _, live := range []bool{true, false} {
 			if !live && !f.Closed {
 				continue

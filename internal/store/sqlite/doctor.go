@@ -78,7 +78,7 @@ func examine(ctx context.Context, path string, now time.Time, tell func(store.Fi
 type alone struct {
 	path  string
 	lock  *storeLock
-	conns []*sqlite.Conn
+	conns []*conn
 }
 
 // openAlone takes the lock of a store that exists.
@@ -115,7 +115,7 @@ func openAlone(path string) (_ *alone, err error) {
 	return a, nil
 }
 
-func (a *alone) connect() (*sqlite.Conn, error) {
+func (a *alone) connect() (*conn, error) {
 	c, err := connect(a.path, Full)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", a.path, err)
@@ -133,7 +133,7 @@ func (a *alone) close() error {
 }
 
 // upToDate says whether the schema is the newest.
-func upToDate(c *sqlite.Conn) error {
+func upToDate(c *conn) error {
 	files, err := scripts()
 	if err != nil {
 		return err
@@ -151,8 +151,8 @@ func upToDate(c *sqlite.Conn) error {
 
 // doctor is one examination.
 type doctor struct {
-	read  *sqlite.Conn
-	write *sqlite.Conn // nil: nothing is repaired
+	read  *conn
+	write *conn // nil: nothing is repaired
 	tell  func(store.Finding)
 	now   time.Time
 	n     store.Examined
@@ -188,7 +188,7 @@ func (d *doctor) examine() error {
 // schema compares the tables and indexes with those of a new store, and reports
 // false when some are missing: nothing can be asked then.
 func (d *doctor) schema() (whole bool, err error) {
-	fresh, err := sqlite.OpenConn(":memory:", sqlite.OpenReadWrite, sqlite.OpenCreate, sqlite.OpenMemory)
+	fresh, err := openConn(":memory:", sqlite.OpenReadWrite, sqlite.OpenCreate, sqlite.OpenMemory)
 	if err != nil {
 		return false, err
 	}
@@ -197,7 +197,7 @@ func (d *doctor) schema() (whole bool, err error) {
 		return false, err
 	}
 	have := map[string]string{}
-	err = sqlitex.ExecuteTransient(d.read, `SELECT name, sql FROM sqlite_schema`, &sqlitex.ExecOptions{ResultFunc: func(stmt *sqlite.Stmt) error {
+	err = sqlitex.ExecuteTransient(d.read.Conn, `SELECT name, sql FROM sqlite_schema`, &sqlitex.ExecOptions{ResultFunc: func(stmt *sqlite.Stmt) error {
 		have[stmt.ColumnText(0)] = stmt.ColumnText(1)
 		return nil
 	}})
@@ -205,7 +205,7 @@ func (d *doctor) schema() (whole bool, err error) {
 		return false, err
 	}
 	whole = true
-	err = sqlitex.ExecuteTransient(fresh, `SELECT type, name, sql FROM sqlite_schema`, &sqlitex.ExecOptions{ResultFunc: func(stmt *sqlite.Stmt) error {
+	err = sqlitex.ExecuteTransient(fresh.Conn, `SELECT type, name, sql FROM sqlite_schema`, &sqlitex.ExecOptions{ResultFunc: func(stmt *sqlite.Stmt) error {
 		if sql, ok := have[stmt.ColumnText(1)]; !ok || sql != stmt.ColumnText(2) {
 			whole = false
 			d.found(store.Finding{Rule: ruleFile, What: "the " + stmt.ColumnText(0) + " " + stmt.ColumnText(1) + " is missing, or is not what it was made as"}, nil)
@@ -216,7 +216,7 @@ func (d *doctor) schema() (whole bool, err error) {
 }
 
 // found tells a finding, after its cure was applied when that is asked for.
-func (d *doctor) found(f store.Finding, cure func(*sqlite.Conn) error) {
+func (d *doctor) found(f store.Finding, cure func(*conn) error) {
 	if cure != nil && d.write != nil {
 		err := d.transact(cure)
 		f.Cured = err == nil
@@ -227,8 +227,8 @@ func (d *doctor) found(f store.Finding, cure func(*sqlite.Conn) error) {
 	d.tell(f)
 }
 
-func (d *doctor) transact(do func(*sqlite.Conn) error) (err error) {
-	end, err := sqlitex.ImmediateTransaction(d.write)
+func (d *doctor) transact(do func(*conn) error) (err error) {
+	end, err := sqlitex.ImmediateTransaction(d.write.Conn)
 	if err != nil {
 		return err
 	}

@@ -3,8 +3,6 @@ package sqlite
 import (
 	"time"
 
-	"zombiezen.com/go/sqlite"
-
 	"github.com/pawlhq/pawl/internal/durable"
 	"github.com/pawlhq/pawl/internal/store"
 )
@@ -112,15 +110,15 @@ func (d *doctor) relation(rel relation) error {
 		f := store.Finding{
 			Rule: rel.rule, Run: stmt.ColumnText(0), Step: stmt.ColumnText(1), Event: stmt.ColumnText(2), What: rel.what, Cure: rel.how,
 		}
-		var cure func(*sqlite.Conn) error
+		var cure func(*conn) error
 		if rel.cure != "" {
-			cure = func(c *sqlite.Conn) error { return rel.apply(c, f, d.now) }
+			cure = func(c *conn) error { return rel.apply(c, f, d.now) }
 		}
 		d.found(f, cure)
 	})
 }
 
-func (rel relation) apply(c *sqlite.Conn, f store.Finding, now time.Time) error {
+func (rel relation) apply(c *conn, f store.Finding, now time.Time) error {
 	stmt := c.Prep(rel.cure)
 	for i := 1; i <= stmt.BindParamCount(); i++ {
 		switch name := stmt.BindParamName(i); name {

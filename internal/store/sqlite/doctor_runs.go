@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	"zombiezen.com/go/sqlite"
-
 	"github.com/pawlhq/pawl/internal/durable"
 	"github.com/pawlhq/pawl/internal/store"
 )
@@ -58,9 +56,9 @@ func (d *doctor) run(r *durable.Run) error {
 		return err
 	}
 	for _, f := range audit.Flaws(waits, d.now) {
-		var cure func(*sqlite.Conn) error
+		var cure func(*conn) error
 		if f.Mend != nil {
-			cure = func(c *sqlite.Conn) error { return mend(c, r, *f.Mend) }
+			cure = func(c *conn) error { return mend(c, r, *f.Mend) }
 		}
 		d.found(store.Finding{Rule: f.Rule, Run: r.ID, Step: f.Step, What: f.Message, Cure: f.Cure}, cure)
 	}
@@ -110,7 +108,7 @@ func (d *doctor) retold() error {
 }
 
 // mend writes the change that repairs a run, which has been folded.
-func mend(c *sqlite.Conn, r *durable.Run, m durable.Change) error {
+func mend(c *conn, r *durable.Run, m durable.Change) error {
 	for _, e := range m.Entries {
 		r.Fold(e)
 		if err := insertEntry(c, r.ID, r.Seq, e); err != nil {

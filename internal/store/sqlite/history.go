@@ -14,13 +14,13 @@ import (
 )
 
 // read runs fn on one snapshot of what is committed.
-func (s *Store) read(ctx context.Context, fn func(*sqlite.Conn) error) (err error) {
+func (s *Store) read(ctx context.Context, fn func(*conn) error) (err error) {
 	c, give, err := s.reader(ctx)
 	if err != nil {
 		return err
 	}
 	defer give()
-	end := sqlitex.Transaction(c)
+	end := sqlitex.Transaction(c.Conn)
 	defer func() {
 		if end(&err); err != nil && ctx.Err() != nil {
 			err = ctx.Err()
@@ -43,7 +43,22 @@ func rows(stmt *sqlite.Stmt, each func()) error {
 	}
 }
 
-func selectRun(c *sqlite.Conn, id string) (r *durable.Run, err error) {
+// firstRows calls each for up to limit rows of a prepared statement.
+func firstRows(stmt *sqlite.Stmt, limit int, each func()) error {
+	for range limit {
+		more, err := stmt.Step()
+		if err != nil || !more {
+			if rerr := stmt.Reset(); err == nil {
+				err = rerr
+			}
+			return err
+		}
+		each()
+	}
+	return stmt.Reset()
+}
+
+func selectRun(c *conn, id string) (r *durable.Run, err error) {
 	stmt := c.Prep(`SELECT ` + runColumns + ` FROM runs WHERE id = ?`)
 	stmt.BindText(1, id)
 	err = rows(stmt, func() { r = scanRun(stmt) })
@@ -53,7 +68,7 @@ func selectRun(c *sqlite.Conn, id string) (r *durable.Run, err error) {
 	return r, err
 }
 
-func selectEvent(c *sqlite.Conn, id string) (e durable.Event, err error) {
+func selectEvent(c *conn, id string) (e durable.Event, err error) {
 	found := false
 	stmt := c.Prep(`SELECT ` + eventColumns + ` FROM events WHERE id = ?`)
 	stmt.BindText(1, id)
@@ -64,7 +79,7 @@ func selectEvent(c *sqlite.Conn, id string) (e durable.Event, err error) {
 	return e, err
 }
 
-func selectItems(c *sqlite.Conn, run string) (items []durable.Item, err error) {
+func selectItems(c *conn, run string) (items []durable.Item, err error) {
 	stmt := c.Prep(`SELECT ` + itemColumns + ` FROM queue WHERE run = ? ORDER BY step`)
 	stmt.BindText(1, run)
 	err = rows(stmt, func() { items = append(items, scanItem(stmt)) })
@@ -73,7 +88,7 @@ func selectItems(c *sqlite.Conn, run string) (items []durable.Item, err error) {
 
 // Event returns an event.
 func (s *Store) Event(ctx context.Context, id string) (e durable.Event, err error) {
-	err = s.read(ctx, func(c *sqlite.Conn) error {
+	err = s.read(ctx, func(c *conn) error {
 		e, err = selectEvent(c, id)
 		return err
 	})
@@ -93,7 +108,7 @@ func (s *Store) Events(ctx context.Context, f store.EventFilter, p store.Page) (
 	if !f.Internal {
 		where.WriteString(` AND internal = 0`)
 	}
-	err = s.read(ctx, func(c *sqlite.Conn) error {
+	err = s.read(ctx, func(c *conn) error {
 		stmt := c.Prep(`SELECT ` + eventColumns + ` FROM events WHERE ` + where.String() + ` ORDER BY id DESC LIMIT $limit`)
 		stmt.SetText("$cursor", cursor(p))
 		stmt.SetInt64("$after", micros(f.After))
@@ -120,7 +135,7 @@ func cursor(p store.Page) string {
 
 // Run returns a run without its steps.
 func (s *Store) Run(ctx context.Context, id string) (r *durable.Run, err error) {
-	err = s.read(ctx, func(c *sqlite.Conn) error {
+	err = s.read(ctx, func(c *conn) error {
 		if r, err = selectRun(c, id); err != nil {
 			return err
 		}
@@ -143,7 +158,7 @@ func (s *Store) Runs(ctx context.Context, f store.RunFilter, p store.Page) (list
 	if f.Status != nil {
 		where.WriteString(` AND runs.status = $status`)
 	}
-	err = s.read(ctx, func(c *sqlite.Conn) error {
+	err = s.read(ctx, func(c *conn) error {
 		stmt := c.Prep(`SELECT ` + runColumns + `, events.name, events.at FROM runs JOIN events ON events.id = runs.event
 			WHERE ` + where.String() + ` ORDER BY runs.id DESC LIMIT $limit`)
 		stmt.SetText("$cursor", cursor(p))
@@ -168,7 +183,7 @@ func (s *Store) Runs(ctx context.Context, f store.RunFilter, p store.Page) (list
 
 // Journal returns entries of a run.
 func (s *Store) Journal(ctx context.Context, run string, seq int) (entries []durable.Entry, err error) {
-	err = s.read(ctx, func(c *sqlite.Conn) error {
+	err = s.read(ctx, func(c *conn) error {
 		stmt := c.Prep(`SELECT ` + entryColumns + ` FROM journal WHERE run = ? AND n > ? ORDER BY n`)
 		stmt.BindText(1, run)
 		stmt.BindInt64(2, int64(seq))
@@ -179,7 +194,7 @@ func (s *Store) Journal(ctx context.Context, run string, seq int) (entries []dur
 
 // Items returns what is queued for a run.
 func (s *Store) Items(ctx context.Context, run string) (items []durable.Item, err error) {
-	err = s.read(ctx, func(c *sqlite.Conn) error {
+	err = s.read(ctx, func(c *conn) error {
 		items, err = selectItems(c, run)
 		return err
 	})

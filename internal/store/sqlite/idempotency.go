@@ -24,7 +24,7 @@ func scanKey(stmt *sqlite.Stmt) store.KeyEntry {
 // takeKey notes what a key stands for, and returns the entry that it stood for
 // already, or nil. Each call also clears away a few keys whose time is over, so
 // that they never pile up.
-func takeKey(c *sqlite.Conn, o store.Once, now time.Time) (*store.KeyEntry, error) {
+func takeKey(c *conn, o store.Once, now time.Time) (*store.KeyEntry, error) {
 	stmt := c.Prep(`DELETE FROM idempotency WHERE (scope, key) IN
 		(SELECT scope, key FROM idempotency WHERE expires <= ? ORDER BY expires LIMIT 3)`)
 	stmt.BindInt64(1, micros(now))
@@ -46,7 +46,7 @@ func takeKey(c *sqlite.Conn, o store.Once, now time.Time) (*store.KeyEntry, erro
 	return selectKey(c, o.Scope, o.Key)
 }
 
-func selectKey(c *sqlite.Conn, scope, key string) (e *store.KeyEntry, err error) {
+func selectKey(c *conn, scope, key string) (e *store.KeyEntry, err error) {
 	stmt := c.Prep(`SELECT ` + keyColumns + ` FROM idempotency WHERE scope = ? AND key = ?`)
 	stmt.BindText(1, scope)
 	stmt.BindText(2, key)
@@ -59,7 +59,7 @@ func selectKey(c *sqlite.Conn, scope, key string) (e *store.KeyEntry, err error)
 
 // Key returns an entry of the ledger.
 func (s *Store) Key(ctx context.Context, scope, key string, now time.Time) (e store.KeyEntry, err error) {
-	err = s.read(ctx, func(c *sqlite.Conn) error {
+	err = s.read(ctx, func(c *conn) error {
 		found, err := selectKey(c, scope, key)
 		if err != nil {
 			return err
@@ -75,7 +75,7 @@ func (s *Store) Key(ctx context.Context, scope, key string, now time.Time) (e st
 
 // Keys lists entries of the ledger.
 func (s *Store) Keys(ctx context.Context, scope string, now time.Time, p store.Page) (list []store.KeyEntry, err error) {
-	err = s.read(ctx, func(c *sqlite.Conn) error {
+	err = s.read(ctx, func(c *conn) error {
 		stmt := c.Prep(`SELECT ` + keyColumns + ` FROM idempotency WHERE scope = ? AND key > ? AND expires > ? ORDER BY key LIMIT ?`)
 		stmt.BindText(1, scope)
 		stmt.BindText(2, p.Cursor)

@@ -57,10 +57,10 @@ type Store struct {
 	log     *slog.Logger
 	path    string
 	lock    *storeLock
-	opened  bool         // Open succeeded
-	write   *sqlite.Conn // of the writer alone
-	check   *sqlite.Conn // of the checkpointer alone
-	readers chan *sqlite.Conn
+	opened  bool  // Open succeeded
+	write   *conn // of the writer alone
+	check   *conn // of the checkpointer alone
+	readers chan *conn
 	lent    int // readers that there are
 
 	heads heads
@@ -114,7 +114,7 @@ func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 	}
 	s := &Store{
 		log: o.Log, path: path,
-		readers: make(chan *sqlite.Conn, readers),
+		readers: make(chan *conn, readers),
 		writes:  make(chan *write, maxWaiting),
 		kick:    make(chan struct{}, 1),
 		closing: make(chan struct{}),
@@ -214,8 +214,8 @@ func unwrapPath(err error) error {
 	return err
 }
 
-func connect(path string, d Durability) (*sqlite.Conn, error) {
-	c, err := sqlite.OpenConn(path, sqlite.OpenReadWrite, sqlite.OpenWAL)
+func connect(path string, d Durability) (*conn, error) {
+	c, err := openConn(path, sqlite.OpenReadWrite, sqlite.OpenWAL)
 	if err != nil {
 		return nil, fault(err)
 	}
@@ -228,7 +228,7 @@ func connect(path string, d Durability) (*sqlite.Conn, error) {
 		"PRAGMA temp_store = MEMORY",
 		"PRAGMA trusted_schema = OFF",
 	} {
-		if err := sqlitex.ExecuteTransient(c, pragma, nil); err != nil {
+		if err := sqlitex.ExecuteTransient(c.Conn, pragma, nil); err != nil {
 			_ = c.Close()
 			return nil, fault(err)
 		}
@@ -242,7 +242,7 @@ const applicationID = 0x5061776c
 // inspect refuses a file that is not ours, or from a newer Pawl, before
 // anything is written to it.
 func inspect(path string) (err error) {
-	c, err := sqlite.OpenConn(path, sqlite.OpenReadWrite)
+	c, err := openConn(path, sqlite.OpenReadWrite)
 	if err != nil {
 		return fault(err)
 	}
@@ -288,7 +288,7 @@ func scripts() ([]string, error) { return fs.Glob(migrations, "migrations/*.sql"
 
 // migrate brings the schema to the newest version, each step in a transaction
 // of its own.
-func migrate(c *sqlite.Conn) error {
+func migrate(c *conn) error {
 	files, err := scripts()
 	if err != nil {
 		return err
@@ -303,17 +303,17 @@ func migrate(c *sqlite.Conn) error {
 			return err
 		}
 		script := fmt.Sprintf("PRAGMA application_id = %d;\n%s\nPRAGMA user_version = %d;\n", applicationID, sql, n+1)
-		if err := sqlitex.ExecuteScript(c, script, nil); err != nil {
+		if err := sqlitex.ExecuteScript(c.Conn, script, nil); err != nil {
 			return fmt.Errorf("migrate to version %d: %w", n+1, fault(err))
 		}
 	}
 	return nil
 }
 
-func pragmaInt(c *sqlite.Conn, name string) (int64, error) { return queryInt(c, "PRAGMA "+name) }
+func pragmaInt(c *conn, name string) (int64, error) { return queryInt(c, "PRAGMA "+name) }
 
 // queryInt asks a file that may be damaged, on which Prep would panic.
-func queryInt(c *sqlite.Conn, sql string) (int64, error) {
+func queryInt(c *conn, sql string) (int64, error) {
 	stmt, _, err := c.PrepareTransient(sql)
 	if err != nil {
 		return 0, err
@@ -368,7 +368,7 @@ func (s *Store) closeFiles() error {
 		errs = append(errs, (<-s.readers).Close())
 	}
 	// The last to close folds the log into the file.
-	for _, c := range []*sqlite.Conn{s.check, s.write} {
+	for _, c := range []*conn{s.check, s.write} {
 		if c != nil {
 			errs = append(errs, c.Close())
 		}
@@ -380,7 +380,7 @@ func (s *Store) closeFiles() error {
 }
 
 // reader lends a connection for reading.
-func (s *Store) reader(ctx context.Context) (*sqlite.Conn, func(), error) {
+func (s *Store) reader(ctx context.Context) (*conn, func(), error) {
 	select {
 	case c := <-s.readers:
 		c.SetInterrupt(ctx.Done())

@@ -246,7 +246,7 @@ func TestLinkedSQLite(t *testing.T) {
 	t.Parallel()
 	s := temporary(t, Options{})
 	var version string
-	require.NoError(t, s.read(t.Context(), func(c *sqlite.Conn) (err error) {
+	require.NoError(t, s.read(t.Context(), func(c *conn) (err error) {
 		version, err = sqlitex.ResultText(c.Prep("SELECT sqlite_version()"))
 		return err
 	}))

@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"zombiezen.com/go/sqlite"
-
 	"github.com/pawlhq/pawl/internal/durable"
 	"github.com/pawlhq/pawl/internal/store"
 )
@@ -492,21 +490,20 @@ func (s *Store) Wake() <-chan struct{} { return s.queue.wake }
 
 func (s *Store) readDue(ctx context.Context, after place, now time.Time) ([]durable.Item, error) {
 	var items []durable.Item
-	err := s.read(ctx, func(c *sqlite.Conn) error {
+	err := s.read(ctx, func(c *conn) error {
 		stmt := c.Prep(`SELECT ` + itemColumns + ` FROM queue
-			WHERE (due, run, step) > (?, ?, ?) AND due <= ? ORDER BY due, run, step LIMIT ?`)
+			WHERE (due, run, step) > (?, ?, ?) AND due <= ? ORDER BY due, run, step`)
 		stmt.BindInt64(1, after.due)
 		stmt.BindText(2, after.run)
 		stmt.BindText(3, after.step)
 		stmt.BindInt64(4, micros(now))
-		stmt.BindInt64(5, window)
-		return rows(stmt, func() { items = append(items, scanItem(stmt)) })
+		return firstRows(stmt, window, func() { items = append(items, scanItem(stmt)) })
 	})
 	return items, err
 }
 
 func (s *Store) readNextDue(ctx context.Context, after place) (next time.Time, err error) {
-	err = s.read(ctx, func(c *sqlite.Conn) error {
+	err = s.read(ctx, func(c *conn) error {
 		stmt := c.Prep(`SELECT due FROM queue WHERE (due, run, step) > (?, ?, ?) ORDER BY due, run, step LIMIT 1`)
 		stmt.BindInt64(1, after.due)
 		stmt.BindText(2, after.run)

@@ -76,7 +76,7 @@ func noLetter(run string) error {
 }
 
 // selectState is what became of a letter; nil if there is none.
-func selectState(c *sqlite.Conn, run string) (at *store.LetterClosedError, err error) {
+func selectState(c *conn, run string) (at *store.LetterClosedError, err error) {
 	stmt := c.Prep(`SELECT state, retried_as FROM dead_letters WHERE run = ?`)
 	stmt.BindText(1, run)
 	err = rows(stmt, func() {
@@ -112,7 +112,7 @@ func (s *Store) applyRerun(w *write, r store.Rerun, at *store.LetterClosedError,
 }
 
 // moveLetter changes a letter's state, and the counts of its group.
-func moveLetter(c *sqlite.Conn, run string, from, to store.LetterState, now time.Time) error {
+func moveLetter(c *conn, run string, from, to store.LetterState, now time.Time) error {
 	if from == to {
 		return nil
 	}
@@ -202,7 +202,7 @@ func scanJob(stmt *sqlite.Stmt) store.RetryJob {
 	}
 }
 
-func selectJob(c *sqlite.Conn, id string) (j store.RetryJob, err error) {
+func selectJob(c *conn, id string) (j store.RetryJob, err error) {
 	found := false
 	stmt := c.Prep(`SELECT ` + jobColumns + ` FROM retry_jobs WHERE id = ?`)
 	stmt.BindText(1, id)
@@ -326,7 +326,7 @@ func (s *Store) Retry(ctx context.Context, l store.Lease, now time.Time, step st
 }
 
 // countEnd tells the job that started a run how it has ended.
-func countEnd(c *sqlite.Conn, run string, status durable.Status) error {
+func countEnd(c *conn, run string, status durable.Status) error {
 	job := ""
 	stmt := c.Prep(`UPDATE retries SET status = ? WHERE run = ? RETURNING job`)
 	stmt.BindInt64(1, int64(status))
@@ -342,7 +342,7 @@ func countEnd(c *sqlite.Conn, run string, status durable.Status) error {
 
 // RetryJob returns a job.
 func (s *Store) RetryJob(ctx context.Context, id string) (j store.RetryJob, err error) {
-	err = s.read(ctx, func(c *sqlite.Conn) error {
+	err = s.read(ctx, func(c *conn) error {
 		j, err = selectJob(c, id)
 		return err
 	})
@@ -351,7 +351,7 @@ func (s *Store) RetryJob(ctx context.Context, id string) (j store.RetryJob, err 
 
 // RetryJobs lists jobs.
 func (s *Store) RetryJobs(ctx context.Context, p store.Page) (list []store.RetryJob, err error) {
-	err = s.read(ctx, func(c *sqlite.Conn) error {
+	err = s.read(ctx, func(c *conn) error {
 		stmt := c.Prep(`SELECT ` + jobColumns + ` FROM retry_jobs WHERE id < ? ORDER BY id DESC LIMIT ?`)
 		stmt.BindText(1, cursor(p))
 		stmt.BindInt64(2, int64(p.Limit))
@@ -362,7 +362,7 @@ func (s *Store) RetryJobs(ctx context.Context, p store.Page) (list []store.Retry
 
 // RetriedBy lists the runs that a job has started.
 func (s *Store) RetriedBy(ctx context.Context, job string, limit int) (list []store.RetriedRun, err error) {
-	err = s.read(ctx, func(c *sqlite.Conn) error {
+	err = s.read(ctx, func(c *conn) error {
 		stmt := c.Prep(`SELECT run, of, status FROM retries WHERE job = ? ORDER BY n LIMIT ?`)
 		stmt.BindText(1, job)
 		stmt.BindInt64(2, int64(limit))

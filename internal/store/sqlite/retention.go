@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"zombiezen.com/go/sqlite"
-
 	"github.com/pawlhq/pawl/internal/store"
 )
 
@@ -43,7 +41,7 @@ func newSweep(now time.Time, r store.Retention, limit int) *sweep {
 func (s *Store) Sweep(ctx context.Context, now time.Time, r store.Retention, limit int) (store.Swept, error) {
 	sw := newSweep(now, r, limit)
 	due := false
-	err := s.read(ctx, func(c *sqlite.Conn) error { // mostly there is nothing, and nothing is written
+	err := s.read(ctx, func(c *conn) error { // mostly there is nothing, and nothing is written
 		runs, err := sw.nextRuns(c, 1)
 		if err != nil || len(runs) > 0 {
 			due = true
@@ -82,7 +80,7 @@ type endedRun struct {
 
 // nextRuns are those that leave next. A run that has something queued, such as
 // a report of its end, stays.
-func (sw *sweep) nextRuns(c *sqlite.Conn, limit int) (list []endedRun, err error) {
+func (sw *sweep) nextRuns(c *conn, limit int) (list []endedRun, err error) {
 	for _, part := range []struct {
 		by  time.Time
 		sql string
@@ -119,7 +117,7 @@ type oldEvent struct {
 // nextEvents are those to look at after a place, in their order. They end
 // before one that is to stay for now: one that is too young or has yet to be
 // handed on, and the newest of all, whose place the next one needs.
-func (sw *sweep) nextEvents(c *sqlite.Conn, after int64, limit int) (list []oldEvent, err error) {
+func (sw *sweep) nextEvents(c *conn, after int64, limit int) (list []oldEvent, err error) {
 	if sw.events.IsZero() {
 		return nil, nil
 	}
@@ -141,7 +139,7 @@ func (sw *sweep) nextEvents(c *sqlite.Conn, after int64, limit int) (list []oldE
 }
 
 // apply removes rows until there are as many as may go at once.
-func (sw *sweep) apply(c *sqlite.Conn) error {
+func (sw *sweep) apply(c *conn) error {
 	sw.swept, sw.gone = store.Swept{}, sw.gone[:0]
 	b := &budget{rows: sw.limit, bytes: sweptBytes}
 	swept, err := metaInt(c, metaSwept)
@@ -237,7 +235,7 @@ func (b *budget) take(rows, bytes int) {
 // removeRun removes a run with its journal, its last entries first: what is
 // left of a run that is too long for one sweep is the run as it was before. It
 // reports whether all of it went.
-func removeRun(c *sqlite.Conn, r endedRun, b *budget) (whole bool, err error) {
+func removeRun(c *conn, r endedRun, b *budget) (whole bool, err error) {
 	stmt := c.Prep(`SELECT n, ifnull(length(data), 0) FROM journal WHERE run = ? ORDER BY n DESC LIMIT ?`)
 	stmt.BindText(1, r.id)
 	stmt.BindInt64(2, int64(b.rows+1))
@@ -282,7 +280,7 @@ func removeRun(c *sqlite.Conn, r endedRun, b *budget) (whole bool, err error) {
 
 // removeLetter removes the dead letter of a run, if there is one, and counts
 // it out of its group.
-func removeLetter(c *sqlite.Conn, run string) error {
+func removeLetter(c *conn, run string) error {
 	fingerprint, state := "", store.LetterState(-1)
 	stmt := c.Prep(`DELETE FROM dead_letters WHERE run = ? RETURNING fingerprint, state`)
 	stmt.BindText(1, run)
@@ -304,7 +302,7 @@ func removeLetter(c *sqlite.Conn, run string) error {
 
 // eventLeft returns the event of a run that is gone, if it was looked at before
 // and was left for its runs, of which this was the last.
-func eventLeft(c *sqlite.Conn, event string, swept int64) (e oldEvent, ok bool, err error) {
+func eventLeft(c *conn, event string, swept int64) (e oldEvent, ok bool, err error) {
 	stmt := c.Prep(`SELECT seq, received, id, length(body) FROM events
 		WHERE id = $id AND seq <= $swept AND NOT EXISTS (SELECT 1 FROM runs WHERE event = $id)`)
 	stmt.SetText("$id", event)
@@ -316,14 +314,14 @@ func eventLeft(c *sqlite.Conn, event string, swept int64) (e oldEvent, ok bool, 
 }
 
 // metaInt is a number that the store remembers; 0 when it does not.
-func metaInt(c *sqlite.Conn, key string) (v int64, err error) {
+func metaInt(c *conn, key string) (v int64, err error) {
 	stmt := c.Prep(`SELECT value FROM meta WHERE key = ?`)
 	stmt.BindText(1, key)
 	err = rows(stmt, func() { v = stmt.ColumnInt64(0) })
 	return v, err
 }
 
-func setMeta(c *sqlite.Conn, key string, v int64) error {
+func setMeta(c *conn, key string, v int64) error {
 	stmt := c.Prep(`INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value`)
 	stmt.BindText(1, key)
 	stmt.BindInt64(2, v)

@@ -77,7 +77,7 @@ const (
 	flagRace
 )
 
-func insertEntry(c *sqlite.Conn, run string, n int, e durable.Entry) error {
+func insertEntry(c *conn, run string, n int, e durable.Entry) error {
 	stmt := c.Prep(`INSERT INTO journal (run, n, step, kind, op, name, attempt, at, started, took, until, flags, data)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
 	var flags int64
@@ -118,7 +118,7 @@ func scanEntry(stmt *sqlite.Stmt) durable.Entry {
 	}
 }
 
-func insertRun(c *sqlite.Conn, r *durable.Run) error {
+func insertRun(c *conn, r *durable.Run) error {
 	stmt := c.Prep(`INSERT INTO runs (id, function, app, version, event, status, queued, started, ended, protocol,
 		parent_run, parent_step, original, cron, depth) VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, ?, ?, ?, ?, ?, ?)`)
 	stmt.BindText(1, r.ID)
@@ -160,7 +160,7 @@ func scanRun(stmt *sqlite.Stmt) *durable.Run {
 	}
 }
 
-func updateHead(c *sqlite.Conn, run string, h durable.Head) error {
+func updateHead(c *conn, run string, h durable.Head) error {
 	stmt := c.Prep(`UPDATE runs SET status = ?, started = ?, ended = ?, protocol = ?, output = ? WHERE id = ?`)
 	stmt.BindInt64(1, int64(h.Status))
 	stmt.BindInt64(2, micros(h.Started))
@@ -171,7 +171,7 @@ func updateHead(c *sqlite.Conn, run string, h durable.Head) error {
 	return exec(stmt)
 }
 
-func upsertItem(c *sqlite.Conn, i durable.Item) error {
+func upsertItem(c *conn, i durable.Item) error {
 	stmt := c.Prep(`INSERT INTO queue (run, step, kind, due, attempt, again, since, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (run, step) DO UPDATE SET kind = excluded.kind, due = excluded.due,
 		attempt = excluded.attempt, again = excluded.again, since = excluded.since, data = excluded.data`)
@@ -198,7 +198,7 @@ func scanItem(stmt *sqlite.Stmt) durable.Item {
 }
 
 // selectItem returns an item, or nil.
-func selectItem(c *sqlite.Conn, ref durable.Ref) (item *durable.Item, err error) {
+func selectItem(c *conn, ref durable.Ref) (item *durable.Item, err error) {
 	stmt := c.Prep(`SELECT ` + itemColumns + ` FROM queue WHERE run = ? AND step = ?`)
 	stmt.BindText(1, ref.Run)
 	stmt.BindText(2, ref.Step)
@@ -209,7 +209,7 @@ func selectItem(c *sqlite.Conn, ref durable.Ref) (item *durable.Item, err error)
 	return item, err
 }
 
-func deleteItem(c *sqlite.Conn, run, step string) error {
+func deleteItem(c *conn, run, step string) error {
 	stmt := c.Prep(`DELETE FROM queue WHERE run = ? AND step = ?`)
 	stmt.BindText(1, run)
 	stmt.BindText(2, step)
@@ -217,7 +217,7 @@ func deleteItem(c *sqlite.Conn, run, step string) error {
 }
 
 // deleteAll removes what a run that has ended has in the queue and rests for.
-func deleteAll(c *sqlite.Conn, run string) error {
+func deleteAll(c *conn, run string) error {
 	for _, sql := range [...]string{`DELETE FROM queue WHERE run = ?`, `DELETE FROM waits WHERE run = ?`} {
 		stmt := c.Prep(sql)
 		stmt.BindText(1, run)
@@ -229,7 +229,7 @@ func deleteAll(c *sqlite.Conn, run string) error {
 }
 
 // insertEvent reports false when an event of that id is there already.
-func insertEvent(c *sqlite.Conn, seq int64, e durable.Event) (bool, error) {
+func insertEvent(c *conn, seq int64, e durable.Event) (bool, error) {
 	stmt := c.Prep(`INSERT INTO events (id, key, name, internal, at, received, body, seq, edits) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (id) DO NOTHING`)
 	stmt.BindText(1, e.ID)
@@ -246,7 +246,7 @@ func insertEvent(c *sqlite.Conn, seq int64, e durable.Event) (bool, error) {
 }
 
 // eventSeq is the place of an event in the order of events.
-func eventSeq(c *sqlite.Conn, id string) (seq int64, err error) {
+func eventSeq(c *conn, id string) (seq int64, err error) {
 	stmt := c.Prep(`SELECT seq FROM events WHERE id = ?`)
 	stmt.BindText(1, id)
 	err = rows(stmt, func() { seq = stmt.ColumnInt64(0) })

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"zombiezen.com/go/sqlite"
-
 	"github.com/pawlhq/pawl/internal/durable"
 	"github.com/pawlhq/pawl/internal/store"
 )
@@ -129,7 +127,7 @@ func (s *Store) View(ctx context.Context, id string, fn func(*durable.Run) error
 
 // readRun reads a run with its events, its journal and its items.
 func (s *Store) readRun(ctx context.Context, id string) (r *durable.Run, err error) {
-	err = s.read(ctx, func(c *sqlite.Conn) error {
+	err = s.read(ctx, func(c *conn) error {
 		if r, err = selectRun(c, id); err != nil {
 			return err
 		}

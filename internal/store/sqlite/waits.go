@@ -13,7 +13,7 @@ import (
 // insertWait registers a wait for the events after the one with that seq. A
 // wait for a signal takes it from whoever waits for it: whether it may is
 // decided before.
-func insertWait(c *sqlite.Conn, w durable.Wait, after int64) error {
+func insertWait(c *conn, w durable.Wait, after int64) error {
 	if w.Kind == durable.ForSignal {
 		stmt := c.Prep(`DELETE FROM waits WHERE kind = 1 AND name = ?`)
 		stmt.BindText(1, w.Name)
@@ -35,7 +35,7 @@ func insertWait(c *sqlite.Conn, w durable.Wait, after int64) error {
 	return exec(stmt)
 }
 
-func deleteWait(c *sqlite.Conn, run, step string) error {
+func deleteWait(c *conn, run, step string) error {
 	stmt := c.Prep(`DELETE FROM waits WHERE run = ? AND step = ?`)
 	stmt.BindText(1, run)
 	stmt.BindText(2, step)
@@ -43,7 +43,7 @@ func deleteWait(c *sqlite.Conn, run, step string) error {
 }
 
 // waitsOf returns all that a run waits for.
-func waitsOf(c *sqlite.Conn, run string) (waits []durable.Wait, err error) {
+func waitsOf(c *conn, run string) (waits []durable.Wait, err error) {
 	stmt := c.Prep(`SELECT ` + waitColumns + ` FROM waits WHERE run = ? ORDER BY step`)
 	stmt.BindText(1, run)
 	err = rows(stmt, func() { waits = append(waits, scanWait(stmt)) })
@@ -51,21 +51,21 @@ func waitsOf(c *sqlite.Conn, run string) (waits []durable.Wait, err error) {
 }
 
 // isAwaited reports whether anybody waits for events of that name.
-func isAwaited(c *sqlite.Conn, name string) (found bool, err error) {
+func isAwaited(c *conn, name string) (found bool, err error) {
 	stmt := c.Prep(`SELECT 1 FROM waits WHERE name = ? AND kind <> 1 LIMIT 1`)
 	stmt.BindText(1, name)
 	err = rows(stmt, func() { found = true })
 	return found, err
 }
 
-func insertDelivery(c *sqlite.Conn, e durable.Event) error {
+func insertDelivery(c *conn, e durable.Event) error {
 	stmt := c.Prep(`INSERT INTO deliveries (name, event) VALUES (?, ?)`)
 	stmt.BindText(1, e.Name)
 	stmt.BindText(2, e.ID)
 	return exec(stmt)
 }
 
-func deleteDelivery(c *sqlite.Conn, event string) error {
+func deleteDelivery(c *conn, event string) error {
 	stmt := c.Prep(`DELETE FROM deliveries WHERE event = $event AND name = (SELECT name FROM events WHERE id = $event)`)
 	stmt.SetText("$event", event)
 	return exec(stmt)
@@ -88,7 +88,7 @@ const maxPaths = 1000
 
 // Paths walks the index from one path to the next.
 func (s *Store) Paths(ctx context.Context, name string) (paths []string, err error) {
-	err = s.read(ctx, func(c *sqlite.Conn) error {
+	err = s.read(ctx, func(c *conn) error {
 		stmt := c.Prep(`SELECT path FROM waits WHERE name = $name AND kind <> 1 ORDER BY path LIMIT 1`)
 		for len(paths) < maxPaths {
 			stmt.SetText("$name", name)
@@ -108,23 +108,23 @@ func (s *Store) Paths(ctx context.Context, name string) (paths []string, err err
 
 // Waiting returns waits that an event concerns.
 func (s *Store) Waiting(ctx context.Context, event, path, value string, seq int64, limit int) (waits []durable.Wait, err error) {
-	err = s.read(ctx, func(c *sqlite.Conn) error {
+	err = s.read(ctx, func(c *conn) error {
+		// A limit that is bound would have the statement compiled each time.
 		stmt := c.Prep(`SELECT ` + waitColumns + ` FROM events JOIN waits ON waits.name = events.name
 			WHERE events.id = ? AND path = ? AND value = ? AND kind <> 1 AND waits.seq > ? AND after < events.seq
-			ORDER BY waits.seq LIMIT ?`)
+			ORDER BY waits.seq`)
 		stmt.BindText(1, event)
 		stmt.BindText(2, path)
 		stmt.BindText(3, value)
 		stmt.BindInt64(4, seq)
-		stmt.BindInt64(5, int64(limit))
-		return rows(stmt, func() { waits = append(waits, scanWait(stmt)) })
+		return firstRows(stmt, limit, func() { waits = append(waits, scanWait(stmt)) })
 	})
 	return waits, err
 }
 
 // WaitsOf returns all that a run waits for.
 func (s *Store) WaitsOf(ctx context.Context, run string) (waits []durable.Wait, err error) {
-	err = s.read(ctx, func(c *sqlite.Conn) error {
+	err = s.read(ctx, func(c *conn) error {
 		waits, err = waitsOf(c, run)
 		return err
 	})
@@ -134,7 +134,7 @@ func (s *Store) WaitsOf(ctx context.Context, run string) (waits []durable.Wait, 
 // Signal returns the wait for a signal.
 func (s *Store) Signal(ctx context.Context, name string) (w durable.Wait, err error) {
 	found := false
-	err = s.read(ctx, func(c *sqlite.Conn) error {
+	err = s.read(ctx, func(c *conn) error {
 		stmt := c.Prep(`SELECT ` + waitColumns + ` FROM waits WHERE kind = 1 AND name = ?`)
 		stmt.BindText(1, name)
 		return rows(stmt, func() { w, found = scanWait(stmt), true })
@@ -147,7 +147,7 @@ func (s *Store) Signal(ctx context.Context, name string) (w durable.Wait, err er
 
 // Undelivered returns events that are still to be handed on.
 func (s *Store) Undelivered(ctx context.Context, name string) (events []durable.Event, err error) {
-	err = s.read(ctx, func(c *sqlite.Conn) error {
+	err = s.read(ctx, func(c *conn) error {
 		stmt := c.Prep(`SELECT ` + prefixed + ` FROM deliveries JOIN events ON events.id = deliveries.event
 			WHERE deliveries.name = ? ORDER BY events.seq`)
 		stmt.BindText(1, name)

@@ -34,7 +34,7 @@ func TestWaitsOutliveTheEventsBeforeThem(t *testing.T) {
 
 	for range 2 {
 		s = open(t, path)
-		require.NoError(t, sqlitex.ExecuteTransient(s.write, "DELETE FROM events WHERE id <> (SELECT event FROM runs WHERE id = '"+run+"')", nil))
+		require.NoError(t, sqlitex.ExecuteTransient(s.write.Conn, "DELETE FROM events WHERE id <> (SELECT event FROM runs WHERE id = '"+run+"')", nil))
 		require.NoError(t, s.Close())
 		s = open(t, path)
 		event := sent(noon).Event

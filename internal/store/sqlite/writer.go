@@ -254,7 +254,7 @@ func (s *Store) transact(group []*write) (err error) {
 	if err := s.Healthy(); err != nil {
 		return err
 	}
-	end, err := sqlitex.ImmediateTransaction(s.write)
+	end, err := sqlitex.ImmediateTransaction(s.write.Conn)
 	if err != nil {
 		return err
 	}
@@ -532,7 +532,7 @@ func (s *Store) checkpointLoop() {
 		if s.Healthy() != nil {
 			continue
 		}
-		err := sqlitex.ExecuteTransient(s.check, "PRAGMA wal_checkpoint(PASSIVE)", nil)
+		err := sqlitex.ExecuteTransient(s.check.Conn, "PRAGMA wal_checkpoint(PASSIVE)", nil)
 		switch {
 		case err == nil:
 		case broken(err):
