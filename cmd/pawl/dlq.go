@@ -166,7 +166,7 @@ func listGroups(c *cobra.Command, _ []string) error {
 	for _, g := range groups {
 		t.Row(humanize.Comma(int64(g.Open))+" ×", clip(g.Title, 60), oneLine(g.Function), class(g.Class), humanize.Time(g.LastAt), g.Group)
 	}
-	_, err = lipgloss.Fprintln(out, t.Render())
+	_, err = lipgloss.Fprintln(out, trimmed(t.Render()))
 	if err == nil {
 		_, err = lipgloss.Fprintln(out, hint("See them: pawl dlq list --group %s\nRun them again: pawl dlq retry-all --group %s", groups[0].Group, groups[0].Group))
 	}
@@ -212,7 +212,7 @@ func listLetters(c *cobra.Command, _ []string) error {
 		}
 		t.Row(row...)
 	}
-	_, err = lipgloss.Fprintln(out, t.Render())
+	_, err = lipgloss.Fprintln(out, trimmed(t.Render()))
 	return err
 }
 
