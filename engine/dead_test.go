@@ -1,8 +1,10 @@
 package engine_test
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -15,6 +17,7 @@ import (
 	"github.com/pawlhq/pawl/engine"
 	"github.com/pawlhq/pawl/internal/durable"
 	"github.com/pawlhq/pawl/internal/store"
+	"github.com/pawlhq/pawl/internal/store/sqlite"
 	"github.com/pawlhq/pawl/internal/wire"
 )
 
@@ -387,6 +390,54 @@ func TestBulkRetrySurvivesRestarts(t *testing.T) {
 			require.Equal(t, 1, n, "run %s is not doubled", of)
 		}
 		require.Equal(t, 40, p.jobNow(j.ID).Completed)
+	})
+}
+
+// unsure is a store whose answer to Retry gets lost every second time, and that
+// every third time does not even get to it.
+type unsure struct {
+	store.Store
+	n atomic.Int32
+}
+
+func (u *unsure) Retry(ctx context.Context, l store.Lease, now time.Time, step store.RetryStep) error {
+	n := u.n.Add(1)
+	if n%3 == 0 {
+		return store.ErrUnavailable
+	}
+	err := u.Store.Retry(ctx, l, now, step)
+	if err == nil && n%2 == 0 {
+		return store.ErrUnknown
+	}
+	return err
+}
+
+func TestBulkRetryNeitherMissesNorDoublesWhenAnswersGetLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newFailsUntil()
+		p := newPawl(t, &a.app, function("f", "x", 4))
+		p.fail(50)
+		a.mended.Store(true)
+		require.NoError(t, p.Close(t.Context()))
+		s, err := sqlite.Open(t.Context(), p.path, sqlite.Options{Durability: sqlite.None})
+		require.NoError(t, err)
+		p.Engine, err = engine.Open(t.Context(), engine.Config{
+			Store: &unsure{Store: s}, Log: slog.New(slog.DiscardHandler), Dev: true, Transport: p.app, Drain: time.Millisecond,
+		})
+		require.NoError(t, err)
+		j := p.job(20*time.Millisecond, 0)
+		time.Sleep(10 * time.Minute)
+		require.Equal(t, store.JobDone, p.jobNow(j.ID).State)
+		again := map[string]int{}
+		for _, r := range p.allRuns() {
+			again[r.Original]++
+		}
+		delete(again, "")
+		require.Len(t, again, 50)
+		for of, n := range again {
+			require.Equal(t, 1, n, of)
+		}
+		require.Equal(t, 50, p.jobNow(j.ID).Completed)
 	})
 }
 

@@ -97,7 +97,7 @@ func (e *Engine) retryBit(ctx context.Context, l store.Lease, now time.Time) err
 		step.Waiting, step.Next = true, now.Add(retryLook)
 	case goOn:
 		for _, letter := range letters {
-			step.Cursor = letter.Run
+			step.Cursor = letter.Place()
 			r, err := e.rerun(ctx, letter.Run, Rerun{Letter: true}, now)
 			if _, refused := errors.AsType[*RerunError](err); refused || errors.Is(err, store.ErrNotFound) {
 				step.Skipped++
@@ -120,6 +120,7 @@ func (e *Engine) retryStep(ctx context.Context, l store.Lease, job store.RetryJo
 	switch step.State {
 	case store.JobDone:
 		e.log.InfoContext(ctx, "dead letters retried", "job", job.ID, "started", job.Started)
+	case store.JobRunning:
 	case store.JobStopped:
 		e.log.WarnContext(ctx, "retrying dead letters stopped", "job", job.ID, "started", job.Started, "err", step.Why)
 	}

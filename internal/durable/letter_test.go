@@ -214,8 +214,8 @@ func TestAlike(t *testing.T) {
 func FuzzAlike(f *testing.F) {
 	f.Add("order 17 \"is\" gone at 127.0.0.1:80, 503 http://x")
 	f.Fuzz(func(t *testing.T, message string) {
-		if alike(message) != alike(message) {
-			t.Error("equal arguments, other answers")
+		if once := alike(message); len(once) > 4*len(message)+len("URL") {
+			t.Errorf("%d bytes became %d", len(message), len(once))
 		}
 		if s := title(Failure{Name: message, Message: message}, ClassError); s == "" || strings.ContainsAny(s, "\n\x1b") {
 			t.Errorf("title %q", s)

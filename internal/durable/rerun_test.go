@@ -23,8 +23,11 @@ func TestRerun(t *testing.T) {
 		entry(StepPlanned, "b", "b-name", "StepPlanned"), entry(StepPlanned, "c", "twice", "StepPlanned"),
 		entry(StepAsleep, "nap", "nap-name", "Sleep"),
 		entry(Deferred, "d", "later", "shop-x"),
-		done("c"), entry(StepFailed, "b", "b-name", "StepFailed"), {Kind: Nothing}, entry(StepDone, "nap", "", ""),
-		entry(StepPlanned, "e", "twice", "StepPlanned"), entry(StepPlanned, "never", "never", "StepPlanned"), {Kind: BodyFailed},
+		done("c"), entry(StepFailed, "b", "b-name", "StepFailed"),
+		{Kind: Nothing},
+		entry(StepDone, "nap", "", ""),
+		entry(StepPlanned, "e", "twice", "StepPlanned"), entry(StepPlanned, "never", "never", "StepPlanned"),
+		{Kind: BodyFailed},
 	}
 	of := newWorld(t, order).r
 	of.Cron = "* * * * *"

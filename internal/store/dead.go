@@ -15,7 +15,8 @@ import (
 type Letters interface {
 	// DeadLetter returns the letter of a run.
 	DeadLetter(ctx context.Context, run string) (Letter, error)
-	// DeadLetters lists letters, the one that failed last first.
+	// DeadLetters lists letters, the one that failed last first. The page's cursor
+	// is a run whose letter is there, or Letter.Place, which outlives its letter.
 	DeadLetters(ctx context.Context, f LetterFilter, p Page) ([]Letter, error)
 	// DeadGroup returns the group of a fingerprint.
 	DeadGroup(ctx context.Context, fingerprint string) (LetterGroup, error)
@@ -90,6 +91,9 @@ type Letter struct {
 	Why       string    // it was discarded
 	Note      string    // what people keep with it
 }
+
+// Place is the letter's place in a list of letters.
+func (l Letter) Place() string { return fmt.Sprintf("%d.%s", l.Failed.UnixMicro(), l.Run) }
 
 // LetterFilter chooses letters. The zero filter is for all of them.
 type LetterFilter struct {
@@ -179,7 +183,7 @@ type RetryJob struct {
 
 	State   RetryState
 	Waiting bool   // for the first ones to end
-	Cursor  string // the run of the last letter that was looked at
+	Cursor  string // the place of the last letter that was looked at
 	Why     string // it was stopped
 	Ended   time.Time
 

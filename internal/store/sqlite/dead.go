@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"zombiezen.com/go/sqlite"
@@ -143,6 +144,11 @@ func letterPlace(c *conn, f store.LetterFilter, p store.Page) (from letterAt, er
 		}
 		return letterAt{failed: math.MaxInt64}, nil
 	}
+	if at, run, ok := strings.Cut(p.Cursor, "."); ok {
+		from.run = run
+		from.failed, err = strconv.ParseInt(at, 10, 64)
+		return from, err
+	}
 	found := false
 	stmt := c.Prep(`SELECT failed, run FROM dead_letters WHERE run = ?`)
 	stmt.BindText(1, p.Cursor)
@@ -153,7 +159,9 @@ func letterPlace(c *conn, f store.LetterFilter, p store.Page) (from letterAt, er
 	return from, err
 }
 
-func selectLetters(c *conn, f store.LetterFilter, state store.LetterState, from letterAt, limit int) (list []store.Letter, err error) {
+// lettersSQL asks for the letters of one state: a range of the index whose
+// columns are what the filter names.
+func lettersSQL(f store.LetterFilter) string {
 	index, where := "dead_letters_all", ""
 	switch {
 	case f.Fingerprint != "":
@@ -165,19 +173,33 @@ func selectLetters(c *conn, f store.LetterFilter, state store.LetterState, from 
 	case f.Class != "":
 		index, where = "dead_letters_class", ` AND d.class = $class`
 	}
-	order := ` AND (d.failed, d.run) < ($failed, $run) ORDER BY d.failed DESC, d.run DESC LIMIT $limit`
+	// One bound at each end, so that what comes before the page is not read.
+	order := ` AND (d.failed, d.run) < ($failed, $run) AND d.failed >= $end ORDER BY d.failed DESC, d.run DESC LIMIT $limit`
 	if f.Oldest {
-		order = ` AND (d.failed, d.run) > ($failed, $run) ORDER BY d.failed, d.run LIMIT $limit`
+		order = ` AND (d.failed, d.run) > ($failed, $run) AND d.failed < $end ORDER BY d.failed, d.run LIMIT $limit`
 	}
-	stmt := c.Prep(`SELECT ` + letterColumns + fmt.Sprintf(fromLetters, " INDEXED BY "+index) +
-		` WHERE d.state = $state AND d.failed >= $after AND d.failed < $before` + where + order)
+	return `SELECT ` + letterColumns + fmt.Sprintf(fromLetters, " INDEXED BY "+index) +
+		` WHERE d.state = $state` + where + order
+}
+
+func selectLetters(c *conn, f store.LetterFilter, state store.LetterState, from letterAt, limit int) (list []store.Letter, err error) {
+	stmt := c.Prep(lettersSQL(f))
 	stmt.SetInt64("$state", int64(state))
-	stmt.SetInt64("$after", micros(f.After))
-	before := int64(math.MaxInt64)
+	after, before := micros(f.After), int64(math.MaxInt64)
 	if !f.Before.IsZero() {
 		before = micros(f.Before)
 	}
-	stmt.SetInt64("$before", before)
+	end := after
+	switch {
+	case f.Oldest:
+		end = before
+		if after > from.failed {
+			from = letterAt{failed: after} // no run's id is ""
+		}
+	case before <= from.failed:
+		from = letterAt{failed: before}
+	}
+	stmt.SetInt64("$end", end)
 	switch {
 	case f.Fingerprint != "":
 		stmt.SetText("$fingerprint", f.Fingerprint)
@@ -227,6 +249,21 @@ func (s *Store) DeadGroup(ctx context.Context, fingerprint string) (g store.Lett
 	return g, err
 }
 
+// groupsSQL is as lettersSQL.
+func groupsSQL(f store.GroupFilter) string {
+	index, where := "dead_groups_all", ""
+	switch {
+	case f.Function != "" && f.Class != "":
+		index, where = "dead_groups_both", ` AND function = $function AND class = $class`
+	case f.Function != "":
+		index, where = "dead_groups_function", ` AND function = $function`
+	case f.Class != "":
+		index, where = "dead_groups_class", ` AND class = $class`
+	}
+	return `SELECT ` + groupColumns + ` FROM dead_groups INDEXED BY ` + index + ` WHERE live = $live` + where +
+		` AND (last, fingerprint) < ($last, $fingerprint) ORDER BY last DESC, fingerprint DESC LIMIT $limit`
+}
+
 // DeadGroups lists groups.
 func (s *Store) DeadGroups(ctx context.Context, f store.GroupFilter, p store.Page) (list []store.LetterGroup, err error) {
 	from, fingerprint := int64(math.MaxInt64), ""
@@ -235,21 +272,12 @@ func (s *Store) DeadGroups(ctx context.Context, f store.GroupFilter, p store.Pag
 			return nil, fmt.Errorf("group %s: %w", p.Cursor, store.ErrNotFound)
 		}
 	}
-	var q strings.Builder
-	q.WriteString(`SELECT ` + groupColumns + ` FROM dead_groups WHERE live = $live`)
-	if f.Function != "" {
-		q.WriteString(` AND function = $function`)
-	}
-	if f.Class != "" {
-		q.WriteString(` AND class = $class`)
-	}
-	q.WriteString(` AND (last, fingerprint) < ($last, $fingerprint) ORDER BY last DESC, fingerprint DESC LIMIT $limit`)
 	err = s.read(ctx, func(c *conn) error {
 		for _, live := range []bool{true, false} {
 			if !live && !f.Closed {
 				continue
 			}
-			stmt := c.Prep(q.String())
+			stmt := c.Prep(groupsSQL(f))
 			stmt.SetBool("$live", live)
 			if f.Function != "" {
 				stmt.SetText("$function", f.Function)

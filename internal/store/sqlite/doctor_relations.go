@@ -74,6 +74,13 @@ var relations = []relation{
 		"the run has not ended, and its function is not known; sync its app", "", "",
 	},
 	{
+		ruleLetter, `SELECT id, '', '' FROM retry_jobs WHERE state = 0
+			AND NOT EXISTS (SELECT 1 FROM queue WHERE run = retry_jobs.id AND step = '` + durable.RetryStep + `')`,
+		"a job that retries dead letters has not ended, and nothing is queued that goes on with it",
+		`INSERT OR IGNORE INTO queue (run, step, kind, due, attempt, again, since) VALUES ($run, '` + durable.RetryStep + `', 7, $now, 0, 0, 0)`,
+		"it goes on where it was",
+	},
+	{
 		ruleOrphan, `SELECT CAST(reply AS TEXT), '', '' FROM idempotency
 			WHERE (scope >= 'start/' AND scope < 'start0' OR scope >= 'unique/' AND scope < 'unique0') AND created > $gone AND NOT EXISTS (SELECT 1 FROM runs WHERE id = CAST(reply AS TEXT))`,
 		"a key stands for the start of a run that is not there",

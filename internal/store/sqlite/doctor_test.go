@@ -224,6 +224,11 @@ func TestDoctor(t *testing.T) {
 		{name: "a group that counts wrongly", rule: "letter", cured: true,
 			harm: func(w *ward) { w.harm(`UPDATE dead_groups SET open = 7`) },
 			run:  func(w *ward) string { return w.failed }},
+		{name: "a job that nothing goes on with", rule: "letter", cured: true,
+			harm: func(w *ward) {
+				w.harm(`INSERT INTO retry_jobs (id, function, class, fingerprint, after, before, every, first, created) VALUES (?, '', '', '', 0, 0, 0, 0, 0)`, gone)
+			},
+			run: func(*ward) string { return gone }},
 		{name: "a key of no run", rule: "orphan", cured: true,
 			harm: func(w *ward) {
 				w.harm(`UPDATE idempotency SET reply = CAST(? AS BLOB) WHERE CAST(reply AS TEXT) = ?`, gone, w.queued)

@@ -126,14 +126,13 @@ func moveLetter(c *conn, run string, from, to store.LetterState, now time.Time) 
 	stmt = c.Prep(`UPDATE dead_groups SET open = open + $open, retried = retried + $retried, discarded = discarded + $discarded
 		WHERE fingerprint = (SELECT fingerprint FROM dead_letters WHERE run = $run)`)
 	for state, name := range map[store.LetterState]string{store.Open: "$open", store.Retried: "$retried", store.Discarded: "$discarded"} {
-		delta := int64(0)
-		switch state {
-		case from:
-			delta = -1
-		case to:
-			delta = 1
+		stmt.SetInt64(name, 0)
+		if state == from {
+			stmt.SetInt64(name, -1)
 		}
-		stmt.SetInt64(name, delta)
+		if state == to {
+			stmt.SetInt64(name, 1)
+		}
 	}
 	stmt.SetText("$run", run)
 	if err := exec(stmt); err != nil {

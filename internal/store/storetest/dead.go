@@ -179,7 +179,9 @@ func (d *db) walk(f store.LetterFilter, limit int) (runs []string) {
 		}
 		for _, l := range page {
 			runs = append(runs, l.Run)
-			p.Cursor = l.Run
+			if p.Cursor = l.Run; len(runs)%2 == 0 {
+				p.Cursor = l.Place()
+			}
 		}
 	}
 }
