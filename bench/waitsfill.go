@@ -98,7 +98,7 @@ func unfinished(ctx context.Context, dir string) (n int, err error) {
 	for _, status := range []durable.Status{durable.Queued, durable.Running, durable.Failed, durable.Cancelled} {
 		page := store.Page{Limit: 10_000}
 		for {
-			runs, err := st.Runs(ctx, store.RunFilter{Status: &status}, page)
+			runs, err := st.Runs(ctx, store.RunFilter{Statuses: []durable.Status{status}}, page)
 			if err != nil {
 				return 0, err
 			}

@@ -211,7 +211,7 @@ func (noQueue) NextDue(context.Context) (time.Time, bool, error) { return time.T
 // count is how many runs have a status.
 func (p *pawl) count(s durable.Status) int {
 	p.t.Helper()
-	list, err := p.History().Runs(p.t.Context(), store.RunFilter{Status: &s}, store.Page{Limit: 10_000})
+	list, err := p.History().Runs(p.t.Context(), store.RunFilter{Statuses: []durable.Status{s}}, store.Page{Limit: 10_000})
 	require.NoError(p.t, err)
 	return len(list)
 }

@@ -107,14 +107,15 @@ func (s *Server) home(w http.ResponseWriter, r *http.Request, _ []byte) {
 	}
 	q := readQuery(r)
 	at := store.Page{Limit: latestRuns + 1, Cursor: q.cursor()} // one more, to see whether there are more
-	filter := store.RunFilter{Function: q.get("function"), Status: q.status()}
+	function := q.get("function")
+	filter := runFilter(function, q.status())
 	if q.bad() {
 		s.render(w, r, http.StatusBadRequest, "failed.html", page{Title: "Not understood", Data: q.wrong})
 		return
 	}
 	data := homePage{
 		URL: "http://" + r.Host, Ports: portsText(DiscoveryPorts(0)), Paths: DiscoveryPaths(),
-		Function: filter.Function, Filtered: filter.Function != "" || filter.Status != nil,
+		Function: function, Filtered: function != "" || filter.Statuses != nil,
 	}
 	for _, a := range s.eng.Apps() {
 		data.Apps = append(data.Apps, viewApp(a))
@@ -130,13 +131,13 @@ func (s *Server) home(w http.ResponseWriter, r *http.Request, _ []byte) {
 	status := q.get("status")
 	if len(runs) > latestRuns {
 		runs = runs[:latestRuns]
-		data.Older = runsLink(filter.Function, status, runs[latestRuns-1].ID)
+		data.Older = runsLink(function, status, runs[latestRuns-1].ID)
 	}
 	if at.Cursor != "" {
-		data.Newest = runsLink(filter.Function, status, "")
+		data.Newest = runsLink(function, status, "")
 	}
 	for _, word := range []string{"", "Running", "Completed", "Failed"} {
-		data.Filters = append(data.Filters, filterLink{cmp.Or(word, "All"), runsLink(filter.Function, word, ""), strings.EqualFold(word, status)})
+		data.Filters = append(data.Filters, filterLink{cmp.Or(word, "All"), runsLink(function, word, ""), strings.EqualFold(word, status)})
 	}
 	data.Runs = s.viewRuns(runs)
 	p := page{Title: "Pawl", Data: data, Wide: true}

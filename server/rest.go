@@ -191,10 +191,21 @@ func (s *Server) runsOfEvent(w http.ResponseWriter, r *http.Request, _ []byte) {
 	s.reply(w, s.viewRuns(runs))
 }
 
+// runFilter chooses by function and status, if they are given.
+func runFilter(function string, status *durable.Status) (f store.RunFilter) {
+	if function != "" {
+		f.Functions = []string{function}
+	}
+	if status != nil {
+		f.Statuses = []durable.Status{*status}
+	}
+	return f
+}
+
 func (s *Server) listRuns(w http.ResponseWriter, r *http.Request, _ []byte) {
 	q := readQuery(r)
 	page := q.page(20, 200)
-	filter := store.RunFilter{Function: q.get("function"), Status: q.status()}
+	filter := runFilter(q.get("function"), q.status())
 	if q.refused(w) {
 		return
 	}

@@ -177,6 +177,10 @@ type Queue interface {
 type Page struct {
 	Limit  int
 	Cursor string // an id; "" for the first page
+	// Of lists of runs. At is the time, of the list's order, of the run that
+	// Cursor names; zero: the store looks it up.
+	At     time.Time
+	Oldest bool // the oldest first
 }
 
 // EventFilter chooses events for a list.
@@ -187,11 +191,27 @@ type EventFilter struct {
 	Internal bool      // also those that the server sent
 }
 
-// RunFilter chooses runs for a list. One of Function and Event may be set.
+// RunTime is one of the times of a run.
+type RunTime int8
+
+// A run that has not started, or not ended, is in no list by that time.
+const (
+	ByQueued RunTime = iota
+	ByStarted
+	ByEnded
+)
+
+// RunFilter chooses runs for a list, and by which time they are ordered; runs of
+// the same time by their ids. Runs of one event are ordered by their ids alone,
+// and of the rest of the filter only Statuses holds.
 type RunFilter struct {
-	Function string // slug; "" for all
-	Event    string // id of a trigger event; "" for all
-	Status   *durable.Status
+	Functions []string         // slugs; nil: of all functions
+	Statuses  []durable.Status // nil: any
+	Time      RunTime
+	From      time.Time // at or after, by Time; zero for no bound
+	Until     time.Time // before; zero for no bound
+	Deferred  *bool     // whether another run deferred it; nil: either
+	Event     string    // id of a trigger event; "" for all
 }
 
 // History reads what happened. It sees only what is committed.

@@ -166,3 +166,27 @@ func BenchmarkRead(b *testing.B) {
 		require.NoError(b, err)
 	}
 }
+
+// BenchmarkLife is a run from its event to its end: three writes, in which its
+// row and the indexes of its lists change.
+func BenchmarkLife(b *testing.B) {
+	s := onDisk(b)
+	inFlight(b, s, 64, "runs", func(_, i int) error {
+		a := sent(noon.Add(time.Duration(i) * time.Millisecond))
+		if _, err := s.Accept(b.Context(), noon, []store.Accepted{a}); err != nil {
+			return err
+		}
+		head := durable.Head{Status: durable.Running, Started: noon, Protocol: 2}
+		for range 2 {
+			err := s.Transition(b.Context(), a.Starts[0].Run.ID, func(*durable.Run) (store.Decision, error) {
+				h := head
+				return store.Decision{Change: durable.Change{Head: &h, Soft: h.Ended.IsZero()}}, nil
+			})
+			if err != nil {
+				return err
+			}
+			head.Status, head.Ended, head.Output = durable.Completed, noon, durable.JSON(`{"ok":true}`)
+		}
+		return nil
+	})
+}

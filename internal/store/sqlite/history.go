@@ -145,42 +145,6 @@ func (s *Store) Run(ctx context.Context, id string) (r *durable.Run, err error) 
 	return r, err
 }
 
-// Runs lists runs, newest first.
-func (s *Store) Runs(ctx context.Context, f store.RunFilter, p store.Page) (list []*durable.Run, err error) {
-	var where strings.Builder
-	where.WriteString(`runs.id < $cursor`)
-	if f.Function != "" {
-		where.WriteString(` AND runs.function = $function`)
-	}
-	if f.Event != "" {
-		where.WriteString(` AND runs.event = $event`)
-	}
-	if f.Status != nil {
-		where.WriteString(` AND runs.status = $status`)
-	}
-	err = s.read(ctx, func(c *conn) error {
-		stmt := c.Prep(`SELECT ` + runColumns + `, events.name, events.at FROM runs JOIN events ON events.id = runs.event
-			WHERE ` + where.String() + ` ORDER BY runs.id DESC LIMIT $limit`)
-		stmt.SetText("$cursor", cursor(p))
-		if f.Function != "" {
-			stmt.SetText("$function", f.Function)
-		}
-		if f.Event != "" {
-			stmt.SetText("$event", f.Event)
-		}
-		if f.Status != nil {
-			stmt.SetInt64("$status", int64(*f.Status))
-		}
-		stmt.SetInt64("$limit", int64(p.Limit))
-		return rows(stmt, func() {
-			r := scanRun(stmt)
-			r.Events[0].Name, r.Events[0].At = stmt.ColumnText(runWidth), fromMicros(stmt.ColumnInt64(runWidth+1))
-			list = append(list, r)
-		})
-	})
-	return list, err
-}
-
 // Journal returns entries of a run.
 func (s *Store) Journal(ctx context.Context, run string, seq int) (entries []durable.Entry, err error) {
 	err = s.read(ctx, func(c *conn) error {

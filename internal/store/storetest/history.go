@@ -1,8 +1,10 @@
 package storetest
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -71,19 +73,18 @@ var historyTests = []test{
 		for i, status := range []durable.Status{durable.Running, durable.Completed, durable.Failed, durable.Cancelled} {
 			d.change(ids[i], durable.Change{Head: &durable.Head{Status: status, Protocol: 2}})
 		}
-		status := func(s durable.Status) *durable.Status { return &s }
 		for _, c := range []struct {
 			filter store.RunFilter
 			want   []int
 		}{
 			{store.RunFilter{Event: e.ID}, []int{8, 7, 6, 5, 4, 3, 2, 1, 0}},
 			{store.RunFilter{Event: newID()}, nil},
-			{store.RunFilter{Function: "a"}, []int{6, 3, 0}},
-			{store.RunFilter{Function: "a' --"}, nil},
-			{store.RunFilter{Event: e.ID, Status: status(durable.Queued)}, []int{8, 7, 6, 5, 4}},
-			{store.RunFilter{Status: status(durable.Running)}, []int{0}},
-			{store.RunFilter{Status: status(durable.Completed)}, []int{1}},
-			{store.RunFilter{Function: "a", Status: status(durable.Cancelled)}, []int{3}},
+			{store.RunFilter{Functions: []string{"a"}}, []int{6, 3, 0}},
+			{store.RunFilter{Functions: []string{"a' --"}}, nil},
+			{store.RunFilter{Event: e.ID, Statuses: []durable.Status{durable.Queued}}, []int{8, 7, 6, 5, 4}},
+			{store.RunFilter{Statuses: []durable.Status{durable.Running}}, []int{0}},
+			{store.RunFilter{Statuses: []durable.Status{durable.Completed}}, []int{1}},
+			{store.RunFilter{Functions: []string{"a"}, Statuses: []durable.Status{durable.Cancelled}}, []int{3}},
 		} {
 			want := []string{}
 			for _, i := range c.want {
@@ -96,6 +97,7 @@ var historyTests = []test{
 		}
 		require.Len(d, d.runs(store.RunFilter{}, store.Page{Limit: 100}), 10)
 	}},
+	{"lists runs by each of their times", listsByTime},
 	{"lists a run as it is, without the body of its event", func(d *db) {
 		a := accepted(noon)
 		id := a.Starts[0].Run.ID
@@ -216,4 +218,100 @@ func (d *db) runs(f store.RunFilter, p store.Page) []*durable.Run {
 	runs, err := d.Runs(d.Context(), f, p)
 	require.NoError(d, err)
 	return runs
+}
+
+// listsByTime compares lists with what a plain look at every run gives.
+func listsByTime(d *db) {
+	e, deferred := event("order/placed"), event(durable.EventDeferred)
+	at := func(i int) time.Time { return noon.Add(time.Duration(i) * time.Second) }
+	var all []*durable.Run
+	for i := range 27 {
+		of := e
+		if i%9 == 0 {
+			of = deferred
+		}
+		r := start([]string{"a", "b", "c"}[i%3], of, noon)
+		r.Queued = at(i * 7 % 20) // several have the same time
+		all = append(all, r)
+	}
+	var lists [2][]*durable.Run
+	for _, r := range all {
+		if r.Events[0].ID == e.ID {
+			lists[0] = append(lists[0], r)
+		} else {
+			lists[1] = append(lists[1], r)
+		}
+	}
+	d.accept(store.Accepted{Event: e, Starts: starts(lists[0]...)}, store.Accepted{Event: deferred, Starts: starts(lists[1]...)})
+	heads := map[string]durable.Head{}
+	for i, r := range all {
+		h := durable.Head{Protocol: 2}
+		if i%4 > 0 {
+			h.Status, h.Started = durable.Running, at(i*3%11)
+			first := h
+			d.change(r.ID, durable.Change{Head: &first, Soft: true})
+		}
+		if i%4 > 1 {
+			h.Status, h.Ended = []durable.Status{durable.Completed, durable.Failed, durable.Cancelled}[i%3], at(i%13)
+			d.change(r.ID, durable.Change{Head: &h})
+		}
+		heads[r.ID] = h
+	}
+	yes, no := true, false
+	for _, by := range []store.RunTime{store.ByQueued, store.ByStarted, store.ByEnded} {
+		for i, f := range []store.RunFilter{
+			{}, {Functions: []string{"b"}}, {Functions: []string{"c", "a", "none"}}, {Functions: []string{}},
+			{Statuses: []durable.Status{durable.Failed, durable.Running}}, {From: at(3)}, {Until: at(9)}, {From: at(3), Until: at(9)},
+			{Functions: []string{"a", "b"}, Statuses: []durable.Status{durable.Completed}, From: at(1), Until: at(12)},
+			{Deferred: &yes}, {Deferred: &no, Functions: []string{"a"}}, {From: at(9), Until: at(3)},
+		} {
+			for _, oldest := range []bool{false, true} {
+				f.Time = by
+				d.walks(all, heads, f, oldest, i%2 == 0)
+			}
+		}
+	}
+}
+
+// walks reads a list page by page and compares it with what it should be. known
+// says whether it gives the times of its cursors.
+func (d *db) walks(all []*durable.Run, heads map[string]durable.Head, f store.RunFilter, oldest, known bool) {
+	d.Helper()
+	timeOf := func(r *durable.Run) time.Time {
+		return [...]time.Time{r.Queued, heads[r.ID].Started, heads[r.ID].Ended}[f.Time]
+	}
+	var want []*durable.Run
+	for _, r := range all {
+		t := timeOf(r)
+		switch {
+		case t.IsZero(), t.Before(f.From), !f.Until.IsZero() && !t.Before(f.Until):
+		case f.Functions != nil && !slices.Contains(f.Functions, r.Function):
+		case f.Statuses != nil && !slices.Contains(f.Statuses, heads[r.ID].Status):
+		case f.Deferred != nil && *f.Deferred != (r.Events[0].Name == durable.EventDeferred):
+		default:
+			want = append(want, r)
+		}
+	}
+	slices.SortFunc(want, func(a, b *durable.Run) int {
+		n := cmp.Or(timeOf(a).Compare(timeOf(b)), strings.Compare(a.ID, b.ID))
+		if !oldest {
+			n = -n
+		}
+		return n
+	})
+	got := []string{}
+	p := store.Page{Limit: 4, Oldest: oldest}
+	for {
+		page := d.runs(f, p)
+		got = append(got, runIDs(page)...)
+		if len(page) < p.Limit {
+			break
+		}
+		last := page[len(page)-1]
+		p.Cursor, p.At = last.ID, time.Time{}
+		if known {
+			p.At = [...]time.Time{last.Queued, last.Started, last.Ended}[f.Time]
+		}
+	}
+	require.Equal(d, runIDs(want), got, "%+v oldest first %v", f, oldest)
 }
