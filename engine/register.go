@@ -57,6 +57,19 @@ func (e *Engine) Apps() []AppView {
 	return views
 }
 
+// Functions returns the functions of an app by slug, also those that it does not
+// serve any more.
+func (e *Engine) Functions(app string) []durable.Function {
+	var list []durable.Function
+	for _, f := range e.apps.Load().table.Functions() {
+		if f.App == app {
+			list = append(list, f)
+		}
+	}
+	slices.SortFunc(list, func(a, b durable.Function) int { return strings.Compare(a.Slug, b.Slug) })
+	return list
+}
+
 // Function returns a function by its slug.
 func (e *Engine) Function(slug string) (durable.Function, bool) {
 	return e.apps.Load().table.Function(slug)

@@ -22,10 +22,17 @@ func (s *Server) allowed(who caller, w http.ResponseWriter, r *http.Request) boo
 			return true
 		}
 		w.Header().Set("WWW-Authenticate", "Bearer")
-		fail(w, http.StatusUnauthorized, authenticationFailed)
+		switch {
+		case !isV2(r.URL.Path):
+			fail(w, http.StatusUnauthorized, authenticationFailed)
+		case r.Header.Get("Authorization") == "":
+			refuseV2(w, http.StatusUnauthorized, codeNoCredential, "Authorization header is missing; send the signing key as bearer")
+		default:
+			refuseV2(w, http.StatusUnauthorized, codeBadCredential, authenticationFailed)
+		}
 		return false
 	default:
-		fail(w, http.StatusForbidden, "nobody may call this")
+		failAt(w, r, http.StatusForbidden, "nobody may call this")
 		return false
 	}
 }

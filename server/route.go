@@ -103,9 +103,13 @@ func routes() []route {
 		later("POST", "/v0/connect/start", "connected workers"),
 		later("POST", "/v0/connect/flush", "connected workers"),
 		later("POST", "/v0/gql", "the GraphQL API"),
-		later("POST", "/v2/events", "the v2 API"),
-		later("POST", "/api/v2/events", "the v2 API"),
 	)
+	for _, prefix := range v2Prefixes() {
+		for _, rt := range v2Routes() {
+			rt.pattern, rt.refuse = prefix+rt.pattern, failV2
+			table = append(table, rt)
+		}
+	}
 	for i := range table {
 		if table[i].refuse == nil {
 			table[i].refuse = fail
@@ -118,8 +122,12 @@ func routes() []route {
 // so is kinder than 404, which looks like a wrong address.
 func later(method, pattern, what string) route {
 	return route{method: method, pattern: pattern, who: signingKey, serve: func(_ *Server, w http.ResponseWriter, r *http.Request, _ []byte) {
-		fail(w, http.StatusNotImplemented, r.Method+" "+printable(r.URL.Path)+": this version of Pawl does not have "+what+" yet")
+		failAt(w, r, http.StatusNotImplemented, notYet(r, what))
 	}}
+}
+
+func notYet(r *http.Request, what string) string {
+	return r.Method + " " + printable(r.URL.Path) + ": this version of Pawl does not have " + what + " yet"
 }
 
 // notFound tells a person in a browser on a page, and everybody else in JSON.
@@ -128,7 +136,7 @@ func (s *Server) notFound(w http.ResponseWriter, r *http.Request) {
 		s.render(w, r, http.StatusNotFound, "failed.html", page{Title: "Not found", Data: "There is no page " + printable(r.URL.Path) + " here."})
 		return
 	}
-	fail(w, http.StatusNotFound, "there is no "+printable(r.URL.Path)+" here")
+	failAt(w, r, http.StatusNotFound, "there is no "+printable(r.URL.Path)+" here")
 }
 
 // printable is a piece of a request that may stand in an answer: short, and

@@ -43,7 +43,7 @@ func credentials(t *testing.T) []credential {
 }
 
 var wildcards = strings.NewReplacer("{run}", "01JQDAE4RQF8MBCR55T5AK4KXS", "{event}", "01JQDAE4RQF8MBCR55T5AK4KXS",
-	"{slug}", "shop-charge", "{app}", "shop", "{id}", "x", "{action}", "note", "{$}", "")
+	"{slug}", "shop-charge", "{app}", "shop", "{function}", "charge", "{rest...}", "x", "{id}", "x", "{action}", "note", "{$}", "")
 
 // TestEveryRoute walks the table and asserts who gets past its door, for each
 // method and each credential. What comes behind the door is for other tests.
@@ -132,7 +132,7 @@ func TestNoPathTricks(t *testing.T) {
 func TestUnknownPathIsJSON(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	require.Equal(t, "there is no /v2/sandboxes/x here", wantRefusal(t, f.get("/v2/sandboxes/x"), http.StatusNotFound))
+	require.Equal(t, "there is no /v3/sandboxes/x here", wantRefusal(t, f.get("/v3/sandboxes/x"), http.StatusNotFound))
 	require.Contains(t, wantRefusal(t, f.post("/v1/realtime/publish", "{}"), http.StatusNotImplemented), "/v1/realtime/publish")
 	require.NotContains(t, f.get("/nothing%1b[2J").Body.String(), "\x1b")
 }

@@ -60,6 +60,7 @@ type Server struct {
 	cors   *cors.Cors
 	origin *http.CrossOriginProtection
 	held   *semaphore.Weighted // bytes of bodies
+	sealer sealer              // of cursors
 
 	draining context.Context
 	unsynced func() []Unsynced
@@ -83,6 +84,7 @@ func New(eng *engine.Engine, c Config) *Server {
 		}),
 		origin: http.NewCrossOriginProtection(),
 		held:   semaphore.NewWeighted(cmp.Or(c.HeldBytes, defaultHeldBytes)),
+		sealer: newSealer(c.Keys),
 
 		draining: c.Draining, unsynced: c.Unsynced,
 	}
@@ -141,7 +143,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		default:
 			s.log.ErrorContext(r.Context(), "request panicked", "method", r.Method, "pattern", r.Pattern,
 				"err", p, "stack", string(debug.Stack()))
-			fail(w, http.StatusInternalServerError, "Internal error: the request could not be worked on; the server's log says why")
+			failAt(w, r, http.StatusInternalServerError, "Internal error: the request could not be worked on; the server's log says why")
 		}
 	}()
 	h := w.Header()
@@ -154,7 +156,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case s.dev && !localHost(r.Host):
 		// 421, because SDKs take 401 and 403 for a wrong key.
-		fail(w, http.StatusMisdirectedRequest, "pawl dev answers only to the names of this machine, such as localhost or 127.0.0.1")
+		failAt(w, r, http.StatusMisdirectedRequest, "pawl dev answers only to the names of this machine, such as localhost or 127.0.0.1")
 	case !clean(r.URL.Path):
 		s.notFound(w, r)
 	default:
@@ -209,7 +211,7 @@ func (res *resource) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// A page of another site must not act for the developer. With keys
 		// there is nothing that a browser would send along by itself.
 		if err := s.origin.Check(r); err != nil {
-			fail(w, http.StatusForbidden, "a page of another origin may not do this")
+			failAt(w, r, http.StatusForbidden, "a page of another origin may not do this")
 			return
 		}
 	}
@@ -220,7 +222,7 @@ func (res *resource) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	w.Header().Set("Allow", res.allow)
-	fail(w, http.StatusMethodNotAllowed, "method "+printable(r.Method)+" is not allowed here; allowed: "+res.allow)
+	failAt(w, r, http.StatusMethodNotAllowed, "method "+printable(r.Method)+" is not allowed here; allowed: "+res.allow)
 }
 
 func (res *resource) options(w http.ResponseWriter) {

@@ -64,6 +64,12 @@ type engineConfig = engine.Config
 type option func(*Config, *engineConfig)
 
 func serving(c *Config, _ *engineConfig) {
+	c.Dev = false
+	c.Keys = newKeyring()
+	c.EventKeys = []string{"another", testEventKey}
+}
+
+func newKeyring() wire.Keyring {
 	current, err := wire.ParseKey(testKey)
 	if err != nil {
 		panic(err)
@@ -72,9 +78,7 @@ func serving(c *Config, _ *engineConfig) {
 	if err != nil {
 		panic(err)
 	}
-	c.Dev = false
-	c.Keys = wire.Keyring{Current: current, Previous: []wire.Key{previous}}
-	c.EventKeys = []string{"another", testEventKey}
+	return wire.Keyring{Current: current, Previous: []wire.Key{previous}}
 }
 
 func withApp(a app) option { return func(_ *Config, e *engineConfig) { e.Transport = a } }
