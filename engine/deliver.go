@@ -25,7 +25,9 @@ const (
 
 // deliver works an item of kind Deliver.
 func (e *Engine) deliver(ctx context.Context, l store.Lease) {
-	if err := e.handOn(ctx, l); err != nil && ctx.Err() == nil && !errors.Is(err, store.ErrLeaseLost) {
+	h := e.handings.of(l)
+	defer e.handings.end(l, h)
+	if err := e.handOn(ctx, l, h); err != nil && ctx.Err() == nil && !errors.Is(err, store.ErrLeaseLost) {
 		e.log.Warn("an event cannot be handed on; it is tried again", "event", l.Run, "err", err)
 		pause(ctx, settleAgain)
 		if err := e.store.Release(ctx, []store.Lease{l}); err != nil {
@@ -34,11 +36,12 @@ func (e *Engine) deliver(ctx context.Context, l store.Lease) {
 	}
 }
 
-func (e *Engine) handOn(ctx context.Context, l store.Lease) error {
+func (e *Engine) handOn(ctx context.Context, l store.Lease, h *handing) error {
 	ev, err := e.store.Event(ctx, l.Run)
 	if err != nil {
 		return err
 	}
+	h.knows(ev.Name, match.NewDoc(ev.Body))
 	var later rest
 	if l.Data != nil {
 		if err := unmarshal(l.Data, &later); err != nil {
@@ -83,9 +86,9 @@ func (e *Engine) wakeAll(ctx context.Context, ev durable.Event) error {
 	if err != nil {
 		return err
 	}
-	doc := match.NewDoc(ev.Body)
+	doc, earlier := match.NewDoc(ev.Body), e.handings.before(ctx, ev)
 	for _, path := range paths {
-		if err := e.wakeAt(ctx, ev, doc, path, match.Value(doc, path)); err != nil {
+		if err := e.wakeAt(ctx, ev, doc, path, match.Value(doc, path), earlier); err != nil {
 			return err
 		}
 	}
@@ -93,11 +96,14 @@ func (e *Engine) wakeAll(ctx context.Context, ev durable.Event) error {
 }
 
 // wakeAt moves the runs whose waits are found at one place of the index.
-func (e *Engine) wakeAt(ctx context.Context, ev durable.Event, doc *match.Doc, path, value string) error {
+func (e *Engine) wakeAt(ctx context.Context, ev durable.Event, doc *match.Doc, path, value string, earlier []*handing) error {
 	for seq := int64(0); ; {
 		waits, err := e.store.Waiting(ctx, ev.ID, path, value, seq, deliverPage)
 		if err != nil {
 			return err
+		}
+		if len(waits) > 0 {
+			after(ctx, earlier, path, value)
 		}
 		var g errgroup.Group
 		g.SetLimit(deliverWide)

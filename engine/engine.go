@@ -82,6 +82,7 @@ type Engine struct {
 
 	timetable  timetable
 	delivering singleflight.Group // events that are handed on just now
+	handings   handings           // the same, in order
 
 	syncing sync.Mutex // held while what is registered changes
 	apps    atomic.Pointer[registry]
@@ -116,7 +117,7 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 	if err := e.startSchedules(ctx); err != nil {
 		return nil, fmt.Errorf("start schedules: %w", err)
 	}
-	e.worker = &queue.Worker{Store: c.Store, Log: c.Log, Slots: c.MaxCalls, Drain: c.Drain, Work: e.work}
+	e.worker = &queue.Worker{Store: c.Store, Log: c.Log, Slots: c.MaxCalls, Drain: c.Drain, Claimed: e.handings.claimed, Work: e.work}
 	work, stop := context.WithCancel(context.WithoutCancel(ctx)) // ended by Close
 	e.stop = stop
 	var running sync.WaitGroup

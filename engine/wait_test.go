@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -112,6 +113,30 @@ func TestOneEventWakesAllThatWait(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, runs, p.count(durable.Completed), "row 56")
 		require.Len(t, a.seen(), 2*runs, "each once")
+	})
+}
+
+func TestOfTwoEventsInABatchTheFirstEndsTheWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const runs = 50
+		a := &app{serve: waitsForPaid}
+		p := newPawl(t, a, function("f", "order", 4))
+		for id := range runs {
+			p.send(fmt.Sprintf(`{"name":"order","data":{"id":%d}}`, id))
+		}
+		synctest.Wait()
+		first := map[string]bool{}
+		for id := range runs {
+			first[p.send(fmt.Sprintf(`[{"name":"paid","data":{"id":%d}},{"name":"paid","data":{"id":%d}}]`, id, id))[0]] = true
+		}
+		synctest.Wait()
+		require.Equal(t, runs, p.count(durable.Completed))
+		for _, r := range p.runs() {
+			var memo struct{ ID string }
+			require.NoError(t, json.Unmarshal(r.Output, &memo))
+			require.True(t, first[memo.ID], "run %s was woken by the second of two events", r.ID)
+		}
+		require.Len(t, a.seen(), 2*runs)
 	})
 }
 

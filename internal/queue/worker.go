@@ -27,6 +27,9 @@ type Worker struct {
 	Log   *slog.Logger
 	Slots int
 	Drain time.Duration // for what is in work when Run is told to stop
+	// Claimed, if given, is told of each lease, in order, before work begins on
+	// it or on a later one.
+	Claimed func(l store.Lease)
 	// Work works one item. Its context ends when the lease is lost or, after
 	// Drain, when the worker stops; what the item's run becomes is then decided
 	// by whoever claims it next.
@@ -69,6 +72,9 @@ func (w *Worker) Run(ctx context.Context) {
 		for _, l := range leases {
 			slots <- struct{}{} // never blocks: no more were claimed than are free
 			leased := w.held.add(work, l)
+			if w.Claimed != nil {
+				w.Claimed(l)
+			}
 			inWork.Go(func() {
 				defer func() {
 					w.held.drop(l)
