@@ -8,8 +8,8 @@
 //
 //	PAWL_E2E=1 go test ./e2e
 //
-// PAWL_KILL_RUNS, PAWL_KILL_KILLS and PAWL_KILL_SEED size and repeat TestKill;
-// PAWL_E2E_BIN names a pawl binary to test instead of building one;
+// PAWL_KILL_RUNS, PAWL_KILL_KILLS and PAWL_KILL_SEED size and repeat TestKill and
+// TestKillMix; PAWL_E2E_BIN names a pawl binary to test instead of building one;
 // PAWL_E2E_SLOW=1 adds the tests that wait for the default retry table.
 //
 // "Row 42" in a test's name is row 42 of the semantics checklist, "F-05" a row

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -271,6 +272,7 @@ type stepInfo struct {
 	Status   string          `json:"status"`
 	Error    json.RawMessage `json:"error"`
 	Output   json.RawMessage `json:"output"`
+	Until    time.Time       `json:"until"` // of a sleep or a wait
 	Attempts []struct {
 		Attempt int             `json:"attempt"` // from 1
 		Error   json.RawMessage `json:"error"`
@@ -330,6 +332,23 @@ func (p *pawl) await(runID string) runInfo {
 		return nil
 	})
 	return run
+}
+
+// awaitErr is await for goroutines that may not end the test.
+func (p *pawl) awaitErr(runID string) (run runInfo, err error) {
+	deadline := time.After(patience)
+	tick := time.NewTicker(25 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if err = p.get("/v1/runs/"+runID, &run); err == nil && run.final() {
+			return run, nil
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			return run, fmt.Errorf("run %s is %q after %v: %w", runID, run.Status, patience, cmp.Or(err, errNotYet))
+		}
+	}
 }
 
 // outcome waits until the n runs of an event have ended.

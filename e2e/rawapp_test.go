@@ -38,6 +38,7 @@ type rawFn struct {
 	retries  int
 	handle   func(*rawCall) rawAnswer
 	checkpts bool // registered with checkpointing
+	settings op   // registered beside the others
 }
 
 // rawCall is one request to a raw app.
@@ -95,6 +96,14 @@ func stepPlanned(name string) op {
 	}
 }
 
+func waitFor(name, event, condition, timeout string) op {
+	opts := op{"event": event, "timeout": timeout}
+	if condition != "" {
+		opts["if"] = condition
+	}
+	return op{"op": "WaitForEvent", "id": stepHash(name), "name": name, "opts": opts, "data": nil}
+}
+
 func ops(list ...op) rawAnswer {
 	if list == nil {
 		list = []op{} // an empty array, not null
@@ -146,6 +155,9 @@ func (a *rawApp) registerAs(url string, fns map[string]rawFn) (modified bool, er
 		}
 		if fn.checkpts {
 			f["checkpoint"] = op{"max_runtime": int64(time.Minute)}
+		}
+		for name, value := range fn.settings {
+			f[name] = value
 		}
 		functions = append(functions, f)
 	}

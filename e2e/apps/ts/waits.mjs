@@ -145,6 +145,30 @@ export function waits({ app, define, on, run, sdk }) {
       return run(ctx, "after", () => "told");
     }),
     on("told-once", (ctx) => run(ctx, "got", () => ctx.event.data.n)),
+
+    // Work for the kill test with everything in the mix.
+    on("mix-wait", async (ctx) => {
+      await run(ctx, "k1", () => 1);
+      const go = await ctx.step.waitForEvent("for", { event: "mix/go", match: "data.n", timeout: "1h" });
+      return run(ctx, "k2", () => ({ n: go.data.n, go: go.id }));
+    }, { retries: 20 }),
+    on("mix-invoke", async (ctx) => {
+      await run(ctx, "k1", () => 1);
+      const callee = referenceFunction({ appId: "raw", functionId: "mix-child" });
+      const got = await ctx.step.invoke("call", { function: callee, data: { n: ctx.event.data.n } });
+      return run(ctx, "k2", () => got);
+    }, { retries: 20 }),
+    on("mix-child", async (ctx) => {
+      await run(ctx, "k1", () => 1);
+      await ctx.step.sleep("nap", "1s");
+      return run(ctx, "k2", () => ({ n: 2 * ctx.event.data.n }));
+    }, { retries: 20 }),
+    on("mix-cancel", async (ctx) => {
+      for (let i = 1; i <= 200; i++) {
+        await run(ctx, `k${i}`, () => new Promise((done) => setTimeout(done, 30)));
+        await ctx.step.sleep(`nap${i}`, "1s");
+      }
+    }, { retries: 20, cancelOn: [{ event: "mix/stop", match: "data.n" }] }),
   ];
 }
 
