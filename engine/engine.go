@@ -167,6 +167,19 @@ func (e *Engine) Commits() int64 {
 	return 0
 }
 
+// ErrNoBackup means that the store cannot be copied by Pawl.
+var ErrNoBackup = errors.New("this store belongs to a database server: back it up with that server's own tools")
+
+// Backup returns the whole store as it is now. Errors: ErrNoBackup and those of
+// the store.
+func (e *Engine) Backup(ctx context.Context) (*store.Snapshot, error) {
+	b, ok := e.store.(store.Backups)
+	if !ok {
+		return nil, ErrNoBackup
+	}
+	return b.Backup(ctx)
+}
+
 // History is for reading what happened.
 func (e *Engine) History() store.History { return e.store }
 

@@ -72,6 +72,8 @@ func routes() []route {
 		{method: "GET", pattern: "/v1/apps", who: signingKey, serve: (*Server).listApps},
 		{method: "GET", pattern: "/v1/apps/{app}/functions", who: signingKey, serve: (*Server).appFunctions},
 
+		{method: "POST", pattern: "/v1/backup", who: signingKey, serve: (*Server).backup},
+
 		{method: "GET", pattern: "/{$}", who: anyone, serve: (*Server).home},
 		{method: "GET", pattern: "/runs/{run}", who: anyone, serve: (*Server).runPage},
 		{method: "GET", pattern: "/assets/pawl.css", who: anyone, serve: (*Server).style},

@@ -15,7 +15,8 @@ import (
 const (
 	modeDev   = "dev"
 	modeServe = "serve"
-	// modeDoctor works on a store and serves nothing.
+	// modeDoctor is for doctor, backup and restore: they work on a store and
+	// serve nothing.
 	modeDoctor = "doctor"
 )
 

@@ -89,6 +89,21 @@ const mostAnswer = 256 << 20
 
 // do sends a request and returns the body of a good answer.
 func (c *client) do(ctx context.Context, method, path string, header http.Header, body []byte) ([]byte, error) {
+	resp, err := c.send(ctx, method, path, header, body)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, mostAnswer))
+	if err != nil {
+		return nil, fmt.Errorf("read the answer of %s: %w", c.shown, err)
+	}
+	return b, nil
+}
+
+// send sends a request and returns a good answer, whose body is the caller's to
+// close.
+func (c *client) send(ctx context.Context, method, path string, header http.Header, body []byte) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
@@ -110,19 +125,19 @@ func (c *client) do(ctx context.Context, method, path string, header http.Header
 		}
 		return nil, fmt.Errorf("there is no answer from %s: %w; is pawl running there?", c.shown, err)
 	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(resp.Body, mostAnswer))
-	if err != nil {
-		return nil, fmt.Errorf("read the answer of %s: %w", c.shown, err)
-	}
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		defer resp.Body.Close()
+		b, err := io.ReadAll(io.LimitReader(resp.Body, mostAnswer))
+		if err != nil {
+			return nil, fmt.Errorf("read the answer of %s: %w", c.shown, err)
+		}
 		var refusal struct {
 			Error string `json:"error"`
 		}
 		_ = json.Unmarshal(b, &refusal) // what is not JSON has no message
 		return nil, &apiError{resp.StatusCode, or(oneLine(refusal.Error), fmt.Sprintf("%s answered with status %d", c.shown, resp.StatusCode))}
 	}
-	return b, nil
+	return resp, nil
 }
 
 // get reads data out of the envelope of the API.

@@ -70,6 +70,7 @@ type Store struct {
 	writes  chan *write
 	kick    chan struct{} // tells the checkpointer that the log has grown
 	closing chan struct{}
+	backup  chan struct{} // has room for the one backup there may be at a time
 	closed  sync.Once
 	wait    sync.WaitGroup
 
@@ -118,6 +119,7 @@ func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 		writes:  make(chan *write, maxWaiting),
 		kick:    make(chan struct{}, 1),
 		closing: make(chan struct{}),
+		backup:  make(chan struct{}, 1),
 	}
 	s.heads.init(o.CacheBytes)
 	s.queue.init()
@@ -130,6 +132,9 @@ func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 		return nil, err
 	}
 	if err := oneName(path); err != nil {
+		return nil, err
+	}
+	if err := removeLeftovers(path); err != nil {
 		return nil, err
 	}
 	if err := create(path); err != nil {
