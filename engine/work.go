@@ -45,6 +45,8 @@ func (e *Engine) work(ctx context.Context, l store.Lease) {
 		e.tick(ctx, l)
 	case durable.Retry:
 		e.retryMore(ctx, l)
+	case durable.Sweep:
+		e.cancelMore(ctx, l)
 	default:
 		e.log.Error("an item is of a kind that this version does not know", "run", l.Run, "step", l.Step, "kind", l.Kind)
 	}

@@ -138,7 +138,5 @@ func (s *Server) voidKey(w http.ResponseWriter, r *http.Request, _ []byte) {
 		s.failWith(w, r, err, "there is no key "+printable(key)+" in the scope "+printable(scope))
 		return
 	}
-	s.reply(w, struct {
-		OK bool `json:"ok"`
-	}{true})
+	s.reply(w, doneView{true})
 }

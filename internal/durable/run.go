@@ -162,6 +162,7 @@ const (
 	Report  ItemKind = 5 // the run has ended: the step that waits for it is told
 	Tick    ItemKind = 6 // a schedule's time has come
 	Retry   ItemKind = 7 // a job that retries dead letters goes on
+	Sweep   ItemKind = 8 // a cancellation of many runs goes on
 )
 
 // Item is something due for a run at a time. A run has at most one item for

@@ -44,6 +44,7 @@ type Store interface {
 	History
 	Letters
 	Reruns
+	Cancellations
 	Keeper
 	// Close waits for what is being written and closes the store.
 	Close() error

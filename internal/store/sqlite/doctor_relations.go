@@ -81,6 +81,11 @@ var relations = []relation{
 		"it goes on where it was",
 	},
 	{
+		ruleOrphan, `SELECT run, step, '' FROM queue WHERE kind = 8 AND NOT EXISTS (SELECT 1 FROM cancellations WHERE id = queue.run)`,
+		"a cancellation is to be worked that is not there",
+		`DELETE FROM queue WHERE run = $run AND step = $step`, "the item is removed",
+	},
+	{
 		ruleOrphan, `SELECT CAST(reply AS TEXT), '', '' FROM idempotency
 			WHERE (scope >= 'start/' AND scope < 'start0' OR scope >= 'unique/' AND scope < 'unique0') AND created > $gone AND NOT EXISTS (SELECT 1 FROM runs WHERE id = CAST(reply AS TEXT))`,
 		"a key stands for the start of a run that is not there",

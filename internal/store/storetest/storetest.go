@@ -49,6 +49,7 @@ func Run(t *testing.T, fixture func(*testing.T) Fixture) {
 		{"DeadLetters", deadTests},
 		{"Reruns", rerunTests},
 		{"Apps", appTests},
+		{"Cancellations", cancellationTests},
 		{"Retention", retentionTests},
 		{"Close", closeTests},
 	}

@@ -1,0 +1,20 @@
+package store
+
+import (
+	"context"
+
+	"github.com/pawlhq/pawl/internal/durable"
+)
+
+// Cancellations keeps what people said about runs to be cancelled, many at once.
+type Cancellations interface {
+	// AddCancellation writes one and queues the item that works it.
+	AddCancellation(ctx context.Context, c durable.Cancellation, item durable.Item) error
+	// RemoveCancellation forgets one and removes its item: what it has not
+	// cancelled yet stays. ErrNotFound.
+	RemoveCancellation(ctx context.Context, id string) error
+	// Cancellation returns one, or ErrNotFound.
+	Cancellation(ctx context.Context, id string) (durable.Cancellation, error)
+	// Cancellations lists them, newest first.
+	Cancellations(ctx context.Context, p Page) ([]durable.Cancellation, error)
+}
