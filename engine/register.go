@@ -14,6 +14,7 @@ import (
 	"github.com/pawlhq/pawl/internal/durable"
 	"github.com/pawlhq/pawl/internal/match"
 	"github.com/pawlhq/pawl/internal/match/expr"
+	"github.com/pawlhq/pawl/internal/store"
 	"github.com/pawlhq/pawl/internal/wire"
 )
 
@@ -38,11 +39,17 @@ type AppView struct {
 }
 
 // Apps returns all apps by name, each with the functions it serves by slug.
-func (e *Engine) Apps() []AppView {
-	r := e.apps.Load()
+func (e *Engine) Apps() []AppView { return e.apps.Load().views(false) }
+
+// ArchivedApps returns the apps that were removed and did not come back.
+func (e *Engine) ArchivedApps() []AppView { return e.apps.Load().views(true) }
+
+func (r *registry) views(archived bool) []AppView {
 	views := make([]AppView, 0, len(r.apps))
 	for _, a := range r.apps {
-		views = append(views, AppView{App: a})
+		if a.ArchivedAt.IsZero() != archived {
+			views = append(views, AppView{App: a})
+		}
 	}
 	slices.SortFunc(views, func(a, b AppView) int { return strings.Compare(a.Name, b.Name) })
 	for _, f := range r.table.Functions() {
@@ -123,7 +130,7 @@ func (e *Engine) Register(ctx context.Context, reg wire.Registration) (Synced, e
 		App: reg.App, AppID: uuid.NewSHA1(namespace, []byte(reg.App)).String(),
 		SyncID: uuid.NewString(), Functions: len(reg.Functions), Warnings: warnings(reg),
 	}
-	if isKnown && known.Checksum == reg.Checksum && known.URL == reg.URL && known.Problem == "" {
+	if isKnown && known.Checksum == reg.Checksum && known.URL == reg.URL && known.Problem == "" && known.ArchivedAt.IsZero() {
 		return s, nil
 	}
 	app := durable.App{
@@ -146,6 +153,39 @@ func (e *Engine) Register(ctx context.Context, reg wire.Registration) (Synced, e
 		e.log.WarnContext(ctx, "app synced with a warning", "app", app.Name, "warning", w)
 	}
 	return s, nil
+}
+
+// RemoveApp archives the app at url with all its functions: they start no more
+// runs, and those in progress go on. An app that syncs again comes back. It
+// fails with store.ErrNotFound when no app is there.
+func (e *Engine) RemoveApp(ctx context.Context, url string) (durable.App, error) {
+	e.syncing.Lock()
+	defer e.syncing.Unlock()
+	old := e.apps.Load()
+	for _, app := range old.apps {
+		if !sameURL(app.URL, url) || !app.ArchivedAt.IsZero() {
+			continue
+		}
+		app.ArchivedAt = time.Now()
+		var fns, changed []durable.Function
+		for _, f := range old.table.Functions() {
+			if f.App == app.Name && !f.Archived {
+				f.Archived = true
+				f.Version++
+				changed = append(changed, f)
+			}
+			fns = append(fns, f)
+		}
+		start, stop := e.scheduled(changed, old.table, app.ArchivedAt)
+		if err := e.store.SaveApp(ctx, app, changed, start, stop); err != nil {
+			return app, err
+		}
+		table, _ := match.NewTable(fns, e.programs)
+		e.publish(old, app, table)
+		e.log.InfoContext(ctx, "app removed", "app", app.Name, "url", wire.PublicURL(app.URL), "functions", len(changed))
+		return app, nil
+	}
+	return durable.App{}, fmt.Errorf("app at %s: %w", wire.PublicURL(url), store.ErrNotFound)
 }
 
 func (e *Engine) publish(old *registry, app durable.App, table *match.Table) {
@@ -275,7 +315,7 @@ func (e *Engine) noteProblem(ctx context.Context, url string, cause error) {
 	defer e.syncing.Unlock()
 	old := e.apps.Load()
 	for _, app := range old.apps {
-		if !sameURL(app.URL, url) || app.Problem == cause.Error() {
+		if !sameURL(app.URL, url) || app.Problem == cause.Error() || !app.ArchivedAt.IsZero() {
 			continue
 		}
 		app.Problem = cause.Error()

@@ -78,7 +78,7 @@ func (s *Server) readBody(rt *route, w http.ResponseWriter, r *http.Request) (*h
 // checkHeader refuses what would have to be unpacked, and what is not called
 // JSON where only JSON comes. SDKs may leave the type out.
 func checkHeader(rt *route, r *http.Request) error {
-	if coding := r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+	if coding := r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") && !rt.packed {
 		return &bodyError{http.StatusUnsupportedMediaType, "Content-Encoding " + printable(coding) + " is not supported; send the body as it is"}
 	}
 	if !rt.json {

@@ -34,10 +34,19 @@ func (s *Server) devInfo(w http.ResponseWriter, r *http.Request, _ []byte) {
 		URL string `json:"url"`
 		SDK string `json:"sdk"`
 	}
+	type options struct {
+		URLs        []string `json:"urls"`
+		RequireKeys bool     `json:"require_keys"`
+	}
+	type function struct {
+		functionView
+		Configuration configurationV2 `json:"configuration"`
+	}
 	info := struct {
 		Version             string          `json:"version"`
 		Authed              bool            `json:"authed"`
-		Functions           []functionView  `json:"functions"`
+		StartOpts           options         `json:"startOpts"`
+		Functions           []function      `json:"functions"`
 		Handlers            []handler       `json:"handlers"`
 		IsSingleNodeService bool            `json:"isSingleNodeService"`
 		IsMissingSigningKey bool            `json:"isMissingSigningKey"`
@@ -45,10 +54,11 @@ func (s *Server) devInfo(w http.ResponseWriter, r *http.Request, _ []byte) {
 		Features            map[string]bool `json:"features"`
 	}{Version: s.version, IsSingleNodeService: true, Features: map[string]bool{}}
 	for _, app := range s.eng.Apps() {
+		info.StartOpts.URLs = append(info.StartOpts.URLs, wire.PublicURL(app.URL))
 		info.Handlers = append(info.Handlers, handler{wire.PublicURL(app.URL), app.SDK})
 		for _, f := range app.Functions {
 			if !f.Archived {
-				info.Functions = append(info.Functions, viewFunction(f))
+				info.Functions = append(info.Functions, function{viewFunction(f), viewFunctionV2(f).Configuration})
 			}
 		}
 	}

@@ -26,6 +26,7 @@ type route struct {
 
 	body   int64 // the most bytes its body may have; 0: no body is read
 	json   bool  // the body has to be called JSON
+	packed bool  // the body may come compressed: nobody looks into it
 	cors   bool  // pages of any origin may call it
 	refuse func(w http.ResponseWriter, status int, message string)
 }
@@ -46,12 +47,15 @@ func routes() []route {
 	table := []route{
 		{method: "GET", pattern: "/health", who: anyone, serve: (*Server).health},
 		{method: "GET", pattern: "/dev", who: anyone, serve: (*Server).devInfo},
+		{method: "POST", pattern: "/dev/traces", who: anyone, serve: (*Server).devTraces, body: maxTracesBody, packed: true},
 
 		{method: "POST", pattern: "/e/{key}", who: eventKey, serve: (*Server).events, body: maxEventsBody, cors: true, refuse: failEvents},
 		{method: "POST", pattern: "/e/{$}", who: eventKey, serve: (*Server).events, body: maxEventsBody, cors: true, refuse: failEvents},
 		{method: "POST", pattern: "/e", who: eventKey, serve: (*Server).events, cors: true}, // has no key, so that nobody gets in
 
 		{method: "POST", pattern: "/fn/register", who: signingKey, serve: (*Server).register, body: maxRegisterBody, json: true, refuse: failRegister},
+
+		{method: "DELETE", pattern: "/fn/remove", who: signingKey, serve: (*Server).removeApp},
 
 		{method: "GET", pattern: "/v0/runs/{run}/batch", who: signingKey, serve: (*Server).batch},
 		{method: "GET", pattern: "/v0/runs/{run}/actions", who: signingKey, serve: (*Server).actions},
@@ -65,6 +69,8 @@ func routes() []route {
 		{method: "GET", pattern: "/v1/runs/{run}/jobs", who: signingKey, serve: (*Server).jobs},
 		{method: "GET", pattern: "/v1/runs/{run}/steps", who: signingKey, serve: (*Server).steps},
 		{method: "GET", pattern: "/v1/runs/{run}/why", who: signingKey, serve: (*Server).why},
+		{method: "POST", pattern: "/v1/runs/{run}/metadata", who: signingKey, serve: (*Server).metadata, body: maxMetadataBody, json: true},
+		{method: "POST", pattern: "/v1/traces/userland", who: signingKey, serve: (*Server).traces, body: maxTracesBody, packed: true},
 		{method: "POST", pattern: "/v1/cancellations", who: signingKey, serve: (*Server).cancelMany, body: maxSmallBody, json: true},
 		{method: "GET", pattern: "/v1/cancellations", who: signingKey, serve: (*Server).listCancellations},
 		{method: "DELETE", pattern: "/v1/cancellations/{id}", who: signingKey, serve: (*Server).removeCancellation},
@@ -95,8 +101,6 @@ func routes() []route {
 		)
 	}
 	table = append(table,
-		later("POST", "/v1/runs/{run}/metadata", "run metadata"),
-		later("POST", "/v1/traces/userland", "traces"),
 		later("POST", "/v1/realtime/token", "realtime"),
 		later("POST", "/v1/realtime/publish", "realtime"),
 		later("POST", "/v1/realtime/publish/tee", "realtime"),

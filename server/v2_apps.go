@@ -15,11 +15,12 @@ import (
 
 // appV2 is an app in the v2 API.
 type appV2 struct {
-	ID            string   `json:"id"` // its name
-	Name          string   `json:"name"`
-	Method        string   `json:"method"` // SERVE: Pawl calls it
-	FunctionCount int      `json:"functionCount"`
-	LatestSync    syncInfo `json:"latestSync"`
+	ID            string    `json:"id"` // its name
+	Name          string    `json:"name"`
+	Method        string    `json:"method"` // SERVE: Pawl calls it
+	FunctionCount int       `json:"functionCount"`
+	ArchivedAt    time.Time `json:"archivedAt,omitzero"`
+	LatestSync    syncInfo  `json:"latestSync"`
 }
 
 type syncInfo struct {
@@ -35,7 +36,7 @@ type syncInfo struct {
 func viewAppV2(a engine.AppView) appV2 {
 	language, version, _ := strings.Cut(a.SDK, ":")
 	return appV2{
-		ID: a.Name, Name: a.Name, Method: "SERVE", FunctionCount: len(a.Functions),
+		ID: a.Name, Name: a.Name, Method: "SERVE", FunctionCount: len(a.Functions), ArchivedAt: a.ArchivedAt.UTC(),
 		LatestSync: syncInfo{
 			Framework: a.Framework, SDKLanguage: language, SDKVersion: version, AppVersion: a.AppVersion,
 			URL: wire.PublicURL(a.URL), SyncedAt: a.SyncedAt.UTC(), Error: a.Problem,
@@ -50,11 +51,13 @@ func (s *Server) listAppsV2(w http.ResponseWriter, r *http.Request, _ []byte) {
 	if q.refusedV2(w) {
 		return
 	}
-	var list []appV2
-	for _, a := range s.eng.Apps() {
-		if archived == nil || !*archived {
-			list = append(list, viewAppV2(a))
-		}
+	apps := s.eng.Apps()
+	if archived != nil && *archived {
+		apps = s.eng.ArchivedApps()
+	}
+	list := make([]appV2, len(apps))
+	for i, a := range apps {
+		list[i] = viewAppV2(a)
 	}
 	list, page := cutSorted(l, list, func(a appV2) string { return a.ID })
 	s.replyPageV2(w, http.StatusOK, list, page)

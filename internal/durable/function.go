@@ -13,6 +13,7 @@ type App struct {
 	Checksum   string // of what it registered; equal means nothing changed
 	Problem    string // why the last sync failed; "" if it did not
 	SyncedAt   time.Time
+	ArchivedAt time.Time // when somebody removed it; zero: it is served, as far as we know
 }
 
 // Function is one handler of an app, in one version of its settings.

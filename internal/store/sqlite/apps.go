@@ -32,15 +32,16 @@ func (s *Store) Schedule(ctx context.Context, start []durable.Item, stop []durab
 }
 
 func writeApp(c *conn, a durable.App, versions []durable.Function) error {
-	stmt := c.Prep(`INSERT INTO apps (name, id, url, sdk, framework, app_version, checksum, problem, synced_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+	stmt := c.Prep(`INSERT INTO apps (name, id, url, sdk, framework, app_version, checksum, problem, synced_at, archived)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (name) DO UPDATE SET id = excluded.id, url = excluded.url, sdk = excluded.sdk,
 		framework = excluded.framework, app_version = excluded.app_version, checksum = excluded.checksum,
-		problem = excluded.problem, synced_at = excluded.synced_at`)
+		problem = excluded.problem, synced_at = excluded.synced_at, archived = excluded.archived`)
 	for i, v := range []string{a.Name, a.ID, a.URL, a.SDK, a.Framework, a.AppVersion, a.Checksum, a.Problem} {
 		stmt.BindText(i+1, v)
 	}
 	stmt.BindInt64(9, micros(a.SyncedAt))
+	stmt.BindInt64(10, micros(a.ArchivedAt))
 	if err := exec(stmt); err != nil {
 		return err
 	}
@@ -77,12 +78,13 @@ func writeApp(c *conn, a durable.App, versions []durable.Function) error {
 // the next sync of its app writes it anew.
 func (s *Store) LoadApps(ctx context.Context) (apps []durable.App, fns []durable.Function, err error) {
 	err = s.read(ctx, func(c *conn) error {
-		stmt := c.Prep(`SELECT name, id, url, sdk, framework, app_version, checksum, problem, synced_at FROM apps ORDER BY name`)
+		stmt := c.Prep(`SELECT name, id, url, sdk, framework, app_version, checksum, problem, synced_at, archived FROM apps ORDER BY name`)
 		err := rows(stmt, func() {
 			apps = append(apps, durable.App{
 				Name: stmt.ColumnText(0), ID: stmt.ColumnText(1), URL: stmt.ColumnText(2), SDK: stmt.ColumnText(3),
 				Framework: stmt.ColumnText(4), AppVersion: stmt.ColumnText(5), Checksum: stmt.ColumnText(6),
 				Problem: stmt.ColumnText(7), SyncedAt: fromMicros(stmt.ColumnInt64(8)),
+				ArchivedAt: fromMicros(stmt.ColumnInt64(9)),
 			})
 		})
 		if err != nil {

@@ -45,7 +45,7 @@ var appTests = []test{
 			ship2.Version = v
 			require.NoError(d, d.SaveApp(d.Context(), shop, []durable.Function{ship2}, nil, nil))
 		}
-		zoo := durable.App{Name: "zoo", SyncedAt: noon}
+		zoo := durable.App{Name: "zoo", SyncedAt: noon, ArchivedAt: noon.Add(time.Minute)}
 		require.NoError(d, d.SaveApp(d.Context(), zoo, nil, nil, nil))
 		for range 2 {
 			apps, fns = load()

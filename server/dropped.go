@@ -1,0 +1,92 @@
+package server
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/pawlhq/pawl/internal/wire"
+)
+
+// What SDKs may send and Pawl does not keep yet is taken all the same: some of
+// them turn a refusal into an error of the user's step. Source: spec/03 §13.
+
+// Bounds of what is taken and dropped, in bytes.
+const (
+	maxMetadataBody = 2 << 20
+	maxTracesBody   = 8 << 20
+)
+
+// metadataIn is what POST /v1/runs/{run}/metadata takes.
+type metadataIn struct {
+	Target struct {
+		RunID       string `json:"run_id,omitzero"`
+		StepID      string `json:"step_id,omitzero"`
+		StepIndex   int    `json:"step_index,omitzero"`
+		StepAttempt int    `json:"step_attempt,omitzero"`
+		SpanID      string `json:"span_id,omitzero"`
+	} `json:"target"`
+	Metadata []metadataEntry `json:"metadata"`
+}
+
+type metadataEntry struct {
+	Kind   string         `json:"kind"` // such as userland.x or inngest.score
+	Op     string         `json:"op"`   // merge, set, delete or add
+	Values map[string]any `json:"values"`
+}
+
+// metadata answers well whatever the metadata says; only what is no JSON is
+// refused.
+func (s *Server) metadata(w http.ResponseWriter, r *http.Request, body []byte) {
+	var value jsontext.Value
+	if message := read(body, &value); message != "" {
+		fail(w, http.StatusBadRequest, message)
+		return
+	}
+	s.log.DebugContext(r.Context(), "metadata of a run dropped", "run", printable(r.PathValue("run")), "bytes", len(body))
+	raw(w, http.StatusOK, "")
+}
+
+// traces answers an OTLP exporter that all went well, in the encoding that it
+// speaks: the empty ExportTraceServiceResponse.
+func (s *Server) traces(w http.ResponseWriter, r *http.Request, _ []byte) {
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
+		raw(w, http.StatusOK, "{}")
+		return
+	}
+	w.Header().Set("Content-Type", "application/x-protobuf")
+	w.WriteHeader(http.StatusOK)
+}
+
+// devTraces is traces for SDKs that have no key.
+func (s *Server) devTraces(w http.ResponseWriter, r *http.Request, body []byte) {
+	if !s.dev {
+		s.notFound(w, r)
+		return
+	}
+	s.traces(w, r, body)
+}
+
+// removeApp archives the app at a URL.
+func (s *Server) removeApp(w http.ResponseWriter, r *http.Request, _ []byte) {
+	q := readQuery(r)
+	url := q.get("url")
+	if url == "" {
+		q.refuse("url is required: where the app serves its functions")
+	}
+	if q.refused(w) {
+		return
+	}
+	app, err := s.eng.RemoveApp(r.Context(), url)
+	if err != nil {
+		s.failWith(w, r, err, "no app is known at "+printable(wire.PublicURL(url))+"; GET /v1/apps lists those that are")
+		return
+	}
+	s.replyBare(w, removedView{true, app.ID})
+}
+
+type removedView struct {
+	OK    bool   `json:"ok"`
+	AppID string `json:"app_id"`
+}
