@@ -55,8 +55,11 @@ func TestAudit(t *testing.T) {
 		{"a run with all that it may have", stored{
 			head: running, journal: []Entry{theEnd, thePlanOf("b"), theWait},
 			items: []Item{
-				{Step: "a"}, {Step: "b"}, {Step: "w", Kind: Wake, Due: tomorrow, Data: JSON(`"paid"`)},
-				{Step: FinishStep, Kind: Timeout}, {Step: " new", Kind: 99},
+				{Step: "a"},
+				{Step: "b"},
+				{Step: "w", Kind: Wake, Due: tomorrow, Data: JSON(`"paid"`)},
+				{Step: FinishStep, Kind: Timeout},
+				{Step: " new", Kind: 99},
 			},
 			waits: []Wait{forPaid, {Step: CancelStep(2), Kind: ForCancel, Name: "stop"}, {Step: "x", Kind: 77}},
 		}, nil},
