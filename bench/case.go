@@ -264,7 +264,10 @@ func (r *rig) sample(ctx context.Context) (s sample) {
 	if n, err := peakMemory(r.server.pid()); err == nil {
 		s.peak = &n
 	}
-	s.server, s.driver, s.app = seconds(r.server.pid()), seconds(os.Getpid()), seconds(r.app.pid())
+	s.server, s.driver = seconds(r.server.pid()), seconds(os.Getpid())
+	if r.app != nil {
+		s.app = seconds(r.app.pid())
+	}
 	s.at = time.Now()
 	return s
 }

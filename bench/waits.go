@@ -67,8 +67,9 @@ type WaitsAtSize struct {
 type WaitsBulk struct {
 	What         string
 	Runs         int
-	AcceptMicros int64 // until the last event was accepted
-	AllMicros    int64 // from the first event until the app had the last request
+	AcceptMicros int64    // until the last event was accepted
+	AllMicros    int64    // from the first event until the app had the last request
+	CPU          *float64 // seconds of processor time of the server
 	Load         *float64
 	Missed       int // runs that did not end
 }
@@ -108,9 +109,9 @@ func one(first int64, n int) filling {
 }
 
 // anyOf is the runs that all wait for the same event.
-func anyOf(first int64, n int) filling {
+func anyOf(first int64, n int, event string) filling {
 	f := filling{function: waitsAll, first: first, n: n}
-	f.wait.Name = waitsOpen
+	f.wait.Name = event
 	return f
 }
 
@@ -217,19 +218,24 @@ func numbered(name string, n int64) string {
 	return fmt.Sprintf(`{"name":%q,"data":{"n":%d,"pad":%q}}`, name, n, padding)
 }
 
-// arrives waits for a request at the app.
-func (r *waitsRig) arrives(ctx context.Context) (arrival, error) {
+// arrives waits for a request of those that are wanted at the app. Others may
+// come: what was answered just before a kill is asked again.
+func (r *waitsRig) arrives(ctx context.Context, wanted func(arrival) bool) (arrival, error) {
 	late := time.NewTimer(waitsPatient)
 	defer late.Stop()
-	select {
-	case a := <-r.waiter.arrivals:
-		return a, nil
-	case <-r.server.gone:
-		return arrival{}, r.server.failure()
-	case <-late.C:
-		return arrival{}, fmt.Errorf("no request came in %v", waitsPatient)
-	case <-ctx.Done():
-		return arrival{}, ctx.Err()
+	for {
+		select {
+		case a := <-r.waiter.arrivals:
+			if wanted(a) {
+				return a, nil
+			}
+		case <-r.server.gone:
+			return arrival{}, r.server.failure()
+		case <-late.C:
+			return arrival{}, fmt.Errorf("no request came in %v", waitsPatient)
+		case <-ctx.Done():
+			return arrival{}, context.Cause(ctx)
+		}
 	}
 }
 
@@ -239,12 +245,9 @@ func (r *waitsRig) wake(ctx context.Context, n int64) (time.Duration, error) {
 	if err := r.send(ctx, r.conn, numbered(waitsPaid, n)); err != nil {
 		return 0, err
 	}
-	a, err := r.arrives(ctx)
-	switch {
-	case err != nil:
-		return 0, err
-	case a.n != n || !a.woken:
-		return 0, fmt.Errorf("run %d was woken, and %+v came", n, a)
+	a, err := r.arrives(ctx, func(a arrival) bool { return a.n == n && a.woken })
+	if err != nil {
+		return 0, fmt.Errorf("wake run %d: %w", n, err)
 	}
 	return a.at.Sub(sent), nil
 }
@@ -254,8 +257,8 @@ func (r *waitsRig) begin(ctx context.Context, n int64) error {
 	if err := r.send(ctx, r.conn, numbered(waitsStart, n)); err != nil {
 		return err
 	}
-	if a, err := r.arrives(ctx); err != nil || a.n != n || a.woken {
-		return errors.Join(err, fmt.Errorf("run %d was begun, and %+v came", n, a))
+	if _, err := r.arrives(ctx, func(a arrival) bool { return a.n == n }); err != nil {
+		return fmt.Errorf("begin run %d: %w", n, err)
 	}
 	pause(ctx, settlePause) // until its answer is saved
 	return nil
@@ -352,38 +355,64 @@ func waitsDue(ctx context.Context, c waitsConfig, rc rigConfig, log io.Writer) (
 
 // waitsInBulk measures many runs that move at once, beside others that rest.
 func waitsInBulk(ctx context.Context, c waitsConfig, rc rigConfig, log io.Writer) (all []WaitsBulk, err error) {
-	r, err := startWaits(ctx, rc, c.fans, log, one(int64(c.bulk), c.rests), one(0, c.bulk), anyOf(0, c.bulk))
+	again := waitsOpen + ".again"
+	r, err := startWaits(ctx, rc, c.fans, log,
+		one(int64(c.bulk), c.rests), one(0, c.bulk), anyOf(0, c.bulk, waitsOpen), anyOf(int64(c.bulk), c.bulk, again))
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, r.stopAll(false)) }()
 	pause(ctx, idlePause)
+	serving := ctx // for a server that goes on after what is measured
+	const killed = ", server killed in between"
 	measure := func(what string, runs int, send func() error) error {
+		kill := strings.HasSuffix(what, killed)
 		b := WaitsBulk{What: what, Runs: runs}
 		if v, err := loadAverage(); err == nil {
 			b.Load = &v
 		}
-		stop := r.profile(ctx, what)
+		stop := func() error { return nil }
+		if r.debug != "" && !kill {
+			stop = r.profile(ctx, what)
+		}
+		before := r.sample(ctx)
 		began := time.Now()
 		var accepted time.Time
 		sent := make(chan error, 1)
+		ctx, cancel := context.WithCancelCause(ctx)
+		defer cancel(nil)
 		go func() {
 			err := send()
-			accepted = time.Now()
+			if accepted = time.Now(); err != nil {
+				cancel(err) // nothing will come
+			}
 			sent <- err
 		}()
 		came := map[string]bool{}
 		var last time.Time
 		for len(came) < runs {
-			a, err := r.arrives(ctx)
+			a, err := r.arrives(ctx, func(a arrival) bool { return a.woken || strings.HasPrefix(a.fn, waitsFan) })
 			if err != nil {
 				return fmt.Errorf("%s: %d of %d came: %w", what, len(came), runs, err)
 			}
 			came[fmt.Sprint(a.fn, a.n)] = true
 			last = a.at
+			if kill && len(came) >= runs/4 {
+				kill = false
+				r.kill()
+				r.conn.close()
+				if _, err := r.serve(serving); err != nil {
+					return err
+				}
+			}
 		}
 		if err := <-sent; err != nil {
 			return fmt.Errorf("%s: %w", what, err)
+		}
+		after := r.sample(ctx)
+		b.CPU = difference(before.server, after.server)
+		if strings.HasSuffix(what, killed) {
+			b.CPU = nil // of two processes
 		}
 		if err := stop(); err != nil {
 			return err
@@ -394,15 +423,28 @@ func waitsInBulk(ctx context.Context, c waitsConfig, rc rigConfig, log io.Writer
 		pause(ctx, idlePause)
 		return nil
 	}
-	err = measure(fmt.Sprintf("%d runs woken by %d events", c.bulk, c.bulk), c.bulk, func() error { return r.sendEach(ctx, c.bulk) })
-	if err == nil {
-		err = measure(fmt.Sprintf("%d runs woken by one event", c.bulk), c.bulk, func() error { return r.send(ctx, r.conn, numbered(waitsOpen, 1)) })
+	single := func(event string, n int64) func() error {
+		return func() error { return r.send(ctx, r.conn, numbered(event, n)) }
 	}
-	if err == nil && c.fans > 0 {
-		err = measure(fmt.Sprintf("%d functions started by one event", c.fans), c.fans, func() error { return r.send(ctx, r.conn, numbered(waitsFanned, 1)) })
+	byOne, fans := fmt.Sprintf("%d runs woken by one event", c.bulk), fmt.Sprintf("%d functions started by one event", c.fans)
+	steps := []struct {
+		what string
+		runs int
+		send func() error
+	}{
+		{fmt.Sprintf("%d runs woken by %d events", c.bulk, c.bulk), c.bulk, func() error { return r.sendEach(ctx, c.bulk) }},
+		{byOne, c.bulk, single(waitsOpen, 1)},
+		{byOne + killed, c.bulk, single(again, 1)},
+		{fans, c.fans, single(waitsFanned, 1)},
+		{fans + killed, c.fans, single(waitsFanned, 2)},
 	}
-	if err != nil {
-		return nil, err
+	for _, x := range steps {
+		if x.runs == 0 {
+			continue
+		}
+		if err := measure(x.what, x.runs, x.send); err != nil {
+			return nil, err
+		}
 	}
 	if err := r.server.stop(); err != nil {
 		return nil, err
@@ -454,12 +496,8 @@ func (r *waitsRig) sendEach(ctx context.Context, n int) error {
 	}
 }
 
-// profile writes a CPU profile of the server, if they are wanted; stop waits
-// for it.
+// profile begins to write a CPU profile of the server; stop waits for it.
 func (r *waitsRig) profile(ctx context.Context, what string) (stop func() error) {
-	if r.debug == "" {
-		return func() error { return nil }
-	}
 	path := filepath.Join(r.rc.pprof, strings.ReplaceAll(what, " ", "_")+".pprof")
 	done := make(chan error, 1)
 	go func() { done <- r.saveProfile(ctx, profileSeconds, path) }()
@@ -468,6 +506,14 @@ func (r *waitsRig) profile(ctx context.Context, what string) (stop func() error)
 
 // profileSeconds is how long a profile of mode waits takes.
 const profileSeconds = 5
+
+func difference(before, after *float64) *float64 {
+	if before == nil || after == nil {
+		return nil
+	}
+	v := *after - *before
+	return &v
+}
 
 func resident(pid int) *int64 {
 	n, err := residentMemory(pid)

@@ -128,11 +128,11 @@ func (w *WaitsReport) tables() []table {
 		})
 	}
 	if len(w.Bulk) > 0 {
-		t := table{columns: []string{"at once", "all accepted ms", "all at the app ms", "runs/s", "missed", "load"}}
+		t := table{columns: []string{"at once", "all accepted ms", "all at the app ms", "runs/s", "server CPU s", "missed", "load"}}
 		for _, b := range w.Bulk {
 			t.rows = append(t.rows, []string{
 				b.What, millis(b.AcceptMicros), millis(b.AllMicros), fmt.Sprintf("%.0f", float64(b.Runs)/float64(b.AllMicros)*1e6),
-				fmt.Sprint(b.Missed), known(b.Load, "%.1f"),
+				known(b.CPU, "%.1f"), fmt.Sprint(b.Missed), known(b.Load, "%.1f"),
 			})
 		}
 		tables = append(tables, t)
