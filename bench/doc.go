@@ -7,6 +7,7 @@
 //	  └──────"done n" on its stdout─────┘
 //
 // It knows the server only by its flags and its HTTP surface, so that it measures
-// what a user gets. It never talks to anything but 127.0.0.1, and it ends every
-// process that it started.
+// what a user gets; only mode waits fills a database by the store itself. It
+// never talks to anything but 127.0.0.1, and it ends every process that it
+// started.
 package main
