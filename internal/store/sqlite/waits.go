@@ -82,15 +82,13 @@ func scanWait(stmt *sqlite.Stmt) durable.Wait {
 	}
 }
 
-// maxPaths bounds by how many paths the waits for one event are found; it is
-// the number of different conditions that functions have for it.
-const maxPaths = 1000
-
-// Paths walks the index from one path to the next.
+// Paths walks the index from one path to the next. There are as many as there
+// are different conditions, which are a function's, not a run's, unless a
+// function makes them up; and then each of them counts.
 func (s *Store) Paths(ctx context.Context, name string) (paths []string, err error) {
 	err = s.read(ctx, func(c *conn) error {
 		stmt := c.Prep(`SELECT path FROM waits WHERE name = $name AND kind <> 1 ORDER BY path LIMIT 1`)
-		for len(paths) < maxPaths {
+		for {
 			stmt.SetText("$name", name)
 			if len(paths) > 0 {
 				stmt.SetText("$path", paths[len(paths)-1])
@@ -101,7 +99,6 @@ func (s *Store) Paths(ctx context.Context, name string) (paths []string, err err
 			}
 			stmt = c.Prep(`SELECT path FROM waits WHERE name = $name AND kind <> 1 AND path > $path ORDER BY path LIMIT 1`)
 		}
-		return nil
 	})
 	return paths, err
 }

@@ -177,6 +177,18 @@ var waitTests = []test{
 		require.Equal(d, []string{"data.z"}, d.paths("b"))
 		require.Empty(d, d.paths("c"))
 	}},
+	{"lists as many paths as there are", func(d *db) {
+		const n = 1500
+		a := accepted(far)
+		run := a.Starts[0].Run.ID
+		for i := range n {
+			w := forValue(strconv.Itoa(i), "a", fmt.Sprintf("data.x%04d", i), "1")
+			w.Run = run
+			a.Starts[0].Waits = append(a.Starts[0].Waits, w)
+		}
+		d.accept(a)
+		require.Len(d, d.paths("a"), n)
+	}},
 	{"gives waits page by page, in the order of their registration", func(d *db) {
 		const n = 25
 		var want []string
