@@ -73,39 +73,6 @@ func (t *timetable) parse(text string) (cron.Schedule, error) {
 	return s, nil
 }
 
-// Schedule is a schedule of a function.
-type Schedule struct {
-	Function string
-	Cron     string
-	Jitter   time.Duration
-	Missed   cron.Missed
-	Overlap  cron.Overlap
-	Next     []time.Time // the next ticks, without jitter
-}
-
-// Schedules returns the schedules of all functions that are served, each with
-// its next n ticks.
-func (e *Engine) Schedules(n int) []Schedule {
-	now := time.Now()
-	var list []Schedule
-	for _, app := range e.Apps() {
-		for _, f := range app.Functions {
-			for _, tr := range f.Triggers {
-				if tr.Cron == "" {
-					continue
-				}
-				s := Schedule{Function: f.Slug, Cron: tr.Cron, Jitter: tr.Jitter}
-				s.Missed, s.Overlap, _ = policies(tr) // checked when the app was synced
-				if parsed, err := e.timetable.parse(tr.Cron); err == nil {
-					s.Next = parsed.NextN(now, n)
-				}
-				list = append(list, s)
-			}
-		}
-	}
-	return list
-}
-
 // policies are a trigger's missed-tick and overlap policies.
 func policies(tr durable.Trigger) (m cron.Missed, o cron.Overlap, err error) {
 	if tr.Missed != "" {
@@ -153,7 +120,7 @@ func (e *Engine) scheduled(changed []durable.Function, old *match.Table, now tim
 		for _, tr := range f.Triggers {
 			if tr.Cron != "" && !f.Archived {
 				is[tr.Cron] = true
-				if item, ok := e.firstTick(f.Slug, tr, now); ok {
+				if item, ok := e.firstTick(ticker{function: f, trigger: tr}, now); ok {
 					start = append(start, item)
 				}
 			}
@@ -171,33 +138,46 @@ func (e *Engine) scheduled(changed []durable.Function, old *match.Table, now tim
 }
 
 // firstTick is the item of a schedule that begins now.
-func (e *Engine) firstTick(slug string, tr durable.Trigger, now time.Time) (durable.Item, bool) {
-	s, err := e.timetable.parse(tr.Cron)
+func (e *Engine) firstTick(t ticker, now time.Time) (durable.Item, bool) {
+	s, err := e.timetable.parse(t.trigger.Cron)
 	if err != nil {
-		return durable.Item{}, false // refused at the sync
+		return durable.Item{}, false // refused when it was made
 	}
 	tick, ok := s.Next(now)
 	if !ok {
 		return durable.Item{}, false
 	}
 	return durable.Item{
-		Run: schedules(slug), Step: tr.Cron, Kind: durable.Tick,
-		Due: tick.Add(cron.Jitter(slug, tick, tr.Jitter)), Data: beat{Last: now, Tick: tick}.json(),
+		Run: schedules(t.function.Slug), Step: t.step(), Kind: durable.Tick,
+		Due: tick.Add(t.jitter(tick)), Data: beat{Last: now, Tick: tick}.json(),
 	}, true
 }
 
-// startSchedules sees to it that each schedule of a served function has its
-// item: those of a database from before there were schedules have none.
+// startSchedules loads the schedules that people made, and sees to it that each
+// schedule has its item: those of a database from before there were schedules
+// have none.
 func (e *Engine) startSchedules(ctx context.Context) error {
-	now := time.Now()
-	var start []durable.Item
+	made, err := e.store.LoadSchedules(ctx)
+	if err != nil {
+		return err
+	}
+	e.made.Store(&made)
+	var tickers []ticker
 	for _, f := range e.apps.Load().table.Functions() {
 		for _, tr := range f.Triggers {
 			if tr.Cron != "" && !f.Archived {
-				if item, ok := e.firstTick(f.Slug, tr, now); ok {
-					start = append(start, item)
-				}
+				tickers = append(tickers, ticker{function: f, trigger: tr})
 			}
+		}
+	}
+	for _, m := range made {
+		tickers = append(tickers, ticker{function: durable.Function{Slug: m.Function}, trigger: m.Trigger(), made: &m})
+	}
+	now := time.Now()
+	var start []durable.Item
+	for _, t := range tickers {
+		if item, ok := e.firstTick(t, now); ok {
+			start = append(start, item)
 		}
 	}
 	if start == nil {
@@ -215,23 +195,16 @@ func (e *Engine) tick(ctx context.Context, l store.Lease) {
 }
 
 func (e *Engine) beat(ctx context.Context, l store.Lease, now time.Time) error {
-	slug := strings.TrimPrefix(l.Run, schedules(""))
-	text, held := strings.CutPrefix(l.Step, heldTick)
-	f, ok := e.apps.Load().table.Served(slug)
-	var tr *durable.Trigger
-	for i := range f.Triggers {
-		if f.Triggers[i].Cron == text {
-			tr = &f.Triggers[i]
-		}
-	}
-	if !ok || tr == nil {
+	step, held := strings.CutPrefix(l.Step, heldTick)
+	t, ok := e.ticker(strings.TrimPrefix(l.Run, schedules("")), step)
+	if !ok || held && t.idle {
 		return e.store.Settle(ctx, l, now, store.Settled{}) // the schedule is gone
 	}
-	s, err := e.timetable.parse(text)
+	s, err := e.timetable.parse(t.trigger.Cron)
 	if err != nil {
 		return err
 	}
-	missed, overlap, err := policies(*tr)
+	missed, overlap, err := policies(t.trigger)
 	if err != nil {
 		return err
 	}
@@ -244,24 +217,29 @@ func (e *Engine) beat(ctx context.Context, l store.Lease, now time.Time) error {
 		return err
 	}
 	if held {
-		return e.releaseTick(ctx, l, f, b, busy, now)
+		return e.releaseTick(ctx, l, t, b, busy, now)
 	}
 	// A tick is decided when its jitter is over; those before are as well.
-	upTo := now.Add(-tr.Jitter)
+	upTo := now.Add(-t.trigger.Jitter)
 	if b.Tick.After(upTo) {
 		upTo = b.Tick
 	}
 	ticks, next := cron.Due(s, b.Last, upTo, missed)
+	if t.idle {
+		e.log.InfoContext(ctx, "ticks passed: the function is not served", "function", t.function.Slug, "schedule", t.made.ID, "ticks", len(ticks))
+		ticks = nil
+	}
 	var out store.Settled
 	run := b.Run
 	for _, tick := range ticks {
 		switch {
 		case busy && overlap == cron.OverlapSkip:
-			e.log.InfoContext(ctx, "tick skipped: the run of the one before has not ended", "function", f.Slug, "cron", text, "tick", tick, "run", run)
+			e.log.InfoContext(ctx, "tick skipped: the run of the one before has not ended",
+				"function", t.function.Slug, "cron", t.trigger.Cron, "tick", tick, "run", run)
 			continue
 		case busy && overlap == cron.OverlapQueue:
 			out.Queue = []durable.Item{{
-				Run: l.Run, Step: heldTick + text, Kind: durable.Tick, Due: now.Add(lookAgain),
+				Run: l.Run, Step: heldTick + step, Kind: durable.Tick, Due: now.Add(lookAgain),
 				Data: beat{Last: b.Last, Tick: tick, Run: run}.json(),
 			}}
 			continue
@@ -272,7 +250,7 @@ func (e *Engine) beat(ctx context.Context, l store.Lease, now time.Time) error {
 			}
 			e.worker.Interrupt(run)
 		}
-		a := e.tickEvent(ctx, f, *tr, tick, now)
+		a := e.tickEvent(ctx, t, tick, now)
 		out.Accepted = append(out.Accepted, a)
 		for _, st := range a.Starts {
 			run, busy = st.Run.ID, true
@@ -280,7 +258,7 @@ func (e *Engine) beat(ctx context.Context, l store.Lease, now time.Time) error {
 	}
 	if !next.IsZero() {
 		item := l.Item
-		item.Due = next.Add(cron.Jitter(f.Slug, next, tr.Jitter))
+		item.Due = next.Add(t.jitter(next))
 		item.Data = beat{Last: later(b.Last, upTo), Tick: next, Run: run}.json()
 		out.Next = &item
 	}
@@ -292,7 +270,7 @@ func (e *Engine) beat(ctx context.Context, l store.Lease, now time.Time) error {
 
 // releaseTick starts the run of a tick that was held back, unless the run
 // before it still goes on.
-func (e *Engine) releaseTick(ctx context.Context, l store.Lease, f durable.Function, b beat, busy bool, now time.Time) error {
+func (e *Engine) releaseTick(ctx context.Context, l store.Lease, t ticker, b beat, busy bool, now time.Time) error {
 	if busy {
 		item := l.Item
 		item.Due = now.Add(lookAgain)
@@ -301,29 +279,22 @@ func (e *Engine) releaseTick(ctx context.Context, l store.Lease, f durable.Funct
 		}
 		return e.rouseTick(ctx, l.Run, []durable.Item{item}, b.Run)
 	}
-	text := strings.TrimPrefix(l.Step, heldTick)
-	for _, tr := range f.Triggers {
-		if tr.Cron != text {
-			continue
-		}
-		a := e.tickEvent(ctx, f, tr, b.Tick, now)
-		out := store.Settled{Accepted: []store.Accepted{a}}
-		// The schedule must know whose end the tick after this one waits for.
-		items, err := e.store.Items(ctx, l.Run)
-		if err != nil {
-			return err
-		}
-		for _, item := range items {
-			var of beat
-			if item.Step == text && len(a.Starts) > 0 && unmarshal(item.Data, &of) == nil {
-				of.Run = a.Starts[0].Run.ID
-				item.Data = of.json()
-				out.Queue = append(out.Queue, item)
-			}
-		}
-		return e.store.Settle(ctx, l, now, out)
+	a := e.tickEvent(ctx, t, b.Tick, now)
+	out := store.Settled{Accepted: []store.Accepted{a}}
+	// The schedule must know whose end the tick after this one waits for.
+	items, err := e.store.Items(ctx, l.Run)
+	if err != nil {
+		return err
 	}
-	return e.store.Settle(ctx, l, now, store.Settled{})
+	for _, item := range items {
+		var of beat
+		if item.Step == t.step() && len(a.Starts) > 0 && unmarshal(item.Data, &of) == nil {
+			of.Run = a.Starts[0].Run.ID
+			item.Data = of.json()
+			out.Queue = append(out.Queue, item)
+		}
+	}
+	return e.store.Settle(ctx, l, now, out)
 }
 
 // rouseTick wakes a tick that was held back for a run which has ended while it
@@ -358,16 +329,22 @@ func (e *Engine) unfinished(ctx context.Context, run string) (bool, error) {
 	return err == nil && !r.Status.Final(), err
 }
 
-// tickEvent is the event of a tick, with the run that it starts.
-func (e *Engine) tickEvent(ctx context.Context, f durable.Function, tr durable.Trigger, tick, now time.Time) store.Accepted {
-	fire := tick.Add(cron.Jitter(f.Slug, tick, tr.Jitter))
+// tickEvent is the event of a tick, with the run that it starts. Schedules of a
+// function that tick together start one run of it; each that somebody made
+// starts its own.
+func (e *Engine) tickEvent(ctx context.Context, t ticker, tick, now time.Time) store.Accepted {
+	fire := tick.Add(t.jitter(tick))
+	key, data := cron.Key(tick), durable.JSON(nil)
+	if t.made != nil {
+		key, data = key+" "+t.made.ID, t.made.Data
+	}
 	ev := durable.Event{
-		ID: NewID(), Key: cron.Key(tick), Name: durable.EventTimer, At: fire, Received: now,
-		Body: cron.Event(tr.Cron, tick, fire), Target: &durable.Target{Function: f.Slug},
+		ID: NewID(), Key: key, Name: durable.EventTimer, At: fire, Received: now,
+		Body: cron.Event(key, t.trigger.Cron, tick, fire, data), Target: &durable.Target{Function: t.function.Slug},
 	}
 	a := e.accept(ctx, e.apps.Load().table, ev, now)
 	for _, st := range a.Starts {
-		st.Run.Cron = tr.Cron
+		st.Run.Cron = t.trigger.Cron
 	}
 	return a
 }

@@ -81,8 +81,10 @@ type Engine struct {
 	signals  locks // by name, held while one is taken or sent
 
 	timetable  timetable
-	delivering singleflight.Group // events that are handed on just now
-	handings   handings           // the same, in order
+	making     sync.Mutex                         // held while schedules are made and removed
+	made       atomic.Pointer[[]durable.Schedule] // by people
+	delivering singleflight.Group                 // events that are handed on just now
+	handings   handings                           // the same, in order
 
 	syncing sync.Mutex // held while what is registered changes
 	apps    atomic.Pointer[registry]

@@ -250,7 +250,7 @@ func (e *Engine) move(ctx context.Context, run string, in durable.Input, once *s
 		change, fn, queued = c, r.Function, r.Queued
 		d := store.Decision{Change: c, Once: once}
 		if r.Cron != "" && c.Head != nil && c.Head.Status.Final() {
-			d.Rouse = []durable.Ref{{Run: schedules(r.Function), Step: heldTick + r.Cron}}
+			d.Rouse = e.heldFor(r.Function, r.Cron)
 		}
 		for _, ev := range c.Emit {
 			d.Accepted = append(d.Accepted, e.accept(ctx, table, ev, now))

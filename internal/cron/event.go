@@ -1,6 +1,7 @@
 package cron
 
 import (
+	"bytes"
 	"fmt"
 	"time"
 
@@ -12,16 +13,26 @@ import (
 // EventName is the name of a tick's event.
 const EventName = "inngest/scheduled.timer"
 
+// Members are what the data of a tick's event always has.
+func Members() []string { return []string{"cron", "fireAt", "scheduledAt"} }
+
 // Key is the tick as text, RFC 3339 in UTC: the id of its event, by which there
 // is one run for each tick of a function, however many of its schedules tick
 // then and however many servers see it.
 func Key(tick time.Time) string { return tick.UTC().Format(time.RFC3339) }
 
-// Event is the event of a tick as functions see it: of the schedule that ticked
-// as its text is written, the tick, and when it fires, which is the tick and its
-// jitter. Source: SDK protocol notes 10 §8.
-func Event(cron string, tick, fire time.Time) jsontext.Value {
-	data := append([]byte(nil), `{"cron":`...)
+// Event is the event of a tick as functions see it: its id, the schedule that
+// ticked as its text is written, the tick, and when it fires, which is the tick
+// and its jitter. With, nil or an object, is what its data holds beside these;
+// it has none of the members in Members. Source: SDK protocol notes 10 §8.
+func Event(id, cron string, tick, fire time.Time, with jsontext.Value) jsontext.Value {
+	data := []byte("{")
+	if inner := bytes.TrimSpace(with); len(inner) > 2 {
+		if inner = bytes.TrimSpace(inner[1 : len(inner)-1]); len(inner) > 0 {
+			data = append(append(data, inner...), ',')
+		}
+	}
+	data = append(data, `"cron":`...)
 	data = appendText(data, cron)
 	data = append(data, `,"fireAt":`...)
 	data = appendText(data, fire.UTC().Format("2006-01-02T15:04:05.999Z07:00"))
@@ -29,7 +40,7 @@ func Event(cron string, tick, fire time.Time) jsontext.Value {
 	data = appendText(data, Key(tick))
 	data = append(data, '}')
 
-	parts := wire.EventParts{ID: Key(tick), Name: EventName, Timestamp: fire.UnixMilli(), Data: data}
+	parts := wire.EventParts{ID: id, Name: EventName, Timestamp: fire.UnixMilli(), Data: data}
 	body, err := parts.AppendBody(nil)
 	if err != nil {
 		panic(fmt.Sprintf("cron: event of %s: %s", Key(tick), err)) // data is JSON that was written above

@@ -12,13 +12,18 @@ func TestEventIsTheProtocols(t *testing.T) {
 	require.Equal(t,
 		`{"data":{"cron":"0 12 * * *","fireAt":"2026-11-22T12:00:07Z","scheduledAt":"2026-11-22T12:00:00Z"},`+
 			`"id":"2026-11-22T12:00:00Z","name":"inngest/scheduled.timer","ts":1795348807000,"user":{}}`,
-		string(Event("0 12 * * *", noon, noon.Add(7*time.Second))))
+		string(Event(Key(noon), "0 12 * * *", noon, noon.Add(7*time.Second), nil)))
+	require.Equal(t,
+		`{"data":{"a":[1],"cron":"0 12 * * *","fireAt":"2026-11-22T12:00:00Z","scheduledAt":"2026-11-22T12:00:00Z"},`+
+			`"id":"k","name":"inngest/scheduled.timer","ts":1795348800000,"user":{}}`,
+		string(Event("k", "0 12 * * *", noon, noon, []byte(` { "a":[1] } `))))
+	require.Equal(t, Event("k", "0 12 * * *", noon, noon, nil), Event("k", "0 12 * * *", noon, noon, []byte("{ }")))
 
 	paris := mustParse(t, "TZ=Europe/Paris 0 12 * * *")
 	require.Equal(t,
 		`{"data":{"cron":"TZ=Europe/Paris 0 12 * * *","fireAt":"2026-11-22T11:00:01.25Z","scheduledAt":"2026-11-22T11:00:00Z"},`+
 			`"id":"2026-11-22T11:00:00Z","name":"inngest/scheduled.timer","ts":1795345201250,"user":{}}`,
-		string(Event(paris.String(), noon.Add(-time.Hour).In(paris.Zone()), noon.Add(-time.Hour+1250*time.Millisecond))))
+		string(Event(Key(noon.Add(-time.Hour)), paris.String(), noon.Add(-time.Hour).In(paris.Zone()), noon.Add(-time.Hour+1250*time.Millisecond), nil)))
 }
 
 func TestKeyIsTheSameForSchedulesThatTickTogether(t *testing.T) {

@@ -45,6 +45,7 @@ type Store interface {
 	Letters
 	Reruns
 	Cancellations
+	Schedules
 	Keeper
 	// Close waits for what is being written and closes the store.
 	Close() error

@@ -50,6 +50,7 @@ func Run(t *testing.T, fixture func(*testing.T) Fixture) {
 		{"Reruns", rerunTests},
 		{"Apps", appTests},
 		{"Cancellations", cancellationTests},
+		{"Made", madeTests},
 		{"Retention", retentionTests},
 		{"Close", closeTests},
 	}
