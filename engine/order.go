@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/pawlhq/pawl/internal/durable"
@@ -21,13 +23,33 @@ type handing struct {
 	done  chan struct{} // closed when nobody works on it any more
 	name  string        // "" if the event could not be read
 	doc   *match.Doc
+
+	generation int64
+
+	mu     sync.Mutex
+	values map[string]string // of doc, by path: hundreds of others may ask for one
 }
 
-// handings are the events that are being handed on, by the generations of their
-// leases, which rise.
+// value is what the event has at a path.
+func (h *handing) value(path string) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	v, ok := h.values[path]
+	if !ok {
+		if h.values == nil {
+			h.values = map[string]string{}
+		}
+		v = match.Value(h.doc, path)
+		h.values[path] = v
+	}
+	return v
+}
+
+// handings are the events that are being handed on, in the order of the
+// generations of their leases, which rise.
 type handings struct {
-	mu           sync.Mutex
-	byGeneration map[int64]*handing
+	mu   sync.Mutex
+	list []*handing
 }
 
 // claimed notes an event before any that was claimed after it is worked on.
@@ -37,24 +59,35 @@ func (hs *handings) claimed(l store.Lease) {
 	}
 	hs.mu.Lock()
 	defer hs.mu.Unlock()
-	if hs.byGeneration == nil {
-		hs.byGeneration = map[int64]*handing{}
-	}
-	hs.byGeneration[l.Generation] = &handing{event: l.Run, known: make(chan struct{}), done: make(chan struct{})}
+	at, _ := hs.find(l.Generation)
+	hs.list = slices.Insert(hs.list, at, &handing{
+		event: l.Run, generation: l.Generation, known: make(chan struct{}), done: make(chan struct{}),
+	})
+}
+
+// find is where the event claimed under a generation is, or would be.
+func (hs *handings) find(generation int64) (at int, ok bool) {
+	return slices.BinarySearchFunc(hs.list, generation, func(h *handing, g int64) int { return cmp.Compare(h.generation, g) })
 }
 
 // of returns what claimed has noted of a lease.
 func (hs *handings) of(l store.Lease) *handing {
 	hs.mu.Lock()
 	defer hs.mu.Unlock()
-	return hs.byGeneration[l.Generation]
+	at, ok := hs.find(l.Generation)
+	if !ok {
+		return nil
+	}
+	return hs.list[at]
 }
 
 // end forgets an event that is not worked on any more.
 func (hs *handings) end(l store.Lease, h *handing) {
 	hs.mu.Lock()
 	defer hs.mu.Unlock()
-	delete(hs.byGeneration, l.Generation)
+	if at, ok := hs.find(l.Generation); ok {
+		hs.list = slices.Delete(hs.list, at, at+1)
+	}
 	h.knows("", nil)
 	close(h.done)
 }
@@ -73,24 +106,24 @@ func (h *handing) knows(name string, doc *match.Doc) {
 // is being handed on.
 func (hs *handings) before(ctx context.Context, ev durable.Event) (earlier []*handing) {
 	hs.mu.Lock()
-	own := int64(0)
-	for generation, h := range hs.byGeneration {
-		if h.event == ev.ID {
-			own = max(own, generation)
-		}
+	own := len(hs.list) - 1
+	for own >= 0 && hs.list[own].event != ev.ID {
+		own--
 	}
-	var all []*handing
-	for generation, h := range hs.byGeneration {
-		if generation < own && h.event != ev.ID {
-			all = append(all, h)
-		}
-	}
+	all := slices.Clone(hs.list[:max(own, 0)])
 	hs.mu.Unlock()
 	for _, h := range all {
+		if h.event == ev.ID {
+			continue
+		}
 		select {
 		case <-h.known:
-		case <-ctx.Done():
-			return nil
+		default:
+			select {
+			case <-h.known:
+			case <-ctx.Done():
+				return nil
+			}
 		}
 		if h.name == ev.Name {
 			earlier = append(earlier, h)
@@ -103,7 +136,7 @@ func (hs *handings) before(ctx context.Context, ev durable.Event) (earlier []*ha
 // are done.
 func after(ctx context.Context, earlier []*handing, path, value string) {
 	for _, h := range earlier {
-		if match.Value(h.doc, path) != value {
+		if h.value(path) != value {
 			continue
 		}
 		select {
