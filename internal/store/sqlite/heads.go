@@ -182,7 +182,7 @@ func weight(r *durable.Run) int {
 	if r == nil {
 		return 0
 	}
-	n := 512 + r.Bytes + 256*len(r.Steps)
+	n := 1024 + r.Bytes + 256*(len(r.Steps)+len(r.Items))
 	for _, e := range r.Events {
 		n += len(e.Body)
 	}
