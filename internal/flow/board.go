@@ -1,0 +1,349 @@
+package flow
+
+import (
+	"container/heap"
+	"container/list"
+	"time"
+)
+
+// GateSpec is a limit that the items of a lane pass when they are claimed. Lanes
+// that name the same gate share it.
+type GateSpec struct {
+	Name string
+	// Slots is how many may be held at once; 0: any number.
+	Slots int
+	// Rate is how often one may pass; zero: at any time.
+	Rate Rate
+	// Stays means that the slot is not the lease's but the run's: it is given
+	// back when the run has ended.
+	Stays bool
+}
+
+// Class orders lanes that want the same: those that go on come before those
+// that begin.
+type Class int
+
+// The classes.
+const (
+	Continue Class = iota
+	Begin
+	classes
+)
+
+// Board says which lane's turn it is. A lane is a queue of items that are alike
+// for every limit: of one function and the same keys. The board knows only
+// which lanes have something that is due; in what order the items of one lane
+// are claimed is the caller's.
+//
+// Lanes of a class take turns, an item at each turn. One whose gate is full
+// waits at that gate, and is asked again when a slot comes back, so that the
+// cost of a turn grows neither with the lanes that wait nor with their items.
+// It may not be used by several goroutines at once.
+type Board struct {
+	lanes map[string]*lane
+	gates map[string]*gate
+	ready [classes]list.List // of *lane, in order of their turn
+	clock lanesByTime        // those that wait for a rate
+}
+
+type lane struct {
+	name  string
+	class Class
+	specs []GateSpec
+	gates []*gate
+
+	elem *list.Element // where it waits; nil when it does not
+	at   *list.List    // what elem is in
+	full *gate         // whose list that is; nil: ready
+	open time.Time     // when it is asked again, in clock
+	pos  int           // in clock; -1 when it is not there
+}
+
+type gate struct {
+	name    string
+	slots   int
+	used    int
+	rate    Rate
+	taken   time.Time // as Rate.Take returned it
+	lanes   int       // that name it
+	waiting [classes]list.List
+}
+
+// NewBoard returns an empty board.
+func NewBoard() *Board { return &Board{lanes: map[string]*lane{}, gates: map[string]*gate{}} }
+
+// Offer says that a lane has an item that is due. It is put behind the lanes of
+// its class that have been offered before; one that waits already stays where
+// it is. The gates are as they hold from now on.
+func (b *Board) Offer(name string, class Class, specs []GateSpec) {
+	l := b.lanes[name]
+	if l == nil {
+		l = &lane{name: name, class: class, pos: -1}
+		b.lanes[name] = l
+		b.bind(l, specs)
+	}
+	if l.elem == nil && l.pos < 0 {
+		b.line(l)
+	}
+}
+
+// Withdraw says that a lane has nothing due any more.
+func (b *Board) Withdraw(name string) {
+	l := b.lanes[name]
+	if l == nil {
+		return
+	}
+	b.lift(l)
+	b.unbind(l)
+	delete(b.lanes, name)
+}
+
+func (b *Board) bind(l *lane, specs []GateSpec) {
+	l.specs, l.gates = specs, l.gates[:0]
+	for _, s := range specs {
+		g := b.gate(s.Name)
+		g.slots, g.rate = s.Slots, s.Rate
+		g.lanes++
+		l.gates = append(l.gates, g)
+	}
+}
+
+func (b *Board) unbind(l *lane) {
+	for _, g := range l.gates {
+		g.lanes--
+		b.drop(g)
+	}
+	l.gates = nil
+}
+
+func (b *Board) gate(name string) *gate {
+	g := b.gates[name]
+	if g == nil {
+		g = &gate{name: name}
+		b.gates[name] = g
+	}
+	return g
+}
+
+// drop forgets a gate that says nothing: nobody holds or asks for it, and its
+// rate is what a new one's would be, or is kept by the store.
+func (b *Board) drop(g *gate) {
+	if g.lanes == 0 && g.used == 0 && g.taken.IsZero() {
+		delete(b.gates, g.name)
+	}
+}
+
+// line puts a lane at the end of those that are ready.
+func (b *Board) line(l *lane) {
+	l.at, l.full = &b.ready[l.class], nil
+	l.elem = l.at.PushBack(l)
+}
+
+// lift takes a lane out of wherever it waits.
+func (b *Board) lift(l *lane) {
+	if l.elem != nil {
+		l.at.Remove(l.elem)
+		l.elem, l.at, l.full = nil, nil, nil
+	}
+	if l.pos >= 0 {
+		heap.Remove(&b.clock, l.pos)
+	}
+}
+
+// Pass is what a claim holds.
+type Pass struct {
+	// Slots are the names of the gates of which it holds a slot until Return,
+	// Stays those of which the run does.
+	Slots, Stays []string
+	// Rates are gates that were passed, with the time to keep for each.
+	Rates []Passed
+}
+
+// Passed is a gate with a rate, and what Rate.Take returned for it.
+type Passed struct {
+	Gate  string
+	Taken time.Time
+}
+
+// Next returns the lane whose first item is to be claimed now, and what the claim
+// holds. The lane is not offered any more: if there is more in it, offer it again.
+func (b *Board) Next(now time.Time) (name string, pass Pass, ok bool) {
+	for len(b.clock) > 0 && !b.clock[0].open.After(now) {
+		l := heap.Pop(&b.clock).(*lane)
+		b.line(l)
+	}
+	for class := range b.ready {
+		for e := b.ready[class].Front(); e != nil; e = b.ready[class].Front() {
+			l := e.Value.(*lane)
+			b.lift(l)
+			if b.blocked(l, now) {
+				continue
+			}
+			return l.name, b.take(l, now), true
+		}
+	}
+	return "", Pass{}, false
+}
+
+// blocked puts a lane to wait at the first gate that does not let it pass. The
+// room that it leaves at the others is for whoever waits there.
+func (b *Board) blocked(l *lane, now time.Time) bool {
+	for i, g := range l.gates {
+		switch {
+		case g.slots > 0 && g.used >= g.slots:
+			l.at, l.full = &g.waiting[l.class], g
+			l.elem = l.at.PushBack(l)
+		case g.rate.Every > 0 && g.rate.Next(g.taken).After(now):
+			l.open = g.rate.Next(g.taken)
+			heap.Push(&b.clock, l)
+		default:
+			continue
+		}
+		for _, earlier := range l.gates[:i] {
+			b.admit(earlier)
+		}
+		return true
+	}
+	return false
+}
+
+// admit lets the next lane that waits at a gate with room try again.
+func (b *Board) admit(g *gate) {
+	if g.slots > 0 && g.used >= g.slots {
+		return
+	}
+	for class := range g.waiting {
+		if e := g.waiting[class].Front(); e != nil {
+			l := e.Value.(*lane)
+			b.lift(l)
+			// It has waited longest: its turn is before those that are ready.
+			l.at = &b.ready[l.class]
+			l.elem = l.at.PushFront(l)
+			return
+		}
+	}
+}
+
+func (b *Board) take(l *lane, now time.Time) (p Pass) {
+	for i, g := range l.gates {
+		s := l.specs[i]
+		if g.rate.Every > 0 {
+			g.taken = g.rate.Take(g.taken, now)
+			p.Rates = append(p.Rates, Passed{g.name, g.taken})
+		}
+		if g.slots == 0 && !s.Stays {
+			continue // nobody counts
+		}
+		g.used++
+		if s.Stays {
+			p.Stays = append(p.Stays, g.name)
+		} else {
+			p.Slots = append(p.Slots, g.name)
+		}
+	}
+	return p
+}
+
+// Hold counts a slot that is held from before, such as by a run of an earlier
+// life of the process.
+func (b *Board) Hold(gate string) { b.gate(gate).used++ }
+
+// Keep sets what a rate is known to have admitted, as it was stored.
+func (b *Board) Keep(gate string, taken time.Time) {
+	g := b.gate(gate)
+	if taken.After(g.taken) {
+		g.taken = taken
+	}
+}
+
+// Return gives slots back.
+func (b *Board) Return(gates []string) {
+	for _, name := range gates {
+		g := b.gates[name]
+		if g == nil || g.used == 0 {
+			continue
+		}
+		g.used--
+		b.admit(g)
+		b.drop(g)
+	}
+}
+
+// Used is how many slots of a gate are held.
+func (b *Board) Used(gate string) int {
+	if g := b.gates[gate]; g != nil {
+		return g.used
+	}
+	return 0
+}
+
+// Holding says which gate keeps a lane from its turn; "" when none does.
+func (b *Board) Holding(name string) string {
+	if l := b.lanes[name]; l != nil && l.full != nil {
+		return l.full.name
+	}
+	return ""
+}
+
+// Opens is when the first of the lanes that wait for a rate may be claimed; zero
+// when none does.
+func (b *Board) Opens() time.Time {
+	if len(b.clock) == 0 {
+		return time.Time{}
+	}
+	return b.clock[0].open
+}
+
+// Ready reports whether a turn may come now: Next will look.
+func (b *Board) Ready() bool {
+	for class := range b.ready {
+		if b.ready[class].Len() > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// Change replaces the gates of every lane by what specs says, for limits that
+// have changed. Who waited is asked again; who holds a slot keeps it.
+func (b *Board) Change(specs func(lane string) []GateSpec) {
+	for _, l := range b.lanes {
+		waits := l.elem != nil || l.pos >= 0
+		b.lift(l)
+		old := l.gates
+		l.gates = nil
+		b.bind(l, specs(l.name))
+		for _, g := range old {
+			g.lanes--
+			b.drop(g)
+		}
+		if waits {
+			b.line(l)
+		}
+	}
+}
+
+// lanesByTime is a heap of lanes by open.
+type lanesByTime []*lane
+
+func (h lanesByTime) Len() int           { return len(h) }
+func (h lanesByTime) Less(i, j int) bool { return h[i].open.Before(h[j].open) }
+func (h lanesByTime) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].pos, h[j].pos = i, j
+}
+
+func (h *lanesByTime) Push(x any) {
+	l := x.(*lane)
+	l.pos = len(*h)
+	*h = append(*h, l)
+}
+
+func (h *lanesByTime) Pop() any {
+	old := *h
+	l := old[len(old)-1]
+	old[len(old)-1] = nil
+	*h = old[:len(old)-1]
+	l.pos = -1
+	return l
+}

@@ -1,0 +1,194 @@
+package flow
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+func TestLanesTakeTurns(t *testing.T) {
+	t.Parallel()
+	b := NewBoard()
+	shared := []GateSpec{{Name: "fn", Slots: 1}}
+	for _, l := range []string{"a", "b", "c"} {
+		b.Offer(l, Begin, shared)
+	}
+	var order []string
+	for range 6 { // each lane has more than enough
+		l, pass, ok := b.Next(noon)
+		require.True(t, ok)
+		order = append(order, l)
+		b.Offer(l, Begin, shared)
+		_, _, ok = b.Next(noon)
+		require.False(t, ok, "the only slot is taken")
+		b.Return(pass.Slots)
+	}
+	require.Equal(t, []string{"a", "b", "c", "a", "b", "c"}, order)
+}
+
+func TestWhatGoesOnComesBeforeWhatBegins(t *testing.T) {
+	t.Parallel()
+	b := NewBoard()
+	b.Offer("new", Begin, nil)
+	b.Offer("old", Continue, nil)
+	first, _, _ := b.Next(noon)
+	require.Equal(t, "old", first)
+}
+
+func TestFullGateHoldsUpItsOwnLanesOnly(t *testing.T) {
+	t.Parallel()
+	b := NewBoard()
+	b.Offer("a1", Begin, []GateSpec{{Name: "a", Slots: 1}})
+	_, first, _ := b.Next(noon)
+	b.Offer("a1", Begin, []GateSpec{{Name: "a", Slots: 1}})
+	b.Offer("b1", Begin, []GateSpec{{Name: "b", Slots: 1}})
+	l, _, _ := b.Next(noon)
+	require.Equal(t, "b1", l)
+	_, _, ok := b.Next(noon)
+	require.False(t, ok)
+	require.Equal(t, "a", b.Holding("a1"))
+	b.Return(first.Slots)
+	l, _, _ = b.Next(noon)
+	require.Equal(t, "a1", l)
+}
+
+func TestRunKeepsItsSlot(t *testing.T) {
+	t.Parallel()
+	b := NewBoard()
+	specs := []GateSpec{{Name: "run", Slots: 1, Stays: true}, {Name: "step", Slots: 5}}
+	b.Offer("a", Begin, specs)
+	_, pass, _ := b.Next(noon)
+	b.Offer("a", Begin, specs)
+	b.Return(pass.Slots) // the request is answered
+	_, _, ok := b.Next(noon)
+	require.False(t, ok, "the run goes on")
+	b.Return(pass.Stays)
+	_, _, ok = b.Next(noon)
+	require.True(t, ok)
+}
+
+func TestRateOpensInTime(t *testing.T) {
+	t.Parallel()
+	b := NewBoard()
+	specs := []GateSpec{{Name: "t", Rate: Throttle(1, 10*time.Second, 0)}}
+	b.Keep("t", noon.Add(4*time.Second))
+	b.Offer("a", Begin, specs)
+	_, _, ok := b.Next(noon)
+	require.False(t, ok)
+	require.Equal(t, noon.Add(4*time.Second), b.Opens())
+	_, pass, ok := b.Next(noon.Add(4 * time.Second))
+	require.True(t, ok)
+	require.Equal(t, []Passed{{"t", noon.Add(14 * time.Second)}}, pass.Rates)
+}
+
+func TestChangedLimitHoldsAtOnce(t *testing.T) {
+	t.Parallel()
+	b := NewBoard()
+	specs := []GateSpec{{Name: "a", Slots: 1}}
+	b.Offer("a", Begin, specs)
+	_, held, _ := b.Next(noon)
+	b.Offer("a", Begin, specs)
+	_, _, ok := b.Next(noon)
+	require.False(t, ok)
+	b.Change(func(string) []GateSpec { return []GateSpec{{Name: "a", Slots: 2}} })
+	_, _, ok = b.Next(noon)
+	require.True(t, ok)
+	require.Equal(t, 2, b.Used("a"))
+	b.Return(held.Slots)
+	require.Equal(t, 1, b.Used("a"))
+}
+
+// TestBoardAgainstModel offers, claims and returns at random, and compares with
+// what counting alone would say.
+func TestBoardAgainstModel(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		b, now := NewBoard(), noon
+		limits := map[string]int{}
+		for i := range 4 {
+			limits[fmt.Sprintf("g%d", i)] = rapid.IntRange(1, 3).Draw(t, "limit")
+		}
+		specs := map[string][]GateSpec{}
+		items := map[string]int{}
+		for i := range rapid.IntRange(1, 8).Draw(t, "lanes") {
+			l := fmt.Sprintf("l%d", i)
+			for _, g := range rapid.SliceOfNDistinct(rapid.IntRange(0, 3), 0, 3, rapid.ID).Draw(t, "gates") {
+				name := fmt.Sprintf("g%d", g)
+				specs[l] = append(specs[l], GateSpec{Name: name, Slots: limits[name]})
+			}
+		}
+		used := map[string]int{}
+		var held [][]string
+		waited := map[string]map[string]int{} // turns of others since a lane could have had its own
+		room := func(l string) bool {
+			for _, s := range specs[l] {
+				if used[s.Name] >= s.Slots {
+					return false
+				}
+			}
+			return true
+		}
+		names := rapid.Permutation([]string{"l0", "l1", "l2", "l3", "l4", "l5", "l6", "l7"}).Draw(t, "names")
+		for range rapid.IntRange(1, 300).Draw(t, "moves") {
+			switch rapid.IntRange(0, 2).Draw(t, "move") {
+			case 0:
+				l := rapid.SampledFrom(names).Draw(t, "lane")
+				items[l] += rapid.IntRange(1, 3).Draw(t, "items")
+				b.Offer(l, Begin, specs[l])
+			case 1:
+				l, pass, ok := b.Next(now)
+				if !ok {
+					for l, n := range items {
+						if n > 0 && room(l) {
+							t.Fatalf("%s has %d items and room, and gets no turn", l, n)
+						}
+					}
+					continue
+				}
+				if items[l] == 0 || !room(l) {
+					t.Fatalf("%s has %d items; room: %v", l, items[l], room(l))
+				}
+				for other, n := range items {
+					if other == l || n == 0 {
+						continue
+					}
+					if waited[other] == nil {
+						waited[other] = map[string]int{}
+					}
+					waited[other][l]++
+					if slices.EqualFunc(specs[other], specs[l], func(x, y GateSpec) bool { return x.Name == y.Name }) && waited[other][l] > 2 {
+						t.Fatalf("%s had %d turns while %s, which is alike, waited", l, waited[other][l], other)
+					}
+				}
+				delete(waited, l)
+				items[l]--
+				for _, g := range pass.Slots {
+					used[g]++
+				}
+				held = append(held, pass.Slots)
+				if items[l] > 0 {
+					b.Offer(l, Begin, specs[l])
+				}
+			case 2:
+				if len(held) == 0 {
+					continue
+				}
+				i := rapid.IntRange(0, len(held)-1).Draw(t, "held")
+				for _, g := range held[i] {
+					used[g]--
+				}
+				b.Return(held[i])
+				held = slices.Delete(held, i, i+1)
+			}
+			for g, n := range used {
+				if b.Used(g) != n || n > limits[g] {
+					t.Fatalf("%s: the board says %d, counting %d, the limit is %d", g, b.Used(g), n, limits[g])
+				}
+			}
+		}
+	})
+}
