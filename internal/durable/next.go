@@ -114,6 +114,9 @@ type Change struct {
 	Emit    []Event  // events that the server sends
 	Waits   []Wait   // registered
 	Unwait  []string // steps whose wait is over
+	// Began means that the run's first request is about to be sent, and that what
+	// its claim holds is the run's from now on: it must be on disk before.
+	Began bool
 	// Report, at the end of a run, is the item that tells the step which waits
 	// for it. It outlives the run's other items.
 	Report *Item
@@ -253,7 +256,8 @@ func (t *turn) pin(protocol int) {
 }
 
 func (t *turn) dispatch(in Dispatch) (Change, error) {
-	if _, err := t.held(in.Claim); err != nil {
+	item, err := t.held(in.Claim)
+	if err != nil {
 		return Change{}, err
 	}
 	if in.Step != Discovery && t.r.state(in.Step) == Done {
@@ -262,7 +266,13 @@ func (t *turn) dispatch(in Dispatch) (Change, error) {
 	}
 	if t.head.Status == Queued {
 		t.head.Status, t.head.Started = Running, t.now
-		t.c.Soft = true
+		t.c.Soft = !t.p.Counted
+		if t.p.Counted {
+			begun := *item
+			begun.Lane = t.r.lane(begun, laneContinue)
+			t.c.Began = true
+			t.c.Put = append(t.c.Put, Put{Item: begun, KeepClaim: true})
+		}
 		if t.r.Items[StartStep] != nil {
 			t.c.Drop = append(t.c.Drop, StartStep)
 		}

@@ -12,6 +12,7 @@ type Policy struct {
 	MaxState    int           // bytes of the memoised results of one run
 	MaxOutput   int           // bytes of one step's result
 	Finish      time.Duration // from the run's start to its end; 0: any
+	Counted     bool          // the function limits how many runs begin, or go on
 	MaxAway     time.Duration // how long an app may be away before its runs fail
 }
 

@@ -73,6 +73,7 @@ type Run struct {
 	Parent   Ref    // the step that waits for this run; zero when none does
 	Depth    int    // how many runs wait for each other, with this one at the end
 	Original string // the run that this one repeats, the first of them; "" when none
+	Keys     string // the values of its function's limits for its events, as package flow writes them
 	Cron     string // the schedule whose tick started it; "" when none did
 	Head
 
@@ -100,7 +101,7 @@ func NewRun(id string, f Function, e Event, due, now time.Time) *Run {
 		Events: []Event{e}, Queued: now, Head: Head{Protocol: Unpinned},
 		Steps: map[string]*Step{}, Items: map[string]*Item{},
 	}
-	r.Items[Discovery] = &Item{Run: id, Step: Discovery, Due: due}
+	r.Enqueue(due, now, 0)
 	if f.Start > 0 {
 		r.Items[StartStep] = &Item{Run: id, Step: StartStep, Kind: Timeout, Due: now.Add(f.Start)}
 	}
@@ -108,6 +109,26 @@ func NewRun(id string, f Function, e Event, due, now time.Time) *Run {
 		r.Parent, r.Depth = e.Target.Parent, e.Target.Depth
 	}
 	return r
+}
+
+// soon is how far ahead a run may be due and still be one that begins now: its
+// priority counts then. Source: spec/11 §6.
+const soon = 2 * time.Second
+
+// Enqueue queues the first request of a run, due at due. One that is due soon
+// comes ahead of others by its priority, or after them when that is negative.
+func (r *Run) Enqueue(due, now time.Time, priority time.Duration) {
+	i := Item{Run: r.ID, Step: Discovery, Due: due}
+	if due.After(now) {
+		i.Lane = r.lane(i, laneDelayed)
+		if due.Sub(now) <= soon {
+			priority = 0
+		}
+	} else {
+		i.Lane = r.lane(i, laneBegin)
+		i.Due = due.Add(-priority)
+	}
+	r.Items[Discovery] = &i
 }
 
 // Start is a run as it is born: with what would cancel it, and what it knows
@@ -177,6 +198,8 @@ type Item struct {
 	// Since is when the app of a Call was first found to be away, and has not
 	// been reached again; zero when it was reached last time.
 	Since time.Time
+	// Lane is the queue within the queue in which the item stands; see Lane.
+	Lane string
 	// Data is what is needed to work the item and is known from nowhere else.
 	Data JSON
 	// Again means that something happened while the request was in flight that

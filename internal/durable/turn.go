@@ -287,7 +287,7 @@ func (t *turn) discover(from *Item, due time.Time) {
 }
 
 func (t *turn) put(i Item) {
-	i.Run = t.r.ID
+	i.Run, i.Lane = t.r.ID, t.r.lane(i, laneContinue)
 	t.c.Put = append(t.c.Put, Put{Item: i})
 }
 

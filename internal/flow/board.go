@@ -10,7 +10,7 @@ import (
 // that name the same gate share it.
 type GateSpec struct {
 	Name string
-	// Slots is how many may be held at once; 0: any number.
+	// Slots is how many may be held at once; 0: any number; Closed: none.
 	Slots int
 	// Rate is how often one may pass; zero: at any time.
 	Rate Rate
@@ -18,6 +18,11 @@ type GateSpec struct {
 	// back when the run has ended.
 	Stays bool
 }
+
+// Closed are the slots of a gate that lets nobody pass.
+const Closed = -1
+
+func (s GateSpec) full(used int) bool { return s.Slots == Closed || s.Slots > 0 && used >= s.Slots }
 
 // Class orders lanes that want the same: those that go on come before those
 // that begin.
@@ -60,13 +65,30 @@ type lane struct {
 }
 
 type gate struct {
-	name    string
-	slots   int
-	used    int
-	rate    Rate
-	taken   time.Time // as Rate.Take returned it
-	lanes   int       // that name it
-	waiting [classes]list.List
+	name  string
+	used  int
+	taken time.Time // as Rate.Take returned it
+	lanes int       // that name it
+	// waiting are the lanes that found it full, by the slots that they may use:
+	// functions that share a gate may have limits of their own.
+	waiting []*queue
+}
+
+// queue are lanes that wait at a gate for fewer than slots to be used.
+type queue struct {
+	slots int
+	lanes [classes]list.List
+}
+
+func (g *gate) queue(slots int) *queue {
+	for _, q := range g.waiting {
+		if q.slots == slots {
+			return q
+		}
+	}
+	q := &queue{slots: slots}
+	g.waiting = append(g.waiting, q)
+	return q
 }
 
 // NewBoard returns an empty board.
@@ -102,7 +124,6 @@ func (b *Board) bind(l *lane, specs []GateSpec) {
 	l.specs, l.gates = specs, l.gates[:0]
 	for _, s := range specs {
 		g := b.gate(s.Name)
-		g.slots, g.rate = s.Slots, s.Rate
 		g.lanes++
 		l.gates = append(l.gates, g)
 	}
@@ -189,12 +210,13 @@ func (b *Board) Next(now time.Time) (name string, pass Pass, ok bool) {
 // room that it leaves at the others is for whoever waits there.
 func (b *Board) blocked(l *lane, now time.Time) bool {
 	for i, g := range l.gates {
+		s := l.specs[i]
 		switch {
-		case g.slots > 0 && g.used >= g.slots:
-			l.at, l.full = &g.waiting[l.class], g
+		case s.full(g.used):
+			l.at, l.full = &g.queue(s.Slots).lanes[l.class], g
 			l.elem = l.at.PushBack(l)
-		case g.rate.Every > 0 && g.rate.Next(g.taken).After(now):
-			l.open = g.rate.Next(g.taken)
+		case s.Rate.Every > 0 && s.Rate.Next(g.taken).After(now):
+			l.open = s.Rate.Next(g.taken)
 			heap.Push(&b.clock, l)
 		default:
 			continue
@@ -209,17 +231,16 @@ func (b *Board) blocked(l *lane, now time.Time) bool {
 
 // admit lets the next lane that waits at a gate with room try again.
 func (b *Board) admit(g *gate) {
-	if g.slots > 0 && g.used >= g.slots {
-		return
-	}
-	for class := range g.waiting {
-		if e := g.waiting[class].Front(); e != nil {
-			l := e.Value.(*lane)
-			b.lift(l)
-			// It has waited longest: its turn is before those that are ready.
-			l.at = &b.ready[l.class]
-			l.elem = l.at.PushFront(l)
-			return
+	for class := range classes {
+		for _, q := range g.waiting {
+			if e := q.lanes[class].Front(); e != nil && g.used < q.slots {
+				l := e.Value.(*lane)
+				b.lift(l)
+				// It has waited longest: its turn is before those that are ready.
+				l.at = &b.ready[l.class]
+				l.elem = l.at.PushFront(l)
+				return
+			}
 		}
 	}
 }
@@ -227,11 +248,11 @@ func (b *Board) admit(g *gate) {
 func (b *Board) take(l *lane, now time.Time) (p Pass) {
 	for i, g := range l.gates {
 		s := l.specs[i]
-		if g.rate.Every > 0 {
-			g.taken = g.rate.Take(g.taken, now)
+		if s.Rate.Every > 0 {
+			g.taken = s.Rate.Take(g.taken, now)
 			p.Rates = append(p.Rates, Passed{g.name, g.taken})
 		}
-		if g.slots == 0 && !s.Stays {
+		if s.Slots == 0 && !s.Stays {
 			continue // nobody counts
 		}
 		g.used++

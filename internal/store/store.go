@@ -155,7 +155,8 @@ type Lease struct {
 
 // Queue hands out what is due.
 type Queue interface {
-	// Claim leases up to limit items due at now, earliest first, until now+ttl.
+	// Claim leases up to limit items due at now until now+ttl: of each lane, the
+	// earliest first; the lanes take turns.
 	// Each claim of an item has a higher generation than any before it, also
 	// over a restart.
 	Claim(ctx context.Context, now time.Time, ttl time.Duration, limit int) ([]Lease, error)
@@ -167,7 +168,8 @@ type Queue interface {
 	// Deliver, in one transaction with what follows from it. It fails with
 	// ErrLeaseLost.
 	Settle(ctx context.Context, l Lease, now time.Time, s Settled) error
-	// NextDue is when the earliest item that is not leased is due or the
+	// NextDue is when to look again: a time that has passed when something may be
+	// claimed now, or else when the earliest item that is not leased is due or the
 	// earliest lease ends; false if there is neither.
 	NextDue(ctx context.Context) (time.Time, bool, error)
 	// Wake receives when something may have become due earlier than NextDue

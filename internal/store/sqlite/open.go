@@ -167,7 +167,10 @@ func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 		`SELECT max(ifnull((SELECT max(seq) FROM events), 0), ifnull((SELECT max(after) FROM waits), 0))`)); err != nil {
 		return nil, fault(err)
 	}
-	if s.queue.next, err = s.readNextDue(ctx, s.queue.horizon); err != nil {
+	if err := s.read(ctx, s.queue.readLanes); err != nil {
+		return nil, err
+	}
+	if err := s.read(ctx, s.queue.readHolders); err != nil {
 		return nil, err
 	}
 	s.opened = true

@@ -120,7 +120,7 @@ func scanEntry(stmt *sqlite.Stmt) durable.Entry {
 
 func insertRun(c *conn, r *durable.Run) error {
 	stmt := c.Prep(`INSERT INTO runs (id, function, app, version, event, status, queued, started, ended, protocol,
-		parent_run, parent_step, original, cron, depth) VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, ?, ?, ?, ?, ?, ?)`)
+		parent_run, parent_step, original, cron, depth, keys) VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, ?, ?, ?, ?, ?, ?, ?)`)
 	stmt.BindText(1, r.ID)
 	stmt.BindText(2, r.Function)
 	stmt.BindText(3, r.App)
@@ -133,14 +133,15 @@ func insertRun(c *conn, r *durable.Run) error {
 		stmt.BindText(9+i, v)
 	}
 	stmt.BindInt64(13, int64(r.Depth))
+	stmt.BindText(14, r.Keys)
 	return exec(stmt)
 }
 
 const runColumns = `runs.id, runs.function, runs.app, runs.version, runs.event, runs.status, runs.queued,
-	runs.started, runs.ended, runs.protocol, runs.output, runs.parent_run, runs.parent_step, runs.original, runs.cron, runs.depth`
+	runs.started, runs.ended, runs.protocol, runs.output, runs.parent_run, runs.parent_step, runs.original, runs.cron, runs.depth, runs.keys`
 
 // runWidth is how many columns these are: what is selected beside them follows.
-const runWidth = 16
+const runWidth = 17
 
 // scanRun reads a run without its journal, its items and its events but for
 // the first event's id.
@@ -155,7 +156,7 @@ func scanRun(stmt *sqlite.Stmt) *durable.Run {
 			Protocol: stmt.ColumnInt(9), Output: blob(stmt, 10),
 		},
 		Parent:   durable.Ref{Run: stmt.ColumnText(11), Step: stmt.ColumnText(12)},
-		Original: stmt.ColumnText(13), Cron: stmt.ColumnText(14), Depth: stmt.ColumnInt(15),
+		Original: stmt.ColumnText(13), Cron: stmt.ColumnText(14), Depth: stmt.ColumnInt(15), Keys: stmt.ColumnText(16),
 		Steps: map[string]*durable.Step{}, Items: map[string]*durable.Item{},
 	}
 }
@@ -172,9 +173,9 @@ func updateHead(c *conn, run string, h durable.Head) error {
 }
 
 func upsertItem(c *conn, i durable.Item) error {
-	stmt := c.Prep(`INSERT INTO queue (run, step, kind, due, attempt, again, since, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+	stmt := c.Prep(`INSERT INTO queue (run, step, kind, due, attempt, again, since, data, lane) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (run, step) DO UPDATE SET kind = excluded.kind, due = excluded.due,
-		attempt = excluded.attempt, again = excluded.again, since = excluded.since, data = excluded.data`)
+		attempt = excluded.attempt, again = excluded.again, since = excluded.since, data = excluded.data, lane = excluded.lane`)
 	stmt.BindText(1, i.Run)
 	stmt.BindText(2, i.Step)
 	stmt.BindInt64(3, int64(i.Kind))
@@ -183,17 +184,18 @@ func upsertItem(c *conn, i durable.Item) error {
 	stmt.BindBool(6, i.Again)
 	stmt.BindInt64(7, micros(i.Since))
 	bindBlob(stmt, 8, i.Data)
+	stmt.BindText(9, i.Lane)
 	return exec(stmt)
 }
 
-const itemColumns = `run, step, kind, due, attempt, again, since, data`
+const itemColumns = `run, step, kind, due, attempt, again, since, data, lane`
 
 func scanItem(stmt *sqlite.Stmt) durable.Item {
 	return durable.Item{
 		Run: stmt.ColumnText(0), Step: stmt.ColumnText(1),
 		Kind: durable.ItemKind(stmt.ColumnInt64(2)),
 		Due:  dueFromMicros(stmt.ColumnInt64(3)), Attempt: stmt.ColumnInt(4), Again: stmt.ColumnBool(5),
-		Since: fromMicros(stmt.ColumnInt64(6)), Data: blob(stmt, 7),
+		Since: fromMicros(stmt.ColumnInt64(6)), Data: blob(stmt, 7), Lane: stmt.ColumnText(8),
 	}
 }
 
@@ -218,7 +220,7 @@ func deleteItem(c *conn, run, step string) error {
 
 // deleteAll removes what a run that has ended has in the queue and rests for.
 func deleteAll(c *conn, run string) error {
-	for _, sql := range [...]string{`DELETE FROM queue WHERE run = ?`, `DELETE FROM waits WHERE run = ?`} {
+	for _, sql := range [...]string{`DELETE FROM queue WHERE run = ?`, `DELETE FROM waits WHERE run = ?`, `DELETE FROM holders WHERE run = ?`} {
 		stmt := c.Prep(sql)
 		stmt.BindText(1, run)
 		if err := exec(stmt); err != nil {

@@ -327,6 +327,11 @@ func (s *Store) applyChange(w *write) error {
 			return err
 		}
 	}
+	if w.change.Began {
+		if err := insertHolders(c, w.run, s.queue.passOf(slotKey{w.run, durable.Discovery}), w.now); err != nil {
+			return err
+		}
+	}
 	if w.final {
 		if err := deleteAll(c, w.run); err != nil {
 			return err

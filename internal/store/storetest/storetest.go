@@ -113,7 +113,9 @@ func event(name string) durable.Event {
 
 // start is a run of the function slug for e that is due at due.
 func start(slug string, e durable.Event, due time.Time) *durable.Run {
-	return durable.NewRun(newID(), durable.Function{Slug: slug, App: "shop", Version: 3}, e, due, noon)
+	r := durable.NewRun(newID(), durable.Function{Slug: slug, App: "shop", Version: 3}, e, due, due.Add(-time.Hour)) // it waits for its time
+	r.Queued = noon
+	return r
 }
 
 func starts(runs ...*durable.Run) []durable.Start {
