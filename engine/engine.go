@@ -71,7 +71,8 @@ type Engine struct {
 	dev   bool
 	retry time.Duration
 
-	maxAway time.Duration
+	maxAway     time.Duration
+	maxAppCalls int
 
 	client   *call.Client
 	egress   *egress.Client
@@ -110,12 +111,13 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 		o.Key = c.Keys.Current
 	}
 	e := &Engine{
-		store: c.Store, log: c.Log, keys: c.Keys, dev: c.Dev, retry: c.RetryInterval, maxAway: c.MaxAway,
+		store: c.Store, log: c.Log, keys: c.Keys, dev: c.Dev, retry: c.RetryInterval, maxAway: c.MaxAway, maxAppCalls: c.MaxAppCalls,
 		client: call.New(o), egress: egress.New(egress.Options{AllowPrivate: c.AllowPrivate}), programs: newPrograms(), stopped: make(chan struct{}),
 	}
 	if err := e.loadApps(ctx); err != nil {
 		return nil, fmt.Errorf("load apps: %w", err)
 	}
+	e.store.Limit(e.gates)
 	if err := e.startSchedules(ctx); err != nil {
 		return nil, fmt.Errorf("start schedules: %w", err)
 	}
@@ -194,7 +196,7 @@ func NewID() string { return ulid.Make().String() }
 // policy is what Next needs to know about a function.
 func (e *Engine) policy(f durable.Function) durable.Policy {
 	p := durable.DefaultPolicy
-	p.MaxAttempts, p.Finish = f.MaxAttempts(), f.Finish
+	p.MaxAttempts, p.Finish, p.Counted = f.MaxAttempts(), f.Finish, f.Limits.Counted()
 	if e.maxAway > 0 {
 		p.MaxAway = e.maxAway
 	}

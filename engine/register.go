@@ -195,6 +195,7 @@ func (e *Engine) publish(old *registry, app durable.App, table *match.Table) {
 	}
 	next.apps[app.Name] = app
 	e.apps.Store(next)
+	e.store.Limit(e.gates)
 }
 
 // merge is all functions as they are once reg holds, and those that differ.
@@ -240,6 +241,7 @@ func merge(old *match.Table, reg wire.Registration) (all, changed []durable.Func
 // hold reads the settings of a function that are kept in its Config alone.
 func hold(f *durable.Function) {
 	s := wire.ParseSettings(f.Config)
+	f.Limits = limitsOf(f.Config)
 	f.Once, f.Start, f.Finish, f.Cancel = s.Once, s.Start, s.Finish, nil
 	for _, c := range s.Cancel {
 		f.Cancel = append(f.Cancel, durable.CancelOn(c))
@@ -269,11 +271,12 @@ func (e *Engine) check(fns []durable.Function, reg wire.Registration) error {
 	return nil
 }
 
+// heldOptions are the settings that this version acts on.
+var heldOptions = []string{"cancel", "timeouts", "idempotency", "concurrency", "throttle", "priority"}
+
 // unheld are the settings of a function that this version does not act on.
 func unheld(f wire.Function) []string {
-	return slices.DeleteFunc(slices.Clone(f.Options), func(o string) bool {
-		return o == "cancel" || o == "timeouts" || o == "idempotency"
-	})
+	return slices.DeleteFunc(slices.Clone(f.Options), func(o string) bool { return slices.Contains(heldOptions, o) })
 }
 
 // warnings tells a person what was registered and is not held.

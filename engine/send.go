@@ -130,10 +130,13 @@ func (e *Engine) starts(ctx context.Context, fns []durable.Function, ev durable.
 	if ev.At.After(now) && ev.Target == nil {
 		due = ev.At
 	}
+	doc := match.NewDoc(ev.Body)
 	list := make([]durable.Start, 0, len(fns))
 	for _, f := range fns {
 		s := durable.Start{Run: durable.NewRun(NewID(), f, ev, due, now)}
-		unique, err := match.Unique(ctx, f, match.NewDoc(ev.Body), e.programs, now)
+		s.Run.Keys = e.keysOf(ctx, f, doc, now)
+		s.Run.Enqueue(due, now, match.Priority(ctx, f.Limits.Priority, doc, e.programs, now))
+		unique, err := match.Unique(ctx, f, doc, e.programs, now)
 		if err != nil {
 			e.log.WarnContext(ctx, "a function is not started: its idempotency key cannot be evaluated",
 				"function", f.Slug, "event", ev.ID, "err", err)

@@ -53,6 +53,14 @@ func NewTable(fns []durable.Function, programs *Programs) (*Table, []Problem) {
 				problems = append(problems, Problem{f.Slug, fmt.Sprintf("idempotency: %v", err)})
 			}
 		}
+		for option, source := range f.Limits.Expressions() {
+			if source == "" || f.Archived {
+				continue
+			}
+			if _, err := programs.Compile(source, expr.EventOnly); err != nil {
+				problems = append(problems, Problem{f.Slug, fmt.Sprintf("%s: %v", option, err)})
+			}
+		}
 		for i, c := range f.Cancel {
 			if c.If == "" {
 				continue

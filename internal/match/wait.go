@@ -80,3 +80,49 @@ func Unique(ctx context.Context, f durable.Function, event *Doc, programs *Progr
 		return "=" + key.Text, nil
 	}
 }
+
+// KeyText is the value of a key expression for an event, as text; it reports
+// false when there is none: the expression fails, or gives null.
+func KeyText(ctx context.Context, source string, event *Doc, programs *Programs, now time.Time) (string, bool) {
+	p, err := programs.Compile(source, expr.EventOnly)
+	if err != nil {
+		return "", false
+	}
+	key, err := p.Key(ctx, expr.Input{Event: event, Now: now})
+	return key.Text, err == nil && !key.Null
+}
+
+// Priority is the value of a function's option "priority": by how much a run
+// comes ahead of others. Source: spec/11 §6.
+func Priority(ctx context.Context, source string, event *Doc, programs *Programs, now time.Time) time.Duration {
+	if source == "" {
+		return 0
+	}
+	p, err := programs.Compile(source, expr.EventOnly)
+	if err != nil {
+		return 0
+	}
+	v, err := p.Value(ctx, expr.Input{Event: event, Now: now})
+	if err != nil {
+		return 0
+	}
+	var seconds float64
+	switch v := v.(type) {
+	case float64:
+		seconds = v
+	case int64:
+		seconds = float64(v)
+	case uint64:
+		seconds = float64(v)
+	default:
+		return 0
+	}
+	if seconds != seconds { // NaN
+		return 0
+	}
+	seconds = min(max(seconds, -mostPriority), mostPriority)
+	return time.Duration(seconds * float64(time.Second))
+}
+
+// mostPriority is the most seconds that a priority counts. Source: spec/11 §6.
+const mostPriority = 600

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/internal/durable"
+	"github.com/pawlhq/pawl/internal/flow"
 )
 
 var (
@@ -172,6 +173,14 @@ type Queue interface {
 	// claimed now, or else when the earliest item that is not leased is due or the
 	// earliest lease ends; false if there is neither.
 	NextDue(ctx context.Context) (time.Time, bool, error)
+	// Limit says behind which gates each lane stands, from now on; before it is
+	// called there are none. A slot of a gate is held by a lease, or, when it
+	// stays, by the run from the change that says it Began to its end, over
+	// restarts too.
+	Limit(limits func(lane string) (flow.Class, []flow.GateSpec))
+	// Holding is the gate that keeps an item which is due from being claimed; ""
+	// when none does.
+	Holding(ctx context.Context, run, step string) string
 	// Wake receives when something may have become due earlier than NextDue
 	// last said. It has room for one wake-up and one reader.
 	Wake() <-chan struct{}

@@ -1,0 +1,206 @@
+package engine_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/pawlhq/pawl/internal/durable"
+	"github.com/pawlhq/pawl/internal/store"
+)
+
+// busy is an app whose requests take a second; it counts how many are open at
+// once, by the event's data.k.
+type busy struct {
+	mu   sync.Mutex
+	open map[string]int
+	most map[string]int
+}
+
+func (b *busy) during(key string) func() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.open == nil {
+		b.open, b.most = map[string]int{}, map[string]int{}
+	}
+	for _, k := range []string{key, "all"} {
+		b.open[k]++
+		b.most[k] = max(b.most[k], b.open[k])
+	}
+	return func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.open[key]--
+		b.open["all"]--
+	}
+}
+
+// app answers with one step after a second, and then with the result.
+func (b *busy) app() *app {
+	return &app{serve: func(c callSeen) (int, string, http.Header) {
+		defer b.during(c.Fn + string(c.Event.Data))()
+		time.Sleep(time.Second)
+		return serial("a")(c)
+	}}
+}
+
+func repeat(n int, body func(i int) string) string {
+	var parts []string
+	for i := range n {
+		parts = append(parts, body(i))
+	}
+	return "[" + strings.Join(parts, ",") + "]"
+}
+
+func plainEvent(int) string { return `{"name":"x"}` }
+
+func TestConcurrencyOfSteps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &busy{}
+		p := newPawl(t, b.app(), with(function("f", "x", 0), `"concurrency":2`))
+		p.send(repeat(6, plainEvent))
+		time.Sleep(2500 * time.Millisecond)
+		p.restart() // what was in flight holds nothing any more
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		require.Equal(t, 6, p.count(durable.Completed), "row 82")
+		require.LessOrEqual(t, b.most["all"], 4, "two, and two that the server's end cut off")
+	})
+}
+
+func TestConcurrencyIsGivenBackWhileARunRests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &app{serve: awaits("Sleep", "nap", `,"name":"10s"`)}
+		p := newPawl(t, a, with(function("f", "x", 0), `"concurrency":1`))
+		p.send(repeat(2, plainEvent))
+		synctest.Wait()
+		require.Len(t, a.seen(), 2, "row 83: the second is called while the first sleeps")
+	})
+}
+
+func TestConcurrencyByKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &busy{}
+		p := newPawl(t, b.app(), with(function("f", "x", 0), `"concurrency":[{"limit":1,"key":"event.data.k"},{"limit":3}]`))
+		p.send(repeat(12, func(i int) string { return fmt.Sprintf(`{"name":"x","data":{"k":%d}}`, i%4) }))
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		require.Equal(t, 12, p.count(durable.Completed))
+		require.Equal(t, 3, b.most["all"], "row 86: both limits hold, and are used")
+		for i := range 4 {
+			require.Equal(t, 1, b.most[fmt.Sprintf(`shop-f{"k":%d}`, i)], "row 84")
+		}
+	})
+}
+
+func TestConcurrencyThatFunctionsShare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &busy{}
+		shared := `"concurrency":{"limit":1,"key":"'x'","scope":"env"}`
+		p := newPawl(t, b.app(), with(function("f", "x", 0), shared), with(function("g", "x", 0), shared))
+		p.send(repeat(3, plainEvent))
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		require.Equal(t, 6, p.count(durable.Completed))
+		require.Equal(t, 1, b.most["all"], "row 85")
+	})
+}
+
+func TestConcurrencyOfRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &app{serve: awaits("Sleep", "nap", `,"name":"10s"`)}
+		p := newPawl(t, a, with(function("f", "x", 0), `"concurrency":{"fn":[{"limit":1}]}`))
+		p.send(repeat(3, plainEvent))
+		p.wantStatus(0, durable.Running)
+		p.wantStatus(1, durable.Queued)
+		p.restart()
+		time.Sleep(9 * time.Second)
+		p.wantStatus(1, durable.Queued) // row 87: it holds its slot while it sleeps, and over a restart
+		time.Sleep(2 * time.Second)
+		p.wantStatus(0, durable.Completed)
+		second := p.wantStatus(1, durable.Running)
+		require.NoError(t, p.Cancel(t.Context(), second.ID))
+		p.wantStatus(2, durable.Running) // row 88
+		time.Sleep(time.Minute)
+		p.wantStatus(2, durable.Completed)
+	})
+}
+
+func TestThrottle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &app{serve: serial("a", "b")}
+		p := newPawl(t, a, with(function("f", "x", 0), `"throttle":{"limit":1,"period":"2s"}`))
+		begin := time.Now()
+		p.send(repeat(5, plainEvent))
+		synctest.Wait()
+		require.Equal(t, 1, p.count(durable.Completed), "row 91: the later steps are not held up")
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		require.Equal(t, 2, p.count(durable.Completed))
+		p.restart()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		require.Equal(t, 5, p.count(durable.Completed), "row 89: none is lost")
+		for i, r := range p.runs() {
+			require.False(t, r.Started.Before(begin.Add(time.Duration(i)*2*time.Second)), "run %d: at least two seconds apart", i)
+		}
+	})
+}
+
+func TestThrottleBurst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPawl(t, &app{serve: serial()}, with(function("f", "x", 0), `"throttle":{"limit":3,"period":"6s","burst":2}`))
+		p.send(repeat(10, plainEvent))
+		synctest.Wait()
+		require.Equal(t, 5, p.count(durable.Completed), "row 90")
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		require.Equal(t, 6, p.count(durable.Completed))
+	})
+}
+
+func TestPriority(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &busy{}
+		a := b.app()
+		p := newPawl(t, a, with(function("f", "x", 0), `"concurrency":1,"priority":{"run":"event.data.vip ? 120 : -60"}`))
+		p.send(repeat(4, plainEvent))
+		time.Sleep(100 * time.Millisecond)
+		p.send(`{"name":"x","data":{"vip":true}}`)
+		p.restart()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		require.Equal(t, 5, p.count(durable.Completed))
+		runs := p.runs()
+		before := 0
+		for _, r := range runs[:4] {
+			if r.Started.Before(runs[4].Started) {
+				before++
+			}
+		}
+		require.Equal(t, 1, before, "row 100: only the one that was called already")
+	})
+}
+
+// TestAKeyWithManyWaitingDelaysNoOther is I25.
+func TestAKeyWithManyWaitingDelaysNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &busy{}
+		p := newPawl(t, b.app(), with(function("f", "x", 0), `"concurrency":[{"limit":1},{"limit":1,"key":"event.data.k"}]`))
+		p.send(repeat(500, func(int) string { return `{"name":"x","data":{"k":"many"}}` }))
+		synctest.Wait()
+		sent := time.Now()
+		p.send(`{"name":"x","data":{"k":"one"}}`)
+		time.Sleep(4 * time.Second)
+		r, err := p.History().Runs(t.Context(), store.RunFilter{}, store.Page{Limit: 1})
+		require.NoError(t, err)
+		require.NotZero(t, r[0].Started, "the newest run has started")
+		require.LessOrEqual(t, r[0].Started.Sub(sent), 3*time.Second)
+	})
+}
