@@ -32,6 +32,8 @@ var (
 func Rerun(of *Run, journal []Entry, from From, f Function, e Event, id string, now time.Time) (Start, error) {
 	e.Target = nil
 	r := NewRun(id, f, e, now, now)
+	r.Keys = of.Keys // those of its event
+	r.Enqueue(now, now, 0)
 	r.Cron = of.Cron
 	if r.Original = of.Original; r.Original == "" {
 		r.Original = of.ID
