@@ -221,8 +221,10 @@ func (b *Board) blocked(l *lane, now time.Time) bool {
 		default:
 			continue
 		}
-		for _, earlier := range l.gates[:i] {
-			b.admit(earlier)
+		for j, other := range l.gates {
+			if j != i {
+				b.admit(other)
+			}
 		}
 		return true
 	}

@@ -402,6 +402,12 @@ func (q *queue) committed(group []*write) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.inflight = nil
+	for name := range q.skipped {
+		// What was left out may be of a write that was not carried out after all.
+		if slices.ContainsFunc(group, func(w *write) bool { return w.outcome != nil }) {
+			q.forget(q.lane(name))
+		}
+	}
 	clear(q.skipped)
 	woke := false
 	for _, w := range group {
@@ -739,14 +745,13 @@ func (s *Store) readDue(ctx context.Context, lane string, after place, until int
 	var items []durable.Item
 	err := s.read(ctx, func(c *conn) error {
 		stmt := c.Prep(`SELECT ` + itemColumns + ` FROM queue
-			WHERE lane = ? AND (due, run, step) > (?, ?, ?) AND due < ? ORDER BY due, run, step LIMIT ?`)
+			WHERE lane = ? AND (due, run, step) > (?, ?, ?) AND due < ? ORDER BY due, run, step`)
 		stmt.BindText(1, lane)
 		stmt.BindInt64(2, after.due)
 		stmt.BindText(3, after.run)
 		stmt.BindText(4, after.step)
 		stmt.BindInt64(5, until)
-		stmt.BindInt64(6, int64(limit))
-		return rows(stmt, func() { items = append(items, scanItem(stmt)) })
+		return firstRows(stmt, limit, func() { items = append(items, scanItem(stmt)) })
 	})
 	return items, err
 }
