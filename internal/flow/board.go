@@ -2,7 +2,6 @@ package flow
 
 import (
 	"container/heap"
-	"container/list"
 	"time"
 )
 
@@ -47,8 +46,9 @@ const (
 type Board struct {
 	lanes map[string]*lane
 	gates map[string]*gate
-	ready [classes]list.List // of *lane, in order of their turn
-	clock lanesByTime        // those that wait for a rate
+	ready [classes]line
+	clock lanesByTime // those that wait for a rate
+	turns uint64      // that were given out
 }
 
 type lane struct {
@@ -57,12 +57,15 @@ type lane struct {
 	specs []GateSpec
 	gates []*gate
 
-	elem *list.Element // where it waits; nil when it does not
-	at   *list.List    // what elem is in
-	full *gate         // whose list that is; nil: ready
-	open time.Time     // when it is asked again, in clock
-	pos  int           // in clock; -1 when it is not there
+	turn uint64    // who has waited longest has the least
+	at   *line     // where it waits; nil when it does not, or in the clock
+	full *gate     // whose line that is; nil: ready
+	open time.Time // when it is asked again, in the clock
+	pos  int       // in the line or the clock; -1 when in neither
 }
+
+// line are lanes that wait, those first that have waited longest.
+type line []*lane
 
 type gate struct {
 	name  string
@@ -77,7 +80,7 @@ type gate struct {
 // queue are lanes that wait at a gate for fewer than slots to be used.
 type queue struct {
 	slots int
-	lanes [classes]list.List
+	lanes [classes]line
 }
 
 func (g *gate) queue(slots int) *queue {
@@ -104,8 +107,10 @@ func (b *Board) Offer(name string, class Class, specs []GateSpec) {
 		b.lanes[name] = l
 		b.bind(l, specs)
 	}
-	if l.elem == nil && l.pos < 0 {
-		b.line(l)
+	if l.pos < 0 {
+		b.turns++
+		l.turn = b.turns
+		b.wait(l, &b.ready[l.class], nil)
 	}
 }
 
@@ -154,21 +159,22 @@ func (b *Board) drop(g *gate) {
 	}
 }
 
-// line puts a lane at the end of those that are ready.
-func (b *Board) line(l *lane) {
-	l.at, l.full = &b.ready[l.class], nil
-	l.elem = l.at.PushBack(l)
+// wait puts a lane into a line, by its turn.
+func (b *Board) wait(l *lane, at *line, full *gate) {
+	l.at, l.full = at, full
+	heap.Push(at, l)
 }
 
 // lift takes a lane out of wherever it waits.
 func (b *Board) lift(l *lane) {
-	if l.elem != nil {
-		l.at.Remove(l.elem)
-		l.elem, l.at, l.full = nil, nil, nil
-	}
-	if l.pos >= 0 {
+	switch {
+	case l.pos < 0:
+	case l.at != nil:
+		heap.Remove(l.at, l.pos)
+	default:
 		heap.Remove(&b.clock, l.pos)
 	}
+	l.at, l.full = nil, nil
 }
 
 // Pass is what a claim holds.
@@ -191,11 +197,11 @@ type Passed struct {
 func (b *Board) Next(now time.Time) (name string, pass Pass, ok bool) {
 	for len(b.clock) > 0 && !b.clock[0].open.After(now) {
 		l := heap.Pop(&b.clock).(*lane)
-		b.line(l)
+		b.wait(l, &b.ready[l.class], nil)
 	}
 	for class := range b.ready {
-		for e := b.ready[class].Front(); e != nil; e = b.ready[class].Front() {
-			l := e.Value.(*lane)
+		for len(b.ready[class]) > 0 {
+			l := b.ready[class][0]
 			b.lift(l)
 			if b.blocked(l, now) {
 				continue
@@ -213,8 +219,7 @@ func (b *Board) blocked(l *lane, now time.Time) bool {
 		s := l.specs[i]
 		switch {
 		case s.full(g.used):
-			l.at, l.full = &g.queue(s.Slots).lanes[l.class], g
-			l.elem = l.at.PushBack(l)
+			b.wait(l, &g.queue(s.Slots).lanes[l.class], g)
 		case s.Rate.Every > 0 && s.Rate.Next(g.taken).After(now):
 			l.open = s.Rate.Next(g.taken)
 			heap.Push(&b.clock, l)
@@ -235,12 +240,10 @@ func (b *Board) blocked(l *lane, now time.Time) bool {
 func (b *Board) admit(g *gate) {
 	for class := range classes {
 		for _, q := range g.waiting {
-			if e := q.lanes[class].Front(); e != nil && g.used < q.slots {
-				l := e.Value.(*lane)
+			if len(q.lanes[class]) > 0 && g.used < q.slots {
+				l := q.lanes[class][0]
 				b.lift(l)
-				// It has waited longest: its turn is before those that are ready.
-				l.at = &b.ready[l.class]
-				l.elem = l.at.PushFront(l)
+				b.wait(l, &b.ready[l.class], nil)
 				return
 			}
 		}
@@ -320,7 +323,7 @@ func (b *Board) Opens() time.Time {
 // Ready reports whether a turn may come now: Next will look.
 func (b *Board) Ready() bool {
 	for class := range b.ready {
-		if b.ready[class].Len() > 0 {
+		if len(b.ready[class]) > 0 {
 			return true
 		}
 	}
@@ -331,7 +334,7 @@ func (b *Board) Ready() bool {
 // have changed. Who waited is asked again; who holds a slot keeps it.
 func (b *Board) Change(specs func(lane string) []GateSpec) {
 	for _, l := range b.lanes {
-		waits := l.elem != nil || l.pos >= 0
+		waits := l.pos >= 0
 		b.lift(l)
 		old := l.gates
 		l.gates = nil
@@ -341,9 +344,31 @@ func (b *Board) Change(specs func(lane string) []GateSpec) {
 			b.drop(g)
 		}
 		if waits {
-			b.line(l)
+			b.wait(l, &b.ready[l.class], nil)
 		}
 	}
+}
+
+func (h line) Len() int           { return len(h) }
+func (h line) Less(i, j int) bool { return h[i].turn < h[j].turn }
+func (h line) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].pos, h[j].pos = i, j
+}
+
+func (h *line) Push(x any) {
+	l := x.(*lane)
+	l.pos = len(*h)
+	*h = append(*h, l)
+}
+
+func (h *line) Pop() any {
+	old := *h
+	l := old[len(old)-1]
+	old[len(old)-1] = nil
+	*h = old[:len(old)-1]
+	l.pos = -1
+	return l
 }
 
 // lanesByTime is a heap of lanes by open.
