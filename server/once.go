@@ -100,13 +100,13 @@ func viewKey(e store.KeyEntry) keyView {
 }
 
 // listKeys browses the keys of one scope: events, signals, invoke/<function>,
-// start/<function> (event ids and ticks), unique/<function> (the function's
-// option "idempotency").
+// start/<function> (event ids and ticks), runs/<function> (keys of the v2 API),
+// unique/<function> (the function's option "idempotency").
 func (s *Server) listKeys(w http.ResponseWriter, r *http.Request, _ []byte) {
 	q := readQuery(r)
 	scope := q.get("scope")
 	if scope == "" {
-		q.refuse("scope is required: events, signals, invoke/<function>, start/<function> or unique/<function>")
+		q.refuse("scope is required: events, signals, invoke/<function>, start/<function>, runs/<function> or unique/<function>")
 	}
 	page := store.Page{Limit: q.number("limit", 50, 1, 200), Cursor: q.get("cursor")}
 	if q.refused(w) {

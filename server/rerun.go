@@ -48,20 +48,56 @@ func readStrict(body []byte, into any) string {
 	return "the body is not the JSON object that is wanted here"
 }
 
-// startedView is a run that repeats another.
+// rerunIn says how a run is started anew.
+type rerunIn struct {
+	FromStep fromStepIn     `json:"fromStep,omitzero"`
+	Data     jsontext.Value `json:"data,omitzero"` // in place of the event's data
+}
+
+// fromStepIn is the step from which a run is started anew; what was before it is
+// not run again.
+type fromStepIn struct {
+	StepID string         `json:"stepId"`         // its id or its name
+	Input  jsontext.Value `json:"input,omitzero"` // an array of arguments in place of the step's own
+}
+
+// What people send about a dead letter.
+type (
+	retryIn struct {
+		Data jsontext.Value `json:"data,omitzero"` // in place of the event's data
+	}
+	discardIn struct {
+		Reason string `json:"reason"`
+	}
+	noteIn struct {
+		Note string `json:"note"`
+	}
+)
+
+// letterActionIn is what POST /v1/dead-letters/{run}/{action} takes; each action
+// has its own member.
+type letterActionIn struct {
+	Data   jsontext.Value `json:"data,omitzero"`   // to retry: in place of the event's data
+	Reason string         `json:"reason,omitzero"` // to discard
+	Note   string         `json:"note,omitzero"`   // to note
+}
+
+// retryManyIn is what POST /v1/dead-letters/retry takes.
+type retryManyIn struct {
+	letterFilterView
+	All   bool   `json:"all,omitzero"` // every open one, when nothing else chooses
+	Rate  string `json:"rate,omitzero"`
+	First int    `json:"first,omitzero"`
+}
+
+// startedView is a run that was started, or that got what was sent.
 type startedView struct {
 	RunID string `json:"run_id"`
 }
 
 // rerun starts a run anew. Source: spec/12 §6.
 func (s *Server) rerun(w http.ResponseWriter, r *http.Request, body []byte) {
-	var in struct {
-		FromStep struct {
-			StepID string         `json:"stepId"`
-			Input  jsontext.Value `json:"input"`
-		} `json:"fromStep"`
-		Data jsontext.Value `json:"data"`
-	}
+	var in rerunIn
 	if message := readStrict(body, &in); message != "" {
 		fail(w, http.StatusBadRequest, message)
 		return
@@ -141,9 +177,7 @@ func (s *Server) actOnLetter(w http.ResponseWriter, r *http.Request, body []byte
 }
 
 func (s *Server) retryLetter(w http.ResponseWriter, r *http.Request, body []byte) {
-	var in struct {
-		Data jsontext.Value `json:"data"`
-	}
+	var in retryIn
 	if message := readStrict(body, &in); message != "" {
 		fail(w, http.StatusBadRequest, message)
 		return
@@ -152,9 +186,7 @@ func (s *Server) retryLetter(w http.ResponseWriter, r *http.Request, body []byte
 }
 
 func (s *Server) discardLetter(w http.ResponseWriter, r *http.Request, body []byte) {
-	var in struct {
-		Reason string `json:"reason"`
-	}
+	var in discardIn
 	message := readStrict(body, &in)
 	if message == "" {
 		message = wrongText("reason", in.Reason)
@@ -170,9 +202,7 @@ func (s *Server) discardLetter(w http.ResponseWriter, r *http.Request, body []by
 }
 
 func (s *Server) annotateLetter(w http.ResponseWriter, r *http.Request, body []byte) {
-	var in struct {
-		Note string `json:"note"`
-	}
+	var in noteIn
 	message := readStrict(body, &in)
 	if message == "" {
 		message = wrongText("note", in.Note)
@@ -257,12 +287,7 @@ func viewRetryJob(j store.RetryJob) retryJobView {
 
 // retryLetters starts a job. What it retries must be said: a filter, or all.
 func (s *Server) retryLetters(w http.ResponseWriter, r *http.Request, body []byte) {
-	in := struct {
-		letterFilterView
-		All   bool   `json:"all"`
-		Rate  string `json:"rate"`
-		First int    `json:"first"`
-	}{Rate: usualRate, First: usualFirst}
+	in := retryManyIn{Rate: usualRate, First: usualFirst}
 	message := readStrict(body, &in)
 	every, ok := parseRate(in.Rate)
 	key, wrongKey := once(r, "retry", body)

@@ -28,7 +28,9 @@ type route struct {
 	json   bool  // the body has to be called JSON
 	packed bool  // the body may come compressed: nobody looks into it
 	cors   bool  // pages of any origin may call it
-	refuse func(w http.ResponseWriter, status int, message string)
+	// missing: the protocol has it and Pawl does not.
+	missing bool
+	refuse  func(w http.ResponseWriter, status int, message string)
 }
 
 // handler works for a request; body is nil unless the route reads one, and is
@@ -47,6 +49,7 @@ func routes() []route {
 	table := []route{
 		{method: "GET", pattern: "/health", who: anyone, serve: (*Server).health},
 		{method: "GET", pattern: "/dev", who: anyone, serve: (*Server).devInfo},
+		{method: "GET", pattern: "/openapi.json", who: anyone, serve: (*Server).openAPI},
 		{method: "POST", pattern: "/dev/traces", who: anyone, serve: (*Server).devTraces, body: maxTracesBody, packed: true},
 
 		{method: "POST", pattern: "/e/{key}", who: eventKey, serve: (*Server).events, body: maxEventsBody, cors: true, refuse: failEvents},
@@ -130,7 +133,7 @@ func routes() []route {
 // later is a route of the protocol that this version does not have yet: saying
 // so is kinder than 404, which looks like a wrong address.
 func later(method, pattern, what string) route {
-	return route{method: method, pattern: pattern, who: signingKey, serve: func(_ *Server, w http.ResponseWriter, r *http.Request, _ []byte) {
+	return route{method: method, pattern: pattern, who: signingKey, missing: true, serve: func(_ *Server, w http.ResponseWriter, r *http.Request, _ []byte) {
 		failAt(w, r, http.StatusNotImplemented, notYet(r, what))
 	}}
 }

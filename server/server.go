@@ -61,6 +61,8 @@ type Server struct {
 	origin *http.CrossOriginProtection
 	held   *semaphore.Weighted // bytes of bodies
 	sealer sealer              // of cursors
+	// specification is the OpenAPI document, made when it is first asked for.
+	specification func() []byte
 
 	draining context.Context
 	unsynced func() []Unsynced
@@ -100,7 +102,9 @@ func New(eng *engine.Engine, c Config) *Server {
 	for _, key := range c.EventKeys {
 		s.eventKeys = append(s.eventKeys, sha256.Sum256([]byte(key)))
 	}
-	s.mount(routes())
+	table := routes()
+	s.specification = sync.OnceValue(func() []byte { return specification(table) })
+	s.mount(table)
 	s.mux.HandleFunc("/", s.notFound)
 	return s
 }

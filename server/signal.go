@@ -19,14 +19,31 @@ const (
 	maxSignalBody = 4 << 20
 )
 
+// signalIn is what POST /v1/signals takes.
+type signalIn struct {
+	Signal string         `json:"signal"`
+	Data   jsontext.Value `json:"data,omitzero"`
+}
+
+// invokeIn is what POST /invoke/{slug} takes: the event with which the function
+// is invoked. Data and user are objects.
+type invokeIn struct {
+	Data jsontext.Value `json:"data,omitzero"`
+	User jsontext.Value `json:"user,omitzero"`
+	V    string         `json:"v,omitzero"`
+}
+
+// invokedView is the event that stands for an invocation.
+type invokedView struct {
+	ID     string `json:"id"`
+	Status int    `json:"status"`
+}
+
 // signal hands a signal to the run that waits for it. A signal that nobody
 // waits for is refused with 404, which SDKs take for an answer and not for an
 // error. Source: spec/12 §3, spec/03 §10.
 func (s *Server) signal(w http.ResponseWriter, r *http.Request, body []byte) {
-	var in struct {
-		Signal string         `json:"signal"`
-		Data   jsontext.Value `json:"data"`
-	}
+	var in signalIn
 	if message := read(body, &in); message != "" {
 		fail(w, http.StatusBadRequest, message)
 		return
@@ -44,11 +61,8 @@ func (s *Server) signal(w http.ResponseWriter, r *http.Request, body []byte) {
 		fail(w, http.StatusBadRequest, message)
 		return
 	}
-	type sent struct {
-		RunID string `json:"run_id"`
-	}
 	run, err := s.eng.Signal(r.Context(), in.Signal, in.Data, key)
-	if replayed(w, err, func(e store.KeyEntry) { s.reply(w, sent{string(e.Reply)}) }) {
+	if replayed(w, err, func(e store.KeyEntry) { s.reply(w, startedView{string(e.Reply)}) }) {
 		return
 	}
 	if errors.Is(err, store.ErrNotFound) || errors.Is(err, durable.ErrStale) || errors.Is(err, durable.ErrEnded) {
@@ -59,16 +73,12 @@ func (s *Server) signal(w http.ResponseWriter, r *http.Request, body []byte) {
 		s.failWith(w, r, err, "")
 		return
 	}
-	s.reply(w, sent{run})
+	s.reply(w, startedView{run})
 }
 
 // invoke starts a run of one function, whatever its triggers. Source: spec/10 §11.
 func (s *Server) invoke(w http.ResponseWriter, r *http.Request, body []byte) {
-	var in struct {
-		Data jsontext.Value `json:"data"`
-		User jsontext.Value `json:"user"`
-		V    string         `json:"v"`
-	}
+	var in invokeIn
 	if message := read(body, &in); message != "" {
 		fail(w, http.StatusBadRequest, "Unable to read post data request: "+message)
 		return

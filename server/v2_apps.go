@@ -244,11 +244,14 @@ func (s *Server) showFunctionV2(w http.ResponseWriter, r *http.Request, _ []byte
 	}
 }
 
+// syncIn is what POST …/syncs takes.
+type syncIn struct {
+	URL string `json:"url"` // where the app serves its functions
+}
+
 // syncV2 asks an app for its functions.
 func (s *Server) syncV2(w http.ResponseWriter, r *http.Request, body []byte) {
-	var in struct {
-		URL string `json:"url"`
-	}
+	var in syncIn
 	if message := read(body, &in); message != "" {
 		refuseV2(w, http.StatusBadRequest, codeInvalid, message)
 		return

@@ -217,18 +217,9 @@ func (s *Server) cancelRunV2(w http.ResponseWriter, r *http.Request, _ []byte) {
 	}
 }
 
-// rerunInV2 says how a run is started anew.
-type rerunInV2 struct {
-	FromStep struct {
-		StepID string         `json:"stepId,omitzero"` // its id or its name; what was before it is not run again
-		Input  jsontext.Value `json:"input,omitzero"`  // an array of arguments in place of the step's own
-	} `json:"fromStep,omitzero"`
-	Data jsontext.Value `json:"data,omitzero"` // in place of the event's data
-}
-
 // rerunV2 starts a run anew. Source: spec/12 §6.
 func (s *Server) rerunV2(w http.ResponseWriter, r *http.Request, body []byte) {
-	var in rerunInV2
+	var in rerunIn
 	if message := readStrict(body, &in); message != "" {
 		refuseV2(w, http.StatusBadRequest, codeInvalid, message)
 		return

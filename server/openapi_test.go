@@ -1,0 +1,161 @@
+package server
+
+import (
+	"flag"
+	"net/http"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/go-json-experiment/json"
+	"github.com/stretchr/testify/require"
+)
+
+var update = flag.Bool("update", false, "write docs/openapi.json anew")
+
+// untold are routes that are not for people, and why.
+var untold = map[string]string{
+	"GET /dev":                        "SDKs look for a dev server",
+	"POST /dev/traces":                "SDKs",
+	"POST /e/{$}":                     "lets nobody in",
+	"POST /e":                         "lets nobody in",
+	"POST /fn/register":               "SDKs",
+	"GET /v0/runs/{run}/batch":        "SDKs",
+	"GET /v0/runs/{run}/actions":      "SDKs",
+	"POST /v1/runs/{run}/metadata":    "SDKs",
+	"POST /v1/traces/userland":        "SDKs",
+	"POST /v1/checkpoint/{run}/async": "SDKs",
+	"POST /v1/http/runs/{run}/async":  "SDKs",
+	"GET /{$}":                        "a page",
+	"GET /runs/{run}":                 "a page",
+	"GET /assets/pawl.css":            "of pages",
+	"GET /assets/pawl.svg":            "of pages",
+	"GET /favicon.ico":                "of pages",
+	"GET /v2/env/webhooks":            "501",
+	"POST /v2/env/webhooks":           "501",
+}
+
+func TestEveryRouteIsTold(t *testing.T) {
+	t.Parallel()
+	there := map[string]bool{}
+	for _, rt := range routes() {
+		name := rt.method + " " + rt.pattern
+		there[name] = true
+		_, known := told()[name]
+		_, excused := untold[name]
+		excused = excused || rt.missing || strings.HasPrefix(rt.pattern, "/api/v2/") // as /v2
+		require.NotEqual(t, known, excused, "%s: tell people about it in told, or say in this test why not", name)
+	}
+	for name := range told() {
+		require.True(t, there[name], "%s is told of and not there", name)
+	}
+}
+
+func TestOpenAPIIsFresh(t *testing.T) {
+	t.Parallel()
+	const file = "../docs/openapi.json"
+	made := specification(routes())
+	if *update {
+		require.NoError(t, os.WriteFile(file, made, 0o644))
+	}
+	kept, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, string(kept), string(made), "it has changed: go test ./server -run OpenAPI -update")
+	w := newFixture(t).get("/openapi.json")
+	require.Equal(t, string(made), w.Body.String(), "and it is what is served")
+}
+
+func TestOpenAPIIsWhole(t *testing.T) {
+	t.Parallel()
+	type operation struct {
+		ID         string `json:"operationId"`
+		Security   []map[string][]string
+		Parameters []struct {
+			Name, In string
+			Required bool
+			Schema   map[string]any
+		}
+		Responses map[string]any
+	}
+	var doc struct {
+		OpenAPI    string
+		Paths      map[string]map[string]operation
+		Components map[string]map[string]any
+	}
+	text := specification(routes())
+	require.NoError(t, json.Unmarshal(text, &doc, json.MatchCaseInsensitiveNames(true)))
+	require.Equal(t, "3.1.0", doc.OpenAPI)
+	for _, ref := range regexp.MustCompile(`"\$ref": "#/components/(\w+)/([^"]*)"`).FindAllSubmatch(text, -1) {
+		require.Contains(t, doc.Components[string(ref[1])], string(ref[2]))
+	}
+	who := map[string]caller{}
+	for _, rt := range routes() {
+		who[strings.ToLower(rt.method)+" "+rt.pattern] = rt.who
+	}
+	ids := map[string]bool{}
+	for path, item := range doc.Paths {
+		var inPath []string
+		for _, name := range regexp.MustCompile(`{(\w+)}`).FindAllStringSubmatch(path, -1) {
+			inPath = append(inPath, name[1])
+		}
+		for method, op := range item {
+			name := method + " " + path
+			require.False(t, ids[op.ID], "%s is there twice", op.ID)
+			ids[op.ID] = true
+			require.Contains(t, op.Responses, "200")
+			require.Equal(t, who[name] == signingKey, len(op.Security) == 1, name)
+			require.Equal(t, who[name] == signingKey || who[name] == eventKey, op.Responses["401"] != nil, name)
+			var got []string
+			seen := map[string]bool{}
+			for _, p := range op.Parameters {
+				require.False(t, seen[p.In+p.Name], "%s: %s", name, p.Name)
+				seen[p.In+p.Name] = true
+				require.NotEmpty(t, p.Schema)
+				if p.In == "path" {
+					require.True(t, p.Required)
+					got = append(got, p.Name)
+				}
+			}
+			require.Equal(t, inPath, got, name)
+		}
+	}
+}
+
+// TestOpenAPIParametersAreTheHandlers asks each route for a parameter that
+// nobody knows, and is told which there are.
+func TestOpenAPIParametersAreTheHandlers(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, withApp(func(*http.Request) *http.Response { return sdk(200, `1`) }))
+	f.register()
+	run := f.ended(`{"name":"order/paid"}`)
+	names := strings.NewReplacer("{run}", run.RunID, "{event}", run.EventID, "{app}", "shop", "{function}", "charge")
+	asked := 0
+	for name, a := range told() {
+		method, path, _ := strings.Cut(name, " ")
+		if len(a.query) == 0 {
+			continue
+		}
+		asked++
+		query := "?nobody=1"
+		for _, p := range a.query {
+			if p.required {
+				query += "&" + p.name + "=x"
+			}
+		}
+		w := f.do(request{method: method, path: names.Replace(path) + query})
+		require.Equal(t, http.StatusBadRequest, w.Code, "%s: %s", name, w.Body)
+		_, list, ok := strings.Cut(w.Body.String(), "there is no parameter nobody here; there are ")
+		require.True(t, ok, "%s: %s", name, w.Body)
+		list, _, _ = strings.Cut(list, `"`)
+		known := slices.Compact(slices.Sorted(slices.Values(strings.Split(list, ", "))))
+		var said []string
+		for _, p := range a.query {
+			said = append(said, p.name)
+		}
+		slices.Sort(said)
+		require.Equal(t, known, said, name)
+	}
+	require.Greater(t, asked, 15)
+}

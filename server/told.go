@@ -1,0 +1,220 @@
+package server
+
+import (
+	"net/http"
+	"sync"
+)
+
+// refusalView is an error outside the v2 API.
+type refusalView struct {
+	Error  string `json:"error"`
+	Status int    `json:"status"`
+	Code   string `json:"code,omitzero"`
+}
+
+// Answers that handlers write by hand.
+type (
+	healthyView struct {
+		Status  int    `json:"status"`
+		Message string `json:"message"`
+	}
+	idsView struct {
+		IDs    []string `json:"ids"` // of the events, in their order
+		Status int      `json:"status"`
+		Error  string   `json:"error,omitzero"`
+	}
+)
+
+func paramText(name, what string, of ...string) param {
+	p := param{name: name, what: what, schema: object{"type": "string"}}
+	if len(of) > 0 {
+		p.schema["enum"] = of
+	}
+	return p
+}
+
+func needed(p param) param {
+	p.required = true
+	return p
+}
+
+func paramTime(name, what string) param {
+	return param{name: name, what: what, schema: object{"type": "string", "format": "date-time"}}
+}
+
+func paramFlag(name, what string) param {
+	return param{name: name, what: what, schema: object{"type": "boolean"}}
+}
+
+func paramNumber(name, what string, usual, least, most int) param {
+	return param{name: name, what: what, schema: object{"type": "integer", "default": usual, "minimum": least, "maximum": most}}
+}
+
+func paramLimit(usual, most int) param { return paramNumber("limit", "rows of a page", usual, 1, most) }
+
+// lastRow is the cursor of lists of the v1 API, sealed that of the v2 API.
+func lastRow(of string) param { return paramText("cursor", of+" of the last row of the page before") }
+func sealed() param {
+	return paramText("cursor", "page.cursor of the page before; it belongs to the list and its filter")
+}
+
+// keyed are the headers of a request that can happen once for a key.
+func keyed() []param {
+	return []param{
+		paramText(headerKey, "the same request with the same key happens once, and is answered as the first was"),
+		paramText(headerLife, "how long the key holds, such as 36h; 7 days when it is not given"),
+	}
+}
+
+func runStatusParam() param {
+	p := paramText("status", "may be given more than once")
+	p.schema = object{"type": "array", "items": object{"type": "string", "enum": append([]string{skipped}, runStatuses...)}}
+	return p
+}
+
+func includeOutput() param {
+	return paramFlag("includeOutput", "also what the run returned, or its error")
+}
+
+// runsOfV2 are the parameters of lists of runs.
+func runsOfV2(more ...param) []param {
+	return append(more, paramLimit(20, 100), sealed(), includeOutput(), paramTime("from", "at or after, by timeField"), paramTime("until", "before, by timeField"),
+		paramText("timeField", "the time that from, until and order go by; queuedAt when it is not given", "queuedAt", "startedAt", "endedAt"),
+		runStatusParam(), paramText("order", "desc when it is not given", "asc", "desc"))
+}
+
+func letterFilters(more ...param) []param {
+	return append([]param{
+		paramLimit(20, 200), lastRow("run_id"), paramText("function", "slug"), paramText("class", "of the failure", letterClasses...), paramText("fingerprint", "of a group"),
+		paramTime("failed_after", "at or after"), paramTime("failed_before", "before"),
+	}, more...)
+}
+
+var (
+	conflict = []int{http.StatusConflict}
+	once422  = []int{http.StatusUnprocessableEntity}
+)
+
+// told is what people are told, by method and pattern.
+var told = sync.OnceValue(func() map[string]about {
+	return map[string]about{
+		"GET /health":       {id: "health", what: "Whether requests are served", data: healthyView{}, wrap: unwrapped},
+		"GET /openapi.json": {id: "openapi", what: "This document", data: map[string]any{}, wrap: unwrapped},
+		"POST /e/{key}": {
+			id: "sendEvents", what: "Send one event, or an array of up to 5,000", in: eventInV2{}, many: true, data: idsView{}, wrap: unwrapped, header: keyed(), codes: once422,
+		},
+		"POST /invoke/{slug}": {
+			id: "invoke", what: "Start a run of one function, whatever its triggers", in: invokeIn{}, data: invokedView{}, wrap: unwrapped, header: keyed(), codes: once422,
+		},
+		"DELETE /fn/remove": {
+			id: "removeApp", what: "Archive the app at a URL; a sync brings it back", data: removedView{}, wrap: unwrapped,
+			query: []param{needed(paramText("url", "where the app serves its functions"))}, codes: []int{http.StatusNotFound},
+		},
+
+		"GET /v1/events": {
+			id: "listEvents", what: "Events of the last hour, or of a time that is given; newest first", data: []eventView{},
+			query: []param{paramLimit(20, 51), lastRow("internal_id"), paramText("name", "of the event"), paramTime("received_after", "at or after"), paramTime("received_before", "before")},
+		},
+		"GET /v1/events/{event}":      {id: "getEvent", what: "An event", data: eventView{}},
+		"GET /v1/events/{event}/runs": {id: "listRunsOfEvent", what: "The runs that an event started", data: []runView{}},
+		"GET /v1/runs": {
+			id: "listRuns", what: "Runs, newest first", data: []runView{},
+			query: []param{paramLimit(20, 200), lastRow("run_id"), paramText("function", "slug"), paramText("status", "", "Scheduled", "Queued", "Running", "Completed", "Failed", "Cancelled")},
+		},
+		"GET /v1/runs/{run}":      {id: "getRun", what: "A run", data: runView{}},
+		"DELETE /v1/runs/{run}":   {id: "cancelRun", what: "Cancel a run; one that has ended stays as it is", codes: []int{http.StatusBadRequest}},
+		"GET /v1/runs/{run}/jobs": {id: "listJobs", what: "What is queued for a run", data: []jobView{}},
+		"GET /v1/runs/{run}/steps": {
+			id: "listSteps", what: "A run with its steps; with wait, once there is news of it", data: stepsView{},
+			query: []param{paramNumber("after", "seq of the answer before", 0, 0, 1<<30), paramText("wait", "how long to wait for news at most, such as 30s")},
+		},
+		"GET /v1/runs/{run}/why": {id: "whyRun", what: "Why a run is not running now, in one sentence", data: whyView{}},
+		"POST /v1/runs/{run}/rerun": {
+			id: "rerunRun", what: "Start a run anew, from its start or from a step", in: rerunIn{}, data: startedView{}, header: keyed(), codes: once422,
+		},
+		"GET /v1/schedules": {
+			id: "listSchedules", what: "Schedules of functions and those that people made, each with its next 10 ticks; by id", data: []scheduleView{},
+			query: []param{paramLimit(100, 500), lastRow("id"), paramText("function", "slug")},
+		},
+		"POST /v1/schedules": {
+			id: "addSchedule", what: "Make a schedule for a function", in: scheduleIn{}, data: scheduleView{}, codes: []int{http.StatusNotFound, http.StatusConflict},
+		},
+		"DELETE /v1/schedules/{id}": {id: "removeSchedule", what: "Remove a schedule that somebody made", data: doneView{}, codes: conflict},
+		"POST /v1/cancellations": {
+			id: "cancelMany", what: "Cancel all runs of a function that started in a time and whose event meets a condition", in: cancellationIn{}, data: cancellationView{},
+			codes: []int{http.StatusNotFound},
+		},
+		"GET /v1/cancellations":         {id: "listCancellations", what: "Cancellations of many runs, newest first", data: []cancellationView{}, query: []param{paramLimit(20, 200), lastRow("id")}},
+		"DELETE /v1/cancellations/{id}": {id: "removeCancellation", what: "End a cancellation; runs that it has cancelled stay so", data: doneView{}, codes: []int{http.StatusBadRequest}},
+		"GET /v1/idempotency-keys": {
+			id: "listKeys", what: "Idempotency keys of one scope", data: []keyView{},
+			query: []param{needed(paramText("scope", "events, signals, invoke/<function>, start/<function>, runs/<function> or unique/<function>")), paramLimit(50, 200), lastRow("key")},
+		},
+		"DELETE /v1/idempotency-keys": {
+			id: "voidKey", what: "Forget a key: the next request with it is a new one", data: doneView{},
+			query: []param{needed(paramText("scope", "of the key")), needed(paramText("key", ""))}, codes: []int{http.StatusNotFound},
+		},
+		"POST /v1/signals": {
+			id: "signal", what: "Send a signal to the run that waits for it", in: signalIn{}, data: startedView{}, header: keyed(),
+			codes: []int{http.StatusNotFound, http.StatusUnprocessableEntity},
+		},
+		"GET /v1/apps": {id: "listApps", what: "Apps with their functions", data: []appView{}},
+		"GET /v1/apps/{app}/functions": {
+			id: "listFunctions", what: "The functions of an app", data: []functionView{}, wrap: unwrapped,
+		},
+		"POST /v1/backup": {id: "backup", what: "A copy of the store as it is now, to go back to with pawl restore", media: "application/vnd.sqlite3", codes: []int{http.StatusNotImplemented}},
+
+		"GET /v1/dead-letters": {
+			id: "listDeadLetters", what: "Runs that failed for good; the one that failed last first", data: []letterView{},
+			query: letterFilters(paramText("state", "open when it is not given", "open", "retried", "discarded", "all")),
+		},
+		"GET /v1/dead-letters/groups": {
+			id: "listDeadLetterGroups", what: "Dead letters that look alike, counted", data: []letterGroupView{},
+			query: []param{paramLimit(20, 200), lastRow("cursor"), paramText("function", "slug"), paramText("class", "of the failure", letterClasses...), paramText("state", "open: only groups with an open letter", "open", "all")},
+		},
+		"GET /v1/dead-letters/{run}": {id: "getDeadLetter", what: "A dead letter", data: letterView{}},
+		"POST /v1/dead-letters/retry": {
+			id: "retryDeadLetters", what: "Retry many at a rate, and stop when the first ones fail again", in: retryManyIn{}, data: retryJobView{}, header: keyed(), codes: once422,
+		},
+		"GET /v1/dead-letters/jobs":         {id: "listRetryJobs", what: "Jobs that retry dead letters, newest first", data: []retryJobView{}, query: []param{paramLimit(20, 200), lastRow("id")}},
+		"GET /v1/dead-letters/jobs/{id}":    {id: "getRetryJob", what: "A job that retries dead letters", data: retryJobView{}},
+		"DELETE /v1/dead-letters/jobs/{id}": {id: "stopRetryJob", what: "Stop a job; the runs that it has started go on", data: retryJobView{}},
+		"POST /v1/dead-letters/{run}/{action}": {
+			id: "actOnDeadLetter", what: "Retry (answers with the run), discard with a reason, or note", in: letterActionIn{}, data: letterView{}, header: keyed(), codes: []int{http.StatusConflict, http.StatusUnprocessableEntity},
+		},
+
+		"GET /v2/health":       {id: "healthV2", what: "Whether requests are served", data: healthyV2{}, wrap: wrapV2},
+		"GET /v2/account":      {id: "getAccount", what: "The one account", data: accountV2{}, wrap: wrapV2},
+		"GET /v2/envs":         {id: "listEnvs", what: "The one environment", data: []envV2{}, wrap: wrapPage, query: []param{paramLimit(250, 250), sealed()}},
+		"GET /v2/keys/events":  {id: "listEventKeys", what: "Event keys, without their values", data: []keyV2{}, wrap: wrapPage, query: []param{paramLimit(100, 100), sealed()}},
+		"GET /v2/keys/signing": {id: "listSigningKeys", what: "Signing keys, without their values", data: []keyV2{}, wrap: wrapPage, query: []param{paramLimit(100, 100), sealed()}},
+		"GET /v2/runs": {
+			id: "listRunsV2", what: "Runs by time, status, app and function", data: []runV2{}, wrap: wrapPage,
+			query: runsOfV2(paramFlag("isDeferred", "whether another run deferred it"), paramText("appId", ""), paramText("functionId", "without the app's prefix; needs appId")),
+		},
+		"GET /v2/runs/{run}": {id: "getRunV2", what: "A run", data: runV2{}, wrap: wrapV2, query: []param{includeOutput()}},
+		"GET /v2/runs/{run}/trace": {
+			id: "getTrace", what: "What happened in a run, as a tree of spans", data: traceTreeV2{}, wrap: wrapV2, query: []param{includeOutput()},
+		},
+		"POST /v2/runs/{run}/cancel": {id: "cancelRunV2", what: "Cancel a run", data: runV2{}, wrap: wrapV2, codes: conflict},
+		"POST /v2/runs/{run}/rerun": {
+			id: "rerunRunV2", what: "Start a run anew, from its start or from a step", in: rerunIn{}, data: invokedV2{}, wrap: wrapV2, header: keyed(), codes: once422,
+		},
+		"GET /v2/events/{event}/runs": {
+			id: "listRunsOfEventV2", what: "The runs that an event started", data: []runV2{}, wrap: wrapPage, query: []param{paramLimit(20, 40), sealed(), includeOutput()},
+		},
+		"POST /v2/events": {id: "sendEvent", what: "Send one event", in: eventInV2{}, data: sentV2{}, wrap: wrapV2},
+		"GET /v2/apps": {
+			id: "listAppsV2", what: "Apps", data: []appV2{}, wrap: wrapPage, query: []param{paramLimit(20, 100), sealed(), paramFlag("archived", "those that were removed instead")},
+		},
+		"GET /v2/apps/{app}":                           {id: "getApp", what: "An app", data: appV2{}, wrap: wrapV2},
+		"GET /v2/apps/{app}/functions":                 {id: "listFunctionsV2", what: "The functions of an app", data: []functionV2{}, wrap: wrapPage, query: []param{paramLimit(20, 100), sealed()}},
+		"GET /v2/apps/{app}/functions/{function}":      {id: "getFunction", what: "A function", data: functionV2{}, wrap: wrapV2},
+		"GET /v2/apps/{app}/functions/{function}/runs": {id: "listRunsOfFunction", what: "The runs of a function", data: []runV2{}, wrap: wrapPage, query: runsOfV2()},
+		"POST /v2/apps/{app}/functions/{function}/invoke": {
+			id: "invokeV2", what: "Start a run of a function; 409 with the same answer when its idempotencyKey was used before", in: invokeInV2{}, data: invokedV2{}, wrap: wrapV2,
+			codes: []int{http.StatusUnprocessableEntity},
+		},
+		"POST /v2/apps/{app}/syncs": {id: "syncApp", what: "Ask an app for its functions", in: syncIn{}, data: syncedV2{}, wrap: wrapV2},
+	}
+})
