@@ -18,24 +18,6 @@ const (
 	maxTracesBody   = 8 << 20
 )
 
-// metadataIn is what POST /v1/runs/{run}/metadata takes.
-type metadataIn struct {
-	Target struct {
-		RunID       string `json:"run_id,omitzero"`
-		StepID      string `json:"step_id,omitzero"`
-		StepIndex   int    `json:"step_index,omitzero"`
-		StepAttempt int    `json:"step_attempt,omitzero"`
-		SpanID      string `json:"span_id,omitzero"`
-	} `json:"target"`
-	Metadata []metadataEntry `json:"metadata"`
-}
-
-type metadataEntry struct {
-	Kind   string         `json:"kind"` // such as userland.x or inngest.score
-	Op     string         `json:"op"`   // merge, set, delete or add
-	Values map[string]any `json:"values"`
-}
-
 // metadata answers well whatever the metadata says; only what is no JSON is
 // refused.
 func (s *Server) metadata(w http.ResponseWriter, r *http.Request, body []byte) {

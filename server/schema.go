@@ -58,10 +58,10 @@ var (
 
 // of is the schema of a type; that of a struct with a name is a reference.
 func (s *schemas) of(t reflect.Type) object {
-	switch {
-	case t == timeType:
+	switch t {
+	case timeType:
 		return object{"type": "string", "format": "date-time"}
-	case t == valueType:
+	case valueType:
 		return object{"description": "any JSON value"}
 	}
 	switch t.Kind() {

@@ -54,6 +54,7 @@ func paramLimit(usual, most int) param { return paramNumber("limit", "rows of a 
 
 // lastRow is the cursor of lists of the v1 API, sealed that of the v2 API.
 func lastRow(of string) param { return paramText("cursor", of+" of the last row of the page before") }
+
 func sealed() param {
 	return paramText("cursor", "page.cursor of the page before; it belongs to the list and its filter")
 }

@@ -43,9 +43,14 @@ func TestTraceIsTheJournal(t *testing.T) {
 		ids[c.ID] = true
 	}
 	require.Equal(t, [][3]string{
-		{"charge", "RUN", "COMPLETED"}, {"1m", "SLEEP", "COMPLETED"}, {"w", "WAIT_FOR_EVENT", "WAITING"},
-		{"s", "WAIT_FOR_SIGNAL", "WAITING"}, {"i", "INVOKE", "WAITING"}, {"ask", "AI_GATEWAY", "QUEUED"},
-		{"quick", "RUN", "COMPLETED"}, {"Finalization", "", "RUNNING"},
+		{"charge", "RUN", "COMPLETED"},
+		{"1m", "SLEEP", "COMPLETED"},
+		{"w", "WAIT_FOR_EVENT", "WAITING"},
+		{"s", "WAIT_FOR_SIGNAL", "WAITING"},
+		{"i", "INVOKE", "WAITING"},
+		{"ask", "AI_GATEWAY", "QUEUED"},
+		{"quick", "RUN", "COMPLETED"},
+		{"Finalization", "", "RUNNING"},
 	}, got)
 	charge := root.Children[0]
 	require.Equal(t, at(1), charge.QueuedAt)

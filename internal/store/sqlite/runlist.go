@@ -119,39 +119,51 @@ func (l *runList) timeOf(c *conn, id string) (at int64, err error) {
 }
 
 // parts calls each for the functions and statuses that the list is for and that
-// there are, found by steps from one to the next.
+// there are. It goes through the index in steps from one to the next: a row value
+// in place of the two statements would read all runs of a part to get past it.
 func (l *runList) parts(c *conn, each func(function string, status int64) error) error {
-	if l.Functions == nil {
-		return l.partsAfter(c, "", false, each)
+	if l.Functions != nil {
+		for _, f := range l.Functions {
+			if err := l.statuses(c, f, each); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
-	for _, f := range l.Functions {
-		if err := l.partsAfter(c, f, true, each); err != nil {
+	function, more := "", true
+	for more {
+		stmt := c.Prep(`SELECT function FROM runs INDEXED BY runs_queued WHERE function > ? ORDER BY function LIMIT 1`)
+		stmt.BindText(1, function)
+		more = false
+		if err := rows(stmt, func() { function, more = stmt.ColumnText(0), true }); err != nil {
 			return err
+		}
+		if more {
+			if err := l.statuses(c, function, each); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-func (l *runList) partsAfter(c *conn, function string, only bool, each func(string, int64) error) error {
-	status := int64(math.MinInt64)
-	for {
-		stmt := c.Prep(`SELECT function, status FROM runs INDEXED BY runs_queued
-			WHERE (function, status) > (?, ?) ORDER BY function, status LIMIT 1`)
+func (l *runList) statuses(c *conn, function string, each func(string, int64) error) error {
+	status, more := int64(math.MinInt64), true
+	for more {
+		stmt := c.Prep(`SELECT status FROM runs INDEXED BY runs_queued WHERE function = ? AND status > ? ORDER BY status LIMIT 1`)
 		stmt.BindText(1, function)
 		stmt.BindInt64(2, status)
-		more, was := false, function
-		if err := rows(stmt, func() { function, status, more = stmt.ColumnText(0), stmt.ColumnInt64(1), true }); err != nil {
+		more = false
+		if err := rows(stmt, func() { status, more = stmt.ColumnInt64(0), true }); err != nil {
 			return err
 		}
-		if !more || only && function != was {
-			return nil
-		}
-		if l.Statuses == nil || slices.Contains(l.Statuses, durable.Status(status)) {
+		if more && (l.Statuses == nil || slices.Contains(l.Statuses, durable.Status(status))) {
 			if err := each(function, status); err != nil {
 				return err
 			}
 		}
 	}
+	return nil
 }
 
 // add adds the runs of one function and status that belong to the page.

@@ -260,10 +260,18 @@ func listsByTime(d *db) {
 	yes, no := true, false
 	for _, by := range []store.RunTime{store.ByQueued, store.ByStarted, store.ByEnded} {
 		for i, f := range []store.RunFilter{
-			{}, {Functions: []string{"b"}}, {Functions: []string{"c", "a", "none"}}, {Functions: []string{}},
-			{Statuses: []durable.Status{durable.Failed, durable.Running}}, {From: at(3)}, {Until: at(9)}, {From: at(3), Until: at(9)},
+			{},
+			{Functions: []string{"b"}},
+			{Functions: []string{"c", "a", "none"}},
+			{Functions: []string{}},
+			{Statuses: []durable.Status{durable.Failed, durable.Running}},
+			{From: at(3)},
+			{Until: at(9)},
+			{From: at(3), Until: at(9)},
 			{Functions: []string{"a", "b"}, Statuses: []durable.Status{durable.Completed}, From: at(1), Until: at(12)},
-			{Deferred: &yes}, {Deferred: &no, Functions: []string{"a"}}, {From: at(9), Until: at(3)},
+			{Deferred: &yes},
+			{Deferred: &no, Functions: []string{"a"}},
+			{From: at(9), Until: at(3)},
 		} {
 			for _, oldest := range []bool{false, true} {
 				f.Time = by
