@@ -332,9 +332,14 @@ func TestStopped(t *testing.T) {
 		in   func(*play) Input
 		want string
 	}{
-		"by somebody": {func(*play) Input { return Cancel{`by "hand"`} }, `"by \"hand\""`},
-		"too late to end": {func(p *play) Input { return Due{p.claim(FinishStep)} },
-			`"timeouts.finish: the run did not end in time"`},
+		"by somebody": {
+			func(*play) Input { return Cancel{`by "hand"`} },
+			`"by \"hand\""`,
+		},
+		"too late to end": {
+			func(p *play) Input { return Due{p.claim(FinishStep)} },
+			`"timeouts.finish: the run did not end in time"`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -167,13 +167,10 @@ var settleTests = []test{
 		for range 32 {
 			wait.Go(func() {
 				err := d.Settle(d.Context(), l, noon, store.Settled{Accepted: []store.Accepted{accepted(far)}, Next: &next})
-				switch {
-				case err == nil:
+				if err == nil {
 					won.Add(1)
-				default:
-					if !isLost(err) {
-						d.Errorf("settle: %v", err)
-					}
+				} else if !isLost(err) {
+					d.Errorf("settle: %v", err)
 				}
 			})
 		}
