@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/pawlhq/pawl/engine"
 	"github.com/pawlhq/pawl/internal/durable"
 	"github.com/pawlhq/pawl/internal/store"
 )
@@ -203,5 +204,78 @@ func TestAKeyWithManyWaitingDelaysNoOther(t *testing.T) {
 		require.NotZero(t, r[0].Started, "the newest run has started")
 		// The run in work has two requests, and so has the one whose turn it was.
 		require.LessOrEqual(t, r[0].Started.Sub(sent), 4*time.Second)
+	})
+}
+
+func TestRateLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPawl(t, &app{serve: serial()}, function("g", "x", 0),
+			with(function("f", "x", 0), `"rateLimit":{"limit":1,"period":"1h","key":"event.data.k"}`))
+		ran := func() (n int) {
+			synctest.Wait()
+			for _, r := range p.runs() {
+				if r.Function == "shop-f" {
+					n++
+				}
+			}
+			return n
+		}
+		p.send(`[{"name":"x","data":{"k":1}},{"name":"x","data":{"k":1}},{"name":"x","data":{"k":2}}]`)
+		require.Equal(t, 2, ran(), "row 92: one for each key")
+		time.Sleep(time.Hour - time.Second)
+		p.restart()
+		p.send(`{"name":"x","data":{"k":1}}`)
+		require.Equal(t, 2, ran(), "row 92: over a restart")
+		time.Sleep(time.Second)
+		p.send(`{"name":"x","data":{"k":1}}`)
+		require.Equal(t, 3, ran(), "row 92: after the period")
+		require.Len(t, p.runs(), 8, "other functions run for each event")
+		list, err := p.History().Events(t.Context(), store.EventFilter{Name: "x"}, store.Page{Limit: 10})
+		require.NoError(t, err)
+		require.Len(t, list, 5, "row 92: all are listed")
+
+		first := p.runs()[0]
+		if first.Function != "shop-f" {
+			first = p.runs()[1]
+		}
+		_, err = p.Rerun(t.Context(), first.ID, engine.Rerun{})
+		require.NoError(t, err)
+		require.Equal(t, 4, ran(), "a run that is started anew is not limited")
+	})
+}
+
+func TestRateLimitByAKeyThatIsFalseOrFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPawl(t, &app{serve: serial()},
+			with(function("f", "x", 0), `"rateLimit":{"limit":1,"period":"1h","key":"event.data.k"}`),
+			with(function("g", "y", 0), `"rateLimit":{"limit":1,"period":"1h","key":"int(event.data.k)"}`))
+		p.send(repeat(3, func(int) string { return `{"name":"x","data":{"k":false}}` }))
+		synctest.Wait()
+		require.Len(t, p.runs(), 3, "false: not limited")
+		p.send(repeat(2, func(int) string { return `{"name":"y","data":{"k":"no number"}}` }))
+		synctest.Wait()
+		require.Len(t, p.runs(), 3, "an error: not started")
+	})
+}
+
+func TestRateLimitHoldsForSchedulesAndInvokes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := invoking("", serial())
+		p := newPawl(t, a, function("f", "x", 0), with(uninvoked, `"rateLimit":{"limit":1,"period":"1h"}`),
+			with(strings.Replace(function("c", "?", 0), `"event":"?"`, `"cron":"* * * * *"`, 1), `"rateLimit":{"limit":1,"period":"5m"}`))
+		p.send(`{"name":"x"}`)
+		p.send(`{"name":"x"}`)
+		synctest.Wait()
+		limited := 0
+		for _, r := range p.runs() {
+			if strings.Contains(string(r.Output), "invoked function is rate limited") {
+				limited++
+			}
+		}
+		require.Equal(t, 1, limited, "row 68")
+		require.Len(t, p.runs(), 3)
+		time.Sleep(10*time.Minute + time.Second)
+		synctest.Wait()
+		require.Len(t, p.runs(), 5, "ten ticks, one in five minutes")
 	})
 }

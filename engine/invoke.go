@@ -34,7 +34,7 @@ func (e *Engine) Invoke(ctx context.Context, in durable.Invoke, once *store.Once
 	ev.Body = durable.InvokedBody(ev.ID, target, in, f.Name, time.Time{}, now)
 	a := e.accept(ctx, table, ev, now)
 	if len(a.Starts) == 0 {
-		return "", "", fmt.Errorf("function %s: its idempotency key cannot be evaluated for this payload: %w", f.Slug, ErrNotStarted)
+		return "", "", fmt.Errorf("function %s: the key of its idempotency or rate limit cannot be evaluated for this payload: %w", f.Slug, ErrNotStarted)
 	}
 	run = a.Starts[0].Run.ID
 	var started []string
@@ -48,7 +48,7 @@ func (e *Engine) Invoke(ctx context.Context, in durable.Invoke, once *store.Once
 	case err != nil:
 		return "", "", err
 	case len(started) == 0:
-		return "", "", fmt.Errorf("function %s was started for the same idempotency key before: %w", f.Slug, ErrNotStarted)
+		return "", "", fmt.Errorf("function %s was started for the same idempotency key before, or as often as its rate limit allows: %w", f.Slug, ErrNotStarted)
 	}
 	return ev.ID, run, nil
 }

@@ -212,3 +212,18 @@ func (e *Engine) beginGates(f durable.Function, keys string) (specs []flow.GateS
 	}
 	return specs
 }
+
+// rateLimit is how often a function may be started for the value that its key
+// has for an event; nil: any number of times. Source: spec/11 §4.
+func (e *Engine) rateLimit(ctx context.Context, f durable.Function, doc *match.Doc, now time.Time) (*durable.StartLimit, error) {
+	l := f.Limits.RateLimit
+	if l == nil || l.Period <= 0 {
+		return nil, nil
+	}
+	value, off, err := match.Key(ctx, l.Key, doc, e.programs, now)
+	if err != nil || off {
+		return nil, err
+	}
+	rate := flow.Limit(l.Limit, l.Period)
+	return &durable.StartLimit{Gate: "limit/" + f.Slug + "/" + short(value), Every: rate.Every, Burst: rate.Burst}, nil
+}

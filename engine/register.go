@@ -242,6 +242,7 @@ func merge(old *match.Table, reg wire.Registration) (all, changed []durable.Func
 func hold(f *durable.Function) {
 	s := wire.ParseSettings(f.Config)
 	f.Limits = limitsOf(f.Config)
+	f.Unheld = slices.DeleteFunc(f.Unheld, isHeld) // as an earlier version noted it
 	f.Once, f.Start, f.Finish, f.Cancel = s.Once, s.Start, s.Finish, nil
 	for _, c := range s.Cancel {
 		f.Cancel = append(f.Cancel, durable.CancelOn(c))
@@ -272,11 +273,13 @@ func (e *Engine) check(fns []durable.Function, reg wire.Registration) error {
 }
 
 // heldOptions are the settings that this version acts on.
-var heldOptions = []string{"cancel", "timeouts", "idempotency", "concurrency", "throttle", "priority"}
+var heldOptions = []string{"cancel", "timeouts", "idempotency", "concurrency", "throttle", "priority", "rateLimit"}
+
+func isHeld(option string) bool { return slices.Contains(heldOptions, option) }
 
 // unheld are the settings of a function that this version does not act on.
 func unheld(f wire.Function) []string {
-	return slices.DeleteFunc(slices.Clone(f.Options), func(o string) bool { return slices.Contains(heldOptions, o) })
+	return slices.DeleteFunc(slices.Clone(f.Options), isHeld)
 }
 
 // warnings tells a person what was registered and is not held.

@@ -143,6 +143,11 @@ func (e *Engine) starts(ctx context.Context, fns []durable.Function, ev durable.
 			continue
 		}
 		s.Unique, s.UniqueFor = unique, uniqueFor
+		if s.Limit, err = e.rateLimit(ctx, f, doc, now); err != nil {
+			e.log.WarnContext(ctx, "a function is not started: the key of its rate limit cannot be evaluated",
+				"function", f.Slug, "event", ev.ID, "err", err)
+			continue
+		}
 		s.Waits = e.cancellations(f, s.Run, now)
 		list = append(list, s)
 	}

@@ -141,6 +141,15 @@ type Start struct {
 	// within UniqueFor; "" if there is none.
 	Unique    string
 	UniqueFor time.Duration
+	Limit     *StartLimit // nil: none
+}
+
+// StartLimit is how often runs of a function may be started: what is more is left
+// out. One time is kept for each Gate; package flow says what it means.
+type StartLimit struct {
+	Gate  string
+	Every time.Duration
+	Burst int
 }
 
 // State says where a step is in its life.

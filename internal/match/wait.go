@@ -64,20 +64,31 @@ func Unique(ctx context.Context, f durable.Function, event *Doc, programs *Progr
 	if f.Once == "" {
 		return "", nil
 	}
-	p, err := programs.Compile(f.Once, expr.EventOnly)
+	value, _, err := Key(ctx, f.Once, event, programs, now)
+	return value, err
+}
+
+// Key is the value of a key expression for an event: "" without one. Other than
+// for KeyText, null is a value of its own. off means that it is the boolean
+// false: what the key is for does not concern the event. value is "" then.
+func Key(ctx context.Context, source string, event *Doc, programs *Programs, now time.Time) (value string, off bool, err error) {
+	if source == "" {
+		return "", false, nil
+	}
+	p, err := programs.Compile(source, expr.EventOnly)
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	key, err := p.Key(ctx, expr.Input{Event: event, Now: now})
 	switch {
 	case err != nil:
-		return "", err
+		return "", false, err
 	case key.False:
-		return "", nil
+		return "", true, nil
 	case key.Null:
-		return "null", nil
+		return "null", false, nil
 	default:
-		return "=" + key.Text, nil
+		return "=" + key.Text, false, nil
 	}
 }
 

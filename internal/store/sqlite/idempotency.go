@@ -9,6 +9,7 @@ import (
 	"zombiezen.com/go/sqlite"
 
 	"github.com/pawlhq/pawl/internal/durable"
+	"github.com/pawlhq/pawl/internal/flow"
 	"github.com/pawlhq/pawl/internal/store"
 )
 
@@ -118,31 +119,67 @@ func (s *Store) applyOnce(w *write) (bool, error) {
 	return false, nil
 }
 
-// takeUnique takes the key of a start, and reports false when the function was
-// started for it before, or for the event. Then a step that waits for the run
-// is told.
-func (s *Store) takeUnique(w *write, e durable.Event, st durable.Start) (bool, error) {
-	scope := store.StartScope(st.Run.Function)
-	if e.Key != "" { // looked at first, so that no key is taken for nothing
-		was, err := selectKey(s.write, scope, e.Key)
+// admit reports whether a start may happen, and notes that it does: not when the
+// function was started for the event before, or for its key, nor when it is
+// started too often. Then a step that waits for the run is told.
+func (s *Store) admit(w *write, e durable.Event, st durable.Start) (bool, error) {
+	if st.Unique == "" && st.Limit == nil {
+		return true, nil
+	}
+	if e.Key != "" { // looked at first, so that nothing is used up for a repetition
+		was, err := selectKey(s.write, store.StartScope(st.Run.Function), e.Key)
 		if err != nil || was != nil && was.Expires.After(w.now) {
 			return false, err
 		}
 	}
-	was, err := takeKey(s.write, store.Once{
-		Scope: store.UniqueScope(st.Run.Function), Key: st.Unique, Reply: durable.JSON(st.Run.ID), Life: st.UniqueFor,
-	}, w.now)
-	if err != nil || was == nil {
-		return err == nil, err
-	}
-	if parent := st.Run.Parent; !parent.Zero() {
-		data, err := json.Marshal(parent)
+	free := true
+	if st.Unique != "" {
+		was, err := takeKey(s.write, store.Once{
+			Scope: store.UniqueScope(st.Run.Function), Key: st.Unique, Reply: durable.JSON(st.Run.ID), Life: st.UniqueFor,
+		}, w.now)
 		if err != nil {
 			return false, err
 		}
-		return false, s.queueItem(w, durable.Item{
-			Run: st.Run.ID, Step: durable.ReportStep, Kind: durable.Report, Due: w.now, Data: data,
-		})
+		free = was == nil
 	}
-	return false, nil
+	if free && st.Limit != nil {
+		var err error
+		if free, err = takeRate(s.write, *st.Limit, w.now); err != nil {
+			return false, err
+		}
+	}
+	if free {
+		return true, nil
+	}
+	return false, s.refuse(w, st)
+}
+
+// takeRate notes one more start, and reports false when that is one too many.
+func takeRate(c *conn, l durable.StartLimit, now time.Time) (bool, error) {
+	rate := flow.Rate{Every: l.Every, Burst: l.Burst}
+	var taken time.Time
+	stmt := c.Prep(`SELECT taken FROM rates WHERE gate = ?`)
+	stmt.BindText(1, l.Gate)
+	if err := rows(stmt, func() { taken = fromMicros(stmt.ColumnInt64(0)) }); err != nil {
+		return false, err
+	}
+	if rate.Next(taken).After(now) {
+		return false, nil
+	}
+	return true, keepRate(c, flow.Passed{Gate: l.Gate, Taken: rate.Take(taken, now)}, now)
+}
+
+// refuse tells the step that waits for a run that it was not started.
+func (s *Store) refuse(w *write, st durable.Start) error {
+	parent := st.Run.Parent
+	if parent.Zero() {
+		return nil
+	}
+	data, err := json.Marshal(parent)
+	if err != nil {
+		return err
+	}
+	return s.queueItem(w, durable.Item{
+		Run: st.Run.ID, Step: durable.ReportStep, Kind: durable.Report, Due: w.now, Data: data,
+	})
 }

@@ -799,7 +799,8 @@ func (q *queue) readHolders(c *conn) error {
 	}); err != nil {
 		return err
 	}
-	stmt = c.Prep(`SELECT gate, taken FROM rates`)
+	// The other rates are asked where runs are started.
+	stmt = c.Prep(`SELECT gate, taken FROM rates WHERE gate >= 'throttle/' AND gate < 'throttle0'`)
 	return rows(stmt, func() { q.board.Keep(stmt.ColumnText(0), fromMicros(stmt.ColumnInt64(1))) })
 }
 
@@ -815,17 +816,23 @@ func insertHolders(c *conn, run string, pass flow.Pass, now time.Time) error {
 		}
 	}
 	for _, p := range pass.Rates {
-		stmt := c.Prep(`DELETE FROM rates WHERE gate IN (SELECT gate FROM rates WHERE taken <= ? ORDER BY taken LIMIT 3)`)
-		stmt.BindInt64(1, micros(now))
-		if err := exec(stmt); err != nil {
-			return err
-		}
-		stmt = c.Prep(`INSERT INTO rates (gate, taken) VALUES (?, ?) ON CONFLICT (gate) DO UPDATE SET taken = max(taken, excluded.taken)`)
-		stmt.BindText(1, p.Gate)
-		stmt.BindInt64(2, dueMicros(p.Taken))
-		if err := exec(stmt); err != nil {
+		if err := keepRate(c, p, now); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// keepRate writes what a rate has admitted. Each call also clears away a few
+// that say nothing any more.
+func keepRate(c *conn, p flow.Passed, now time.Time) error {
+	stmt := c.Prep(`DELETE FROM rates WHERE gate IN (SELECT gate FROM rates WHERE taken <= ? ORDER BY taken LIMIT 3)`)
+	stmt.BindInt64(1, micros(now))
+	if err := exec(stmt); err != nil {
+		return err
+	}
+	stmt = c.Prep(`INSERT INTO rates (gate, taken) VALUES (?, ?) ON CONFLICT (gate) DO UPDATE SET taken = max(taken, excluded.taken)`)
+	stmt.BindText(1, p.Gate)
+	stmt.BindInt64(2, dueMicros(p.Taken))
+	return exec(stmt)
 }

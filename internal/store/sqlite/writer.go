@@ -401,14 +401,12 @@ func (s *Store) applyStarts(w *write, a store.Accepted, seq int64) error {
 	c := s.write
 	for _, st := range a.Starts {
 		r := st.Run
-		if st.Unique != "" {
-			free, err := s.takeUnique(w, a.Event, st)
-			if err != nil {
-				return err
-			}
-			if !free {
-				continue
-			}
+		admitted, err := s.admit(w, a.Event, st)
+		if err != nil {
+			return err
+		}
+		if !admitted {
+			continue
 		}
 		if a.Event.Key != "" {
 			was, err := takeKey(c, store.Once{

@@ -127,6 +127,33 @@ var acceptTests = []test{
 			}
 		}
 	}},
+	{"starts no more than a limit allows", func(d *db) {
+		send := func(now time.Time, gate, key string, n int) (started int) {
+			for range n {
+				a := accepted(now)
+				a.Event.Key = key
+				a.Starts[0].Limit = &durable.StartLimit{Gate: gate, Every: time.Minute, Burst: 1}
+				ids, err := d.Accept(d.Context(), now, []store.Accepted{a})
+				require.NoError(d, err)
+				_, err = d.Event(d.Context(), a.Event.ID)
+				require.NoError(d, err, "the event is kept, whatever it starts")
+				if len(ids) == 0 {
+					_, err := d.Run(d.Context(), a.Starts[0].Run.ID)
+					require.ErrorIs(d, err, store.ErrNotFound)
+				}
+				started += len(ids)
+			}
+			return started
+		}
+		require.Equal(d, 2, send(noon, "limit/f/a", "", 5))
+		require.Equal(d, 2, send(noon, "limit/f/b", "", 5), "each gate has its own")
+		d.reopen()
+		require.Equal(d, 0, send(noon.Add(time.Minute-time.Microsecond), "limit/f/a", "", 2), "after a restart")
+		require.Equal(d, 1, send(noon.Add(time.Minute), "limit/f/a", "k", 5), "a key starts once, and uses up one")
+		require.Equal(d, 1, send(noon.Add(2*time.Minute), "limit/f/a", "", 5))
+		require.Equal(d, 0, send(noon.Add(4*time.Minute), "limit/f/a", "k", 5))
+		require.Equal(d, 2, send(noon.Add(4*time.Minute), "limit/f/a", "", 5), "a repetition has used up nothing")
+	}},
 	{"is all or nothing", func(d *db) {
 		taken := d.startAt(noon)
 		good, bad := accepted(noon), accepted(noon)
