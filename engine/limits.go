@@ -105,6 +105,7 @@ func concurrencyOf(v jsontext.Value) (steps []durable.Concurrency, runs *durable
 		if o.concurrencyOption != (concurrencyOption{}) {
 			list = append(list, o.concurrencyOption)
 		}
+	default: // not set
 	}
 	for _, o := range list {
 		if o.Limit > 0 {

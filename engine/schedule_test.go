@@ -85,8 +85,10 @@ func TestMadeScheduleRefusals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPawl(t, &app{serve: func(callSeen) (int, string, http.Header) { return 200, "1", nil }}, function("f", "x", 0))
 		for _, m := range []durable.Schedule{
-			{Function: "shop-f", Cron: "every day"}, {Function: "shop-f", Cron: "* * * * *", Missed: `"maybe"`},
-			{Function: "shop-f", Cron: "* * * * *", Overlap: "dance"}, {Function: "shop-f", Cron: "0 0 31 2 *"},
+			{Function: "shop-f", Cron: "every day"},
+			{Function: "shop-f", Cron: "* * * * *", Missed: `"maybe"`},
+			{Function: "shop-f", Cron: "* * * * *", Overlap: "dance"},
+			{Function: "shop-f", Cron: "0 0 31 2 *"},
 		} {
 			_, err := p.AddSchedule(t.Context(), m, 1)
 			var bad *engine.ScheduleError

@@ -128,6 +128,7 @@ func (t *turn) emitDeferred() {
 			known = append(known, &Defer{ID: e.Step, Function: e.Op, Input: e.Data})
 		case DeferredAborted:
 			known = slices.DeleteFunc(known, func(d *Defer) bool { return d.ID == e.Step })
+		default: // not about deferred calls
 		}
 	}
 	for _, d := range known {

@@ -111,22 +111,13 @@ func NewRun(id string, f Function, e Event, due, now time.Time) *Run {
 	return r
 }
 
-// soon is how far ahead a run may be due and still be one that begins now: its
-// priority counts then. Source: spec/11 §6.
-const soon = 2 * time.Second
-
-// Enqueue queues the first request of a run, due at due. One that is due soon
-// comes ahead of others by its priority, or after them when that is negative.
+// Enqueue queues the first request of a run, due at due. One that is due now
+// comes ahead of others by its priority, or after them when that is negative;
+// one that has to wait for its time comes then.
 func (r *Run) Enqueue(due, now time.Time, priority time.Duration) {
-	i := Item{Run: r.ID, Step: Discovery, Due: due}
+	i := Item{Run: r.ID, Step: Discovery, Due: due.Add(-priority), Lane: r.lane(Item{}, laneBegin)}
 	if due.After(now) {
-		i.Lane = r.lane(i, laneDelayed)
-		if due.Sub(now) <= soon {
-			priority = 0
-		}
-	} else {
-		i.Lane = r.lane(i, laneBegin)
-		i.Due = due.Add(-priority)
+		i.Due, i.Lane = due, r.lane(Item{}, laneDelayed)
 	}
 	r.Items[Discovery] = &i
 }

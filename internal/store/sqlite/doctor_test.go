@@ -152,88 +152,136 @@ func TestDoctor(t *testing.T) {
 		cured bool
 		twice bool // another thing is found as well
 	}{
-		{name: "a run that nothing moves", rule: "stuck", cured: true,
+		{
+			name: "a run that nothing moves", rule: "stuck", cured: true,
 			harm: func(w *ward) { w.harm(`DELETE FROM queue WHERE run = ?`, w.queued) },
-			run:  func(w *ward) string { return w.queued }},
-		{name: "a step that nothing runs", rule: "step", cured: true,
+			run:  func(w *ward) string { return w.queued },
+		},
+		{
+			name: "a step that nothing runs", rule: "step", cured: true,
 			harm: func(w *ward) { w.harm(`DELETE FROM queue WHERE run = ?`, w.planned) },
-			run:  func(w *ward) string { return w.planned }},
-		{name: "a sleep that nothing ends", rule: "step", cured: true,
+			run:  func(w *ward) string { return w.planned },
+		},
+		{
+			name: "a sleep that nothing ends", rule: "step", cured: true,
 			harm: func(w *ward) { w.harm(`DELETE FROM queue WHERE run = ?`, w.asleep) },
-			run:  func(w *ward) string { return w.asleep }},
-		{name: "a wait whose row is gone", rule: "wait",
+			run:  func(w *ward) string { return w.asleep },
+		},
+		{
+			name: "a wait whose row is gone", rule: "wait",
 			harm: func(w *ward) { w.harm(`DELETE FROM waits WHERE run = ?`, w.waiting) },
-			run:  func(w *ward) string { return w.waiting }},
-		{name: "a wait of a run that has ended", rule: "ended", cured: true,
+			run:  func(w *ward) string { return w.waiting },
+		},
+		{
+			name: "a wait of a run that has ended", rule: "ended", cured: true,
 			harm: func(w *ward) { w.harm(`UPDATE waits SET run = ?, step = 'q'`, w.failed) },
-			run:  func(w *ward) string { return w.failed }, twice: true}, // and the one whose wait it was
-		{name: "a wait of no run", rule: "orphan", cured: true,
+			run:  func(w *ward) string { return w.failed }, twice: true,
+		}, // and the one whose wait it was
+		{
+			name: "a wait of no run", rule: "orphan", cured: true,
 			harm: func(w *ward) {
 				w.harm(`INSERT INTO waits (run, step, kind, name, cond, path, value, exact, until, after) VALUES (?, 'w', 0, 'x', '', '', '', 0, 0, 0)`, gone)
 			},
-			run: func(*ward) string { return gone }},
-		{name: "an item of a run that has ended", rule: "ended", cured: true,
+			run: func(*ward) string { return gone },
+		},
+		{
+			name: "an item of a run that has ended", rule: "ended", cured: true,
 			harm: func(w *ward) { w.harm(`INSERT INTO queue VALUES (?, '', 0, 1, 0, 0, 0, NULL, '')`, w.completed) },
-			run:  func(w *ward) string { return w.completed }},
-		{name: "an item of no run", rule: "orphan", cured: true,
+			run:  func(w *ward) string { return w.completed },
+		},
+		{
+			name: "an item of no run", rule: "orphan", cured: true,
 			harm: func(w *ward) { w.harm(`INSERT INTO queue VALUES (?, '', 0, 1, 0, 0, 0, NULL, '')`, gone) },
-			run:  func(*ward) string { return gone }},
-		{name: "a journal with a gap", rule: "journal",
+			run:  func(*ward) string { return gone },
+		},
+		{
+			name: "a journal with a gap", rule: "journal",
 			harm: func(w *ward) { w.harm(`UPDATE journal SET n = 5 WHERE run = ?`, w.completed) },
-			run:  func(w *ward) string { return w.completed }},
-		{name: "a journal of no run", rule: "orphan", cured: true,
+			run:  func(w *ward) string { return w.completed },
+		},
+		{
+			name: "a journal of no run", rule: "orphan", cured: true,
 			harm: func(w *ward) {
 				w.harm(`INSERT INTO journal (run, n, step, kind, op, name, attempt, at, started, took, until, flags) VALUES (?, 1, '', 7, '', '', 0, 0, 0, 0, 0, 0)`, gone)
 			},
-			run: func(*ward) string { return gone }},
-		{name: "an end without a time", rule: "head", twice: true, // and it was told as of another time
+			run: func(*ward) string { return gone },
+		},
+		{
+			name: "an end without a time", rule: "head", twice: true, // and it was told as of another time
 			harm: func(w *ward) { w.harm(`UPDATE runs SET ended = 0 WHERE id = ?`, w.child) },
-			run:  func(w *ward) string { return w.child }},
-		{name: "an end that was not told", rule: "told",
+			run:  func(w *ward) string { return w.child },
+		},
+		{
+			name: "an end that was not told", rule: "told",
 			harm: func(w *ward) { w.harm(`DELETE FROM events WHERE name = ?`, durable.EventCancelled) },
-			run:  func(w *ward) string { return w.cancelled }},
-		{name: "an end that was told twice", rule: "told",
+			run:  func(w *ward) string { return w.cancelled },
+		},
+		{
+			name: "an end that was told twice", rule: "told",
 			harm: func(w *ward) {
 				w.harm(`INSERT INTO events (seq, id, key, name, internal, at, received, body) SELECT max(seq) + 9, ?, '', name, 1, at, received, body FROM events WHERE name = ? AND instr(CAST(body AS TEXT), ?)`,
 					gone, durable.EventFinished, w.failed)
 			},
-			run: func(w *ward) string { return w.failed }},
-		{name: "an end that differs from what was told", rule: "told", twice: true, // and there is its dead letter
+			run: func(w *ward) string { return w.failed },
+		},
+		{
+			name: "an end that differs from what was told", rule: "told", twice: true, // and there is its dead letter
 			harm: func(w *ward) { w.harm(`UPDATE runs SET status = 2 WHERE id = ?`, w.failed) },
-			run:  func(w *ward) string { return w.failed }},
-		{name: "an invoked run that does not report", rule: "report", cured: true,
+			run:  func(w *ward) string { return w.failed },
+		},
+		{
+			name: "an invoked run that does not report", rule: "report", cured: true,
 			harm: func(w *ward) { w.harm(`DELETE FROM queue WHERE run = ?`, w.child) },
-			run:  func(w *ward) string { return w.child }},
-		{name: "an event that nothing hands on", rule: "delivery", cured: true,
-			harm: func(w *ward) { w.harm(`DELETE FROM queue WHERE run = ?`, w.event) }},
-		{name: "an event that timers do not know of", rule: "delivery", cured: true,
-			harm: func(w *ward) { w.harm(`DELETE FROM deliveries`) }},
-		{name: "an event to be handed on that is gone", rule: "delivery", cured: true, twice: true,
-			harm: func(w *ward) { w.harm(`DELETE FROM events WHERE id = ?`, w.event) }},
-		{name: "a run whose event is gone", rule: "orphan",
+			run:  func(w *ward) string { return w.child },
+		},
+		{
+			name: "an event that nothing hands on", rule: "delivery", cured: true,
+			harm: func(w *ward) { w.harm(`DELETE FROM queue WHERE run = ?`, w.event) },
+		},
+		{
+			name: "an event that timers do not know of", rule: "delivery", cured: true,
+			harm: func(w *ward) { w.harm(`DELETE FROM deliveries`) },
+		},
+		{
+			name: "an event to be handed on that is gone", rule: "delivery", cured: true, twice: true,
+			harm: func(w *ward) { w.harm(`DELETE FROM events WHERE id = ?`, w.event) },
+		},
+		{
+			name: "a run whose event is gone", rule: "orphan",
 			harm: func(w *ward) { w.harm(`DELETE FROM events WHERE id = (SELECT event FROM runs WHERE id = ?)`, w.queued) },
-			run:  func(w *ward) string { return w.queued }},
-		{name: "a letter of a run that has not failed", rule: "letter",
+			run:  func(w *ward) string { return w.queued },
+		},
+		{
+			name: "a letter of a run that has not failed", rule: "letter",
 			harm: func(w *ward) { w.harm(`UPDATE dead_letters SET run = ?`, w.completed) },
-			run:  func(w *ward) string { return w.completed }},
-		{name: "a failed run without a letter", rule: "letter",
+			run:  func(w *ward) string { return w.completed },
+		},
+		{
+			name: "a failed run without a letter", rule: "letter",
 			harm: func(w *ward) {
 				w.harm(`UPDATE dead_letters SET run = ?, failed = 1`, gone)
 			},
-			run: func(w *ward) string { return w.failed }, twice: true},
-		{name: "a group that counts wrongly", rule: "letter", cured: true,
+			run: func(w *ward) string { return w.failed }, twice: true,
+		},
+		{
+			name: "a group that counts wrongly", rule: "letter", cured: true,
 			harm: func(w *ward) { w.harm(`UPDATE dead_groups SET open = 7`) },
-			run:  func(w *ward) string { return w.failed }},
-		{name: "a job that nothing goes on with", rule: "letter", cured: true,
+			run:  func(w *ward) string { return w.failed },
+		},
+		{
+			name: "a job that nothing goes on with", rule: "letter", cured: true,
 			harm: func(w *ward) {
 				w.harm(`INSERT INTO retry_jobs (id, function, class, fingerprint, after, before, every, first, created) VALUES (?, '', '', '', 0, 0, 0, 0, 0)`, gone)
 			},
-			run: func(*ward) string { return gone }},
-		{name: "a key of no run", rule: "orphan", cured: true,
+			run: func(*ward) string { return gone },
+		},
+		{
+			name: "a key of no run", rule: "orphan", cured: true,
 			harm: func(w *ward) {
 				w.harm(`UPDATE idempotency SET reply = CAST(? AS BLOB) WHERE CAST(reply AS TEXT) = ?`, gone, w.queued)
 			},
-			run: func(*ward) string { return gone }},
+			run: func(*ward) string { return gone },
+		},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -327,7 +327,7 @@ func (q *queue) changing() map[slotKey]bool {
 // that may be claimed at now. The lock is kept while reading, so that a commit
 // which removes one of these rows is seen after they were added.
 func (q *queue) refill(ctx context.Context, s *Store, l *lane, now time.Time) error {
-	for len(l.due) == 0 && !l.next.IsZero() && !(l.timed && l.next.After(now)) {
+	for len(l.due) == 0 && !l.next.IsZero() && (!l.timed || !l.next.After(now)) {
 		rows := min(window, max(leastWindow, q.max/2/max(len(q.lanes), 1)))
 		until := l.ahead(now)
 		items, err := s.readDue(ctx, l.name, l.horizon, until.due, rows)
