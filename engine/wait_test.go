@@ -489,3 +489,23 @@ func TestItemOfNoRunLeavesTheQueue(t *testing.T) {
 		require.Empty(t, items)
 	})
 }
+
+func TestCancelThatComesBeforeALateStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 100 // more than start with their event
+		var fns []string
+		for i := range n {
+			fns = append(fns, with(function(fmt.Sprintf("f%d", i), "x", 0), `"cancel":[{"event":"stop","if":"event.data.id == async.data.id"}]`))
+		}
+		p := newPawl(t, &app{serve: awaits("Sleep", "nap", `,"name":"1h"`)}, fns...)
+		synctest.Wait()
+		require.NoError(t, p.Close(t.Context()))
+		p.acceptOnly(`{"name":"stop","data":{"id":1}}`) // too early for all
+		p.acceptOnly(`{"name":"x","data":{"id":1}}`)
+		p.acceptOnly(`{"name":"stop","data":{"id":1}}`)
+		p.acceptOnly(`{"name":"stop","data":{"id":2}}`)
+		p.start()
+		synctest.Wait()
+		require.Equal(t, n, p.count(durable.Cancelled), "also those that had not been started when it came")
+	})
+}

@@ -3,6 +3,11 @@ package sqlite
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/oklog/ulid/v2"
 
 	"zombiezen.com/go/sqlite"
 
@@ -155,3 +160,55 @@ func (s *Store) Undelivered(ctx context.Context, name string) (events []durable.
 
 // prefixed are eventColumns where another table has a column of the same name.
 const prefixed = `events.id, events.key, events.name, events.at, events.received, events.body, events.edits`
+
+// strayed is how far the time in an event's id, which a sender may choose, is
+// taken to be from the time of its receipt.
+const strayed = time.Hour
+
+// deliverAgain hands on once more what came between an event and runs that it
+// starts late: nobody waited for that when it came.
+func (s *Store) deliverAgain(w *write, e durable.Event, seq int64) error {
+	names := map[string]bool{}
+	for _, st := range w.fresh {
+		for _, wait := range st.Waits {
+			names[wait.Name] = true
+		}
+	}
+	var from ulid.ULID
+	if err := from.SetTime(ulid.Timestamp(e.Received.Add(-strayed))); err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		var missed []durable.Event
+		stmt := s.write.Prep(`SELECT ` + eventColumns + ` FROM events WHERE name = ? AND id > ? AND seq > ? ORDER BY id`)
+		stmt.BindText(1, name)
+		stmt.BindText(2, from.String())
+		stmt.BindInt64(3, seq)
+		if err := rows(stmt, func() { missed = append(missed, scanEvent(stmt)) }); err != nil {
+			return err
+		}
+		for _, m := range missed {
+			if err := s.deliver(w, m); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// deliver queues the handing on of an event, now, unless it is queued already:
+// then it begins anew.
+func (s *Store) deliver(w *write, e durable.Event) error {
+	item, err := selectItem(s.write, durable.Ref{Run: e.ID, Step: durable.DeliverStep})
+	if err != nil {
+		return err
+	}
+	if item == nil {
+		item = &durable.Item{Run: e.ID, Step: durable.DeliverStep, Kind: durable.Deliver}
+		if err := insertDelivery(s.write, e); err != nil {
+			return err
+		}
+	}
+	item.Due = w.now
+	return s.queueItem(w, *item)
+}

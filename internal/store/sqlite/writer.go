@@ -454,6 +454,9 @@ func (s *Store) applySettled(w *write) error {
 		if err := s.applyStarts(w, store.Accepted{Event: after.Event, Starts: after.Starts}, seq); err != nil {
 			return err
 		}
+		if err := s.deliverAgain(w, after.Event, seq); err != nil {
+			return err
+		}
 	}
 	for _, item := range after.Queue {
 		if err := s.queueItem(w, item); err != nil {
