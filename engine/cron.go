@@ -340,13 +340,9 @@ func (e *Engine) tickEvent(ctx context.Context, t ticker, tick, now time.Time) s
 	}
 	ev := durable.Event{
 		ID: NewID(), Key: key, Name: durable.EventTimer, At: fire, Received: now,
-		Body: cron.Event(key, t.trigger.Cron, tick, fire, data), Target: &durable.Target{Function: t.function.Slug},
+		Body: cron.Event(key, t.trigger.Cron, tick, fire, data), Target: &durable.Target{Function: t.function.Slug, Cron: t.trigger.Cron},
 	}
-	a := e.accept(ctx, e.apps.Load().table, ev, now)
-	for _, st := range a.Starts {
-		st.Run.Cron = t.trigger.Cron
-	}
-	return a
+	return e.accept(ctx, e.apps.Load().table, ev, now)
 }
 
 func later(a, b time.Time) time.Time {

@@ -10,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/pawlhq/pawl/internal/durable"
+	"github.com/pawlhq/pawl/internal/match"
 	"github.com/pawlhq/pawl/internal/store"
 	"github.com/pawlhq/pawl/internal/wire"
 )
@@ -40,7 +41,7 @@ func (e *RerunError) Error() string { return e.Message }
 
 // Rerun starts a run anew and returns the new run. It is not deduplicated, and
 // the settings of its function as it is now hold. Errors: store.ErrNotFound,
-// *RerunError, *store.LetterClosedError, and those of a store that cannot write
+// *RerunError, *store.LetterClosedError, *store.SingleError, and those of a store that cannot write
 // and of Once.
 func (e *Engine) Rerun(ctx context.Context, run string, how Rerun) (string, error) {
 	if e.closing.Load() {
@@ -97,6 +98,7 @@ func (e *Engine) rerun(ctx context.Context, run string, how Rerun, now time.Time
 		return store.Rerun{}, &RerunError{err.Error()}
 	}
 	r.Start.Waits = e.cancellations(f, r.Start.Run, now)
+	r.Start.Single = e.single(ctx, f, match.NewDoc(ev.Body), now)
 	return r, nil
 }
 

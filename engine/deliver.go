@@ -68,10 +68,17 @@ func (e *Engine) startMore(ctx context.Context, l store.Lease, ev durable.Event,
 		}
 	}
 	now := time.Now()
+	ev.Target = later.Target
+	starts := e.starts(ctx, fns, ev, now)
+	release, err := e.makeRoom(ctx, ev, starts)
+	if err != nil {
+		return err
+	}
+	defer release()
 	// The item goes on even when nothing is left: the waits come last.
 	next := l.Item
-	next.Due, next.Data = now, rest{Starts: later.Starts[n:]}.json()
-	return e.store.Settle(ctx, l, now, store.Settled{Event: ev, Starts: e.starts(ctx, fns, ev, now), Next: &next})
+	next.Due, next.Data = now, rest{Starts: later.Starts[n:], Target: later.Target}.json()
+	return e.store.Settle(ctx, l, now, store.Settled{Event: ev, Starts: starts, Next: &next})
 }
 
 // wakeWaiting moves every run that waits for an event, or is cancelled by it.
@@ -199,6 +206,10 @@ func (e *Engine) report(ctx context.Context, l store.Lease) {
 			in.Memo = append(append(durable.JSON(`{"data":`), child.Output...), '}')
 		case durable.Failed:
 			in.Memo = append(append(durable.JSON(`{"error":`), child.Output...), '}')
+		case durable.Skipped:
+			in.Memo = durable.ErrorMemo(durable.Failure{
+				Name: "Error", Message: "the invoked run " + child.ID + " of " + child.Function + " was skipped: " + child.Skip(),
+			})
 		default:
 			in.Memo = durable.ErrorMemo(durable.Failure{
 				Name: "Error", Message: "the invoked run " + child.ID + " of " + child.Function + " was cancelled",

@@ -80,6 +80,7 @@ type Engine struct {
 	worker   *queue.Worker
 	watchers watchers
 	signals  locks // by name, held while one is taken or sent
+	singles  locks // by name, held while a run takes it from another
 
 	timetable  timetable
 	making     sync.Mutex                         // held while schedules are made and removed

@@ -32,10 +32,15 @@ func (e *Engine) Invoke(ctx context.Context, in durable.Invoke, once *store.Once
 	target := durable.Target{Function: f.Slug}
 	ev := durable.Event{ID: NewID(), Name: durable.EventInvoked, At: now, Received: now, Target: &target}
 	ev.Body = durable.InvokedBody(ev.ID, target, in, f.Name, time.Time{}, now)
-	a := e.accept(ctx, table, ev, now)
+	a := store.Accepted{Event: ev, Starts: e.starts(ctx, []durable.Function{f}, ev, now)}
 	if len(a.Starts) == 0 {
 		return "", "", fmt.Errorf("function %s: the key of its idempotency or rate limit cannot be evaluated for this payload: %w", f.Slug, ErrNotStarted)
 	}
+	release, err := e.makeRoom(ctx, ev, a.Starts)
+	if err != nil {
+		return "", "", err
+	}
+	defer release()
 	run = a.Starts[0].Run.ID
 	var started []string
 	if once == nil {
@@ -48,7 +53,7 @@ func (e *Engine) Invoke(ctx context.Context, in durable.Invoke, once *store.Once
 	case err != nil:
 		return "", "", err
 	case len(started) == 0:
-		return "", "", fmt.Errorf("function %s was started for the same idempotency key before, or as often as its rate limit allows: %w", f.Slug, ErrNotStarted)
+		return "", "", fmt.Errorf("function %s was started for the same idempotency key before, or as often as its rate limit allows, or is a singleton of which a run goes on: %w", f.Slug, ErrNotStarted)
 	}
 	return ev.ID, run, nil
 }

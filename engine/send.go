@@ -81,9 +81,11 @@ type matcher interface {
 // it; the others follow from the queue.
 const maxStarts = 64
 
-// rest is what an event still has to start: slugs of functions.
+// rest is what an event still has to start: slugs of functions. Target is the
+// event's, which is not stored with it.
 type rest struct {
-	Starts []string `json:"starts"`
+	Starts []string        `json:"starts"`
+	Target *durable.Target `json:"target,omitzero"`
 }
 
 // accept is an event with a run for each function that it starts. A run is
@@ -98,14 +100,20 @@ func (e *Engine) accept(ctx context.Context, m matcher, ev durable.Event, now ti
 	} else {
 		fns = m.Starts(ctx, ev, now)
 	}
-	if len(fns) > maxStarts {
-		var later rest
-		for _, f := range fns[maxStarts:] {
+	var later rest
+	here := fns[:0:0]
+	for _, f := range fns {
+		if len(here) < maxStarts && !replaces(f) {
+			here = append(here, f)
+		} else {
 			later.Starts = append(later.Starts, f.Slug)
 		}
-		a.Rest, fns = later.json(), fns[:maxStarts]
 	}
-	a.Starts = e.starts(ctx, fns, ev, now)
+	if later.Starts != nil {
+		later.Target = ev.Target
+		a.Rest = later.json()
+	}
+	a.Starts = e.starts(ctx, here, ev, now)
 	return a
 }
 
@@ -148,6 +156,7 @@ func (e *Engine) starts(ctx context.Context, fns []durable.Function, ev durable.
 				"function", f.Slug, "event", ev.ID, "err", err)
 			continue
 		}
+		s.Single, s.Replaces = e.single(ctx, f, doc, now), replaces(f)
 		s.Waits = e.cancellations(f, s.Run, now)
 		list = append(list, s)
 	}

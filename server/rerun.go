@@ -158,6 +158,10 @@ func (s *Server) failLetter(w http.ResponseWriter, r *http.Request, err error, m
 		fail(w, http.StatusConflict, message)
 		return
 	}
+	if busy, ok := errors.AsType[*store.SingleError](err); ok {
+		fail(w, http.StatusConflict, busy.Error())
+		return
+	}
 	s.failWith(w, r, err, missing)
 }
 

@@ -409,6 +409,6 @@ func (q *query) status() *durable.Status {
 		queued := durable.Queued
 		return &queued
 	}
-	q.refuse("status must be Queued, Running, Completed, Failed or Cancelled")
+	q.refuse("status must be Queued, Running, Completed, Failed, Cancelled or Skipped")
 	return nil
 }

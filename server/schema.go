@@ -22,9 +22,9 @@ type schemas struct {
 
 // words are the values that a member of text can have, by type and member.
 var words = map[string][]string{
-	"runView.status":         {"Scheduled", "Running", "Completed", "Failed", "Cancelled"},
+	"runView.status":         {"Scheduled", "Running", "Completed", "Failed", "Cancelled", "Skipped"},
 	"runV2.status":           runStatuses,
-	"spanV2.status":          append([]string{"WAITING", skipped}, runStatuses...),
+	"spanV2.status":          append([]string{"WAITING"}, runStatuses...),
 	"spanV2.stepOp":          {"RUN", "SLEEP", "WAIT_FOR_EVENT", "WAIT_FOR_SIGNAL", "INVOKE", "AI_GATEWAY"},
 	"envV2.type":             {"TEST", "PRODUCTION"},
 	"appV2.method":           {"SERVE"},
@@ -42,7 +42,7 @@ var words = map[string][]string{
 }
 
 var (
-	runStatuses   = []string{"QUEUED", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"}
+	runStatuses   = []string{"QUEUED", "RUNNING", "COMPLETED", "FAILED", "CANCELLED", "SKIPPED"}
 	letterClasses = []string{"error", "non_retriable", "unreachable", "crash", "timeout", "protocol", "limit"}
 	overlaps      = []string{"allow", "skip", "queue", "replace"}
 	v2Codes       = []string{

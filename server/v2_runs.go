@@ -19,7 +19,7 @@ type runV2 struct {
 	ID            string        `json:"id"`
 	App           refV2         `json:"app"`
 	Function      functionRefV2 `json:"function"`
-	Status        string        `json:"status"` // QUEUED, RUNNING, COMPLETED, FAILED or CANCELLED
+	Status        string        `json:"status"` // QUEUED, RUNNING, COMPLETED, FAILED, CANCELLED or SKIPPED
 	QueuedAt      time.Time     `json:"queuedAt,omitzero"`
 	StartedAt     time.Time     `json:"startedAt,omitzero"`
 	EndedAt       time.Time     `json:"endedAt,omitzero"`
@@ -84,7 +84,7 @@ func lasted(from, to time.Time) int64 {
 // result is how a run ended, or nil.
 func result(r *durable.Run) *resultV2 {
 	switch r.Status {
-	case durable.Completed:
+	case durable.Completed, durable.Skipped:
 		return &resultV2{Data: readable(r.Output)}
 	case durable.Failed:
 		return &resultV2{Error: readable(r.Output)}
@@ -276,9 +276,6 @@ func (q *query) oldest() bool {
 	return false
 }
 
-// skipped is a status of the protocol that no run of Pawl has.
-const skipped = "SKIPPED"
-
 // statuses are those of a list, nil when it is for all.
 func (q *query) statuses() []durable.Status {
 	var list []durable.Status
@@ -287,10 +284,8 @@ func (q *query) statuses() []durable.Status {
 		switch status, ok := durable.ParseStatus(text); {
 		case ok && !slices.Contains(list, status):
 			list = append(list, status)
-		case !ok && !strings.EqualFold(text, skipped):
+		case !ok:
 			q.refuse("status must be QUEUED, RUNNING, COMPLETED, FAILED, CANCELLED or SKIPPED")
-		case list == nil:
-			list = []durable.Status{}
 		}
 	}
 	return list

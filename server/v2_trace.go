@@ -167,7 +167,7 @@ func spanStatus(of string) string {
 	case "retrying", "unreachable":
 		return "RUNNING"
 	case "missed":
-		return skipped
+		return "SKIPPED"
 	default:
 		return strings.ToUpper(of) // completed, failed, cancelled
 	}

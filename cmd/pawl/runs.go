@@ -37,13 +37,13 @@ func runsCommand() *cobra.Command {
 	limitFlag(list, 20, "How many, at most 200")
 	list.Flags().String("cursor", "", "Id of the run to go on after")
 	list.Flags().String("function", "", "Only runs of this function")
-	list.Flags().String("status", "", "Only Queued, Running, Completed, Failed or Cancelled")
+	list.Flags().String("status", "", "Only Queued, Running, Completed, Failed, Cancelled or Skipped")
 	show := &cobra.Command{
 		Use: "show ID", Short: "Show a run with its steps", Args: args(cobra.ExactArgs(1)), RunE: showRun,
 	}
 	follow := &cobra.Command{
 		Use: "follow [ID]", Short: "Follow a run until it ends; fails when it does",
-		Long: "Follows a run, the latest unless an id is given, until it ends.\nExits with 1 when the run failed or was cancelled.",
+		Long: "Follows a run, the latest unless an id is given, until it ends.\nExits with 1 when the run failed, was cancelled or was skipped.",
 		Args: args(cobra.MaximumNArgs(1)), RunE: followRun,
 	}
 	c.AddCommand(list, show, follow, rerunCommand())
@@ -193,6 +193,8 @@ func drawn(h history) string {
 		if failure := message(h.Run.Output); !told[failure] {
 			t.Child("error " + failure)
 		}
+	case "Skipped":
+		t.Child("reason " + short(h.Run.Output))
 	}
 	return t.String()
 }
@@ -306,7 +308,7 @@ func ended(out io.Writer, h history, asJSON bool) error {
 	case "Failed":
 		return errors.New("the run failed: " + message(h.Run.Output))
 	}
-	return errors.New("the run was cancelled")
+	return errors.New("the run was " + strings.ToLower(h.Run.Status))
 }
 
 func took(from, to *time.Time) string {

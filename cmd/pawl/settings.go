@@ -40,7 +40,7 @@ type settings struct {
 	PollInterval       time.Duration `key:"poll-interval" in:"dev serve" default:"5s" help:"Pause between looks at an app" serve:", until its first sync"`
 	Drain              time.Duration `key:"drain" in:"dev serve" default:"30s" help:"How long calls in flight may go on when Pawl is stopped"`
 	MaxAway            time.Duration `key:"max-away" in:"dev serve" default:"24h" help:"How long an app that cannot be reached may stay away before its runs fail"`
-	Retention          time.Duration `key:"retention" in:"dev serve" default:"30d" help:"How long completed and cancelled runs are kept, as 12h or 30d; 0s: for ever"`
+	Retention          time.Duration `key:"retention" in:"dev serve" default:"30d" help:"How long completed, cancelled and skipped runs are kept, as 12h or 30d; 0s: for ever"`
 	RetentionFailed    time.Duration `key:"retention-failed" in:"dev serve" default:"0s" help:"How long failed runs and their dead letters are kept; 0s: for ever"`
 	RetentionEvents    time.Duration `key:"retention-events" in:"dev serve" default:"30d" help:"How long events are kept, at least 1d and as long as a run that came from them; 0s: for ever"`
 	MaxCalls           int           `key:"max-calls" in:"dev serve" default:"1024" help:"Calls to apps at the same time"`

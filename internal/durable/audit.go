@@ -106,7 +106,7 @@ func (a *Audit) Flaws(waits []Wait, now time.Time) []Flaw {
 func (a *Audit) head() {
 	r := a.r
 	switch {
-	case r.Status < Queued || r.Status > Cancelled:
+	case r.Status < Queued || r.Status > Skipped:
 		a.found(RuleHead, "", "the run has a status that there is not, number %d", int(r.Status))
 	case r.Status.Final() != !r.Ended.IsZero():
 		a.found(RuleHead, "", "the run is %v, and its end is %s", r.Status, stamp(r.Ended))

@@ -103,7 +103,7 @@ func eventID(run, name string, at time.Time) string {
 // EndEvents are the events that the end of a run has sent, by id and name alone.
 // They are none for a run that has not ended.
 func EndEvents(r *Run) (events []Event) {
-	if !r.Status.Final() || len(r.Events) == 0 {
+	if !r.Status.Final() || r.Status == Skipped || len(r.Events) == 0 {
 		return nil
 	}
 	add := func(name, detail string) {

@@ -152,7 +152,8 @@ func TestParseStatus(t *testing.T) {
 		{"Failed", Failed, true},
 		{"CANCELLED", Cancelled, true},
 		{"", 0, false},
-		{"Skipped", 0, false},
+		{"SKIPPED", Skipped, true},
+		{"skipping", 0, false},
 	} {
 		if got, ok := ParseStatus(tt.name); got != tt.want || ok != tt.ok {
 			t.Errorf("ParseStatus(%q) = %v, %v, want %v, %v", tt.name, got, ok, tt.want, tt.ok)

@@ -6,7 +6,8 @@ import (
 )
 
 // Status says where a run is in its life: Queued, Running, and then exactly
-// one of Completed, Failed (out of attempts) or Cancelled, for ever.
+// one of Completed, Failed (out of attempts) or Cancelled, for ever. A run that
+// is Skipped was never to start: it only says why.
 type Status int8
 
 // The numbers are stored; they never change.
@@ -16,9 +17,10 @@ const (
 	Completed Status = 2
 	Failed    Status = 3
 	Cancelled Status = 4
+	Skipped   Status = 5
 )
 
-var statusNames = [...]string{"Queued", "Running", "Completed", "Failed", "Cancelled"}
+var statusNames = [...]string{"Queued", "Running", "Completed", "Failed", "Cancelled", "Skipped"}
 
 // String names the status; a number that is none can only come from a damaged
 // record.
@@ -53,7 +55,7 @@ type Head struct {
 	// Unpinned before, 1 (a request after each parallel branch) or 2 (one
 	// request after the last).
 	Protocol int
-	Output   JSON // the result, or the error of a failed run; nil before the end
+	Output   JSON // the result, the error of a failed run, or the Skip of a skipped one; nil before the end
 }
 
 // Unpinned is the Protocol of a run whose app has not answered yet.
@@ -106,7 +108,7 @@ func NewRun(id string, f Function, e Event, due, now time.Time) *Run {
 		r.Items[StartStep] = &Item{Run: id, Step: StartStep, Kind: Timeout, Due: now.Add(f.Start)}
 	}
 	if e.Target != nil {
-		r.Parent, r.Depth = e.Target.Parent, e.Target.Depth
+		r.Parent, r.Depth, r.Cron = e.Target.Parent, e.Target.Depth, e.Target.Cron
 	}
 	return r
 }
@@ -133,6 +135,11 @@ type Start struct {
 	Unique    string
 	UniqueFor time.Duration
 	Limit     *StartLimit // nil: none
+	// Single is a name that one run at a time has, from its start to its end; ""
+	// if it has none. While another has it, this one is skipped.
+	Single string
+	// Replaces means that whoever has Single is to be cancelled first.
+	Replaces bool
 }
 
 // StartLimit is how often runs of a function may be started: what is more is left

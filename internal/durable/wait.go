@@ -71,6 +71,7 @@ type Target struct {
 	Function string // slug
 	Parent   Ref    // zero when nobody waits
 	Depth    int    // how many runs wait for each other above the one it starts
+	Cron     string // the schedule whose tick it is; "" if none's
 }
 
 // CancelOn is an event that ends a function's runs.

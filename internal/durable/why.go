@@ -111,6 +111,8 @@ func (x explanation) ended() Why {
 				w.Text += ": " + why
 			}
 		}
+	case Skipped:
+		w.Text += ": " + x.r.Skip()
 	default:
 	}
 	w.Text = strings.TrimSuffix(w.Text, ".") + "."

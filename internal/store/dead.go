@@ -158,6 +158,15 @@ type Rerun struct {
 	Once   *Once // nil: each rerun is another
 }
 
+// SingleError means that a run cannot be started anew while another goes on:
+// the function runs once at a time for its key.
+type SingleError struct{ Run, Holder string }
+
+func (e *SingleError) Error() string {
+	return fmt.Sprintf("run %s cannot be started anew while run %s goes on: one at a time runs for its singleton key; cancel that one, or wait for its end",
+		e.Run, e.Holder)
+}
+
 // RetryState says where a job is in its life.
 type RetryState int8
 

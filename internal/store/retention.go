@@ -7,7 +7,7 @@ import (
 
 // Retention says how long what is over is kept; 0 is for ever.
 type Retention struct {
-	Runs   time.Duration // completed and cancelled runs, from their end
+	Runs   time.Duration // completed, cancelled and skipped runs, from their end
 	Failed time.Duration // failed runs with their dead letters, from their end
 	Events time.Duration // events, from their receipt; one that a run came from stays as long as the run
 }

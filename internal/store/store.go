@@ -111,6 +111,12 @@ type Runs interface {
 	// and the error is a *RepeatedError, or a *KeyConflictError.
 	AcceptOnce(ctx context.Context, now time.Time, batch []Accepted, once Once) ([]string, error)
 
+	// Holder returns the id of the run that has a name (durable.Start.Single), or
+	// ErrNotFound, and whether the event of that run was accepted after another. A
+	// start that names it is written as a run that is skipped, until that run has
+	// ended: such a run did not start.
+	Holder(ctx context.Context, single, event string) (run string, after bool, err error)
+
 	// Start writes runs of events that are there already, in one transaction.
 	Start(ctx context.Context, now time.Time, starts []durable.Start) error
 

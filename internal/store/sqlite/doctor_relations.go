@@ -70,6 +70,11 @@ var relations = []relation{
 		"it is told",
 	},
 	{
+		ruleOrphan, `SELECT DISTINCT run, '', '' FROM holders WHERE NOT EXISTS (SELECT 1 FROM runs WHERE id = holders.run AND status < 2)`,
+		"the run does not go on, and holds up others by a limit",
+		`DELETE FROM holders WHERE run = $run`, "it holds nothing any more",
+	},
+	{
 		ruleFunction, `SELECT id, '', '' FROM runs WHERE status < 2 AND NOT EXISTS (SELECT 1 FROM functions WHERE slug = runs.function)`,
 		"the run has not ended, and its function is not known; sync its app", "", "",
 	},

@@ -791,7 +791,7 @@ func (q *queue) readLanes(c *conn) error {
 
 // readHolders finds what runs hold from before, and what rates have admitted.
 func (q *queue) readHolders(c *conn) error {
-	stmt := c.Prep(`SELECT run, gate FROM holders`)
+	stmt := c.Prep(`SELECT run, gate FROM holders WHERE gate >= 'run/' AND gate < 'run0'`)
 	if err := rows(stmt, func() {
 		run, gate := stmt.ColumnText(0), stmt.ColumnText(1)
 		q.stays[run] = append(q.stays[run], gate)
@@ -808,10 +808,7 @@ func (q *queue) readHolders(c *conn) error {
 // rates that it passed have admitted.
 func insertHolders(c *conn, run string, pass flow.Pass, now time.Time) error {
 	for _, gate := range pass.Stays {
-		stmt := c.Prep(`INSERT INTO holders (run, gate) VALUES (?, ?) ON CONFLICT DO NOTHING`)
-		stmt.BindText(1, run)
-		stmt.BindText(2, gate)
-		if err := exec(stmt); err != nil {
+		if err := insertHolder(c, run, gate); err != nil {
 			return err
 		}
 	}

@@ -64,6 +64,14 @@ func (s *Store) Rerun(ctx context.Context, now time.Time, r store.Rerun) error {
 			w.outcome = at
 			return nil
 		}
+		holder, err := selectHolder(s.write, r.Start.Single)
+		if err != nil {
+			return err
+		}
+		if holder != "" {
+			w.outcome = &store.SingleError{Run: r.Of, Holder: holder}
+			return nil
+		}
 		if err := s.take(w, r.Once); err != nil {
 			return err
 		}
@@ -286,7 +294,7 @@ func (s *Store) Retry(ctx context.Context, l store.Lease, now time.Time, step st
 			w.outcome = store.ErrLeaseLost
 			return nil
 		}
-		n := int64(j.Started)
+		n, skipped := int64(j.Started), int64(step.Skipped)
 		for _, r := range step.Reruns {
 			at, err := selectState(s.write, r.Of)
 			if err != nil {
@@ -294,6 +302,14 @@ func (s *Store) Retry(ctx context.Context, l store.Lease, now time.Time, step st
 			}
 			if at == nil || at.State != store.Open {
 				continue // somebody else did something about it
+			}
+			holder, err := selectHolder(s.write, r.Start.Single)
+			if err != nil {
+				return err
+			}
+			if holder != "" { // the letter stays open
+				skipped++
+				continue
 			}
 			if err := s.applyRerun(w, r, at, j.ID); err != nil {
 				return err
@@ -312,7 +328,7 @@ func (s *Store) Retry(ctx context.Context, l store.Lease, now time.Time, step st
 		stmt.BindBool(1, step.Waiting)
 		stmt.BindText(2, step.Cursor)
 		stmt.BindInt64(3, n)
-		stmt.BindInt64(4, int64(step.Skipped))
+		stmt.BindInt64(4, skipped)
 		stmt.BindText(5, j.ID)
 		if err := exec(stmt); err != nil {
 			return err

@@ -85,7 +85,7 @@ func (sw *sweep) nextRuns(c *conn, limit int) (list []endedRun, err error) {
 		by  time.Time
 		sql string
 	}{
-		{sw.runs, `SELECT id, event, ended FROM runs INDEXED BY runs_over WHERE status IN (2, 4) AND ended <= ?
+		{sw.runs, `SELECT id, event, ended FROM runs INDEXED BY runs_over WHERE status IN (2, 4, 5) AND ended <= ?
 			AND NOT EXISTS (SELECT 1 FROM queue WHERE run = runs.id) ORDER BY ended LIMIT ?`},
 		{sw.failed, `SELECT id, event, ended FROM runs INDEXED BY runs_failed WHERE status = 3 AND ended <= ?
 			AND NOT EXISTS (SELECT 1 FROM queue WHERE run = runs.id) ORDER BY ended LIMIT ?`},

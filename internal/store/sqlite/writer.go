@@ -422,6 +422,13 @@ func (s *Store) applyStarts(w *write, a store.Accepted, seq int64) error {
 		if err := insertRun(c, r); err != nil {
 			return err
 		}
+		alone, err := s.takeSingle(w, st)
+		if err != nil {
+			return err
+		}
+		if !alone {
+			continue
+		}
 		for i, e := range st.Entries {
 			if err := insertEntry(c, r.ID, i+1, e); err != nil {
 				return err

@@ -154,6 +154,49 @@ var acceptTests = []test{
 		require.Equal(d, 0, send(noon.Add(4*time.Minute), "limit/f/a", "k", 5))
 		require.Equal(d, 2, send(noon.Add(4*time.Minute), "limit/f/a", "", 5), "a repetition has used up nothing")
 	}},
+	{"skips a run whose name another has", func(d *db) {
+		single := func(name string, parent durable.Ref) durable.Start {
+			e := event("order/placed")
+			e.Target = &durable.Target{Parent: parent}
+			s := starts(start("shop-ship", e, noon))[0]
+			s.Single = name
+			return s
+		}
+		send := func(s durable.Start) []string {
+			return d.accept(store.Accepted{Event: s.Run.Events[0], Starts: []durable.Start{s}})
+		}
+		first, second := single("single/f/a", durable.Ref{}), single("single/f/a", durable.Ref{Run: "01PARENT", Step: "s"})
+		_, _, err := d.Holder(d.Context(), "single/f/a", "")
+		require.ErrorIs(d, err, store.ErrNotFound)
+		require.Len(d, send(first), 1)
+		require.Len(d, send(single("single/f/b", durable.Ref{})), 1, "another name")
+		require.Empty(d, send(second))
+		d.reopen()
+		got, err := d.Run(d.Context(), second.Run.ID)
+		require.NoError(d, err)
+		require.Equal(d, durable.Skipped, got.Status)
+		require.True(d, noon.Equal(got.Ended))
+		require.Contains(d, got.Skip(), first.Run.ID)
+		items, err := d.Items(d.Context(), second.Run.ID)
+		require.NoError(d, err)
+		require.Len(d, items, 1)
+		require.Equal(d, durable.Report, items[0].Kind, "who waits for it is told")
+		list, err := d.Runs(d.Context(), store.RunFilter{Statuses: []durable.Status{durable.Skipped}}, store.Page{Limit: 10})
+		require.NoError(d, err)
+		require.Equal(d, []string{second.Run.ID}, runIDs(list))
+
+		holder, after, err := d.Holder(d.Context(), "single/f/a", second.Run.Events[0].ID)
+		require.NoError(d, err)
+		require.Equal(d, first.Run.ID, holder)
+		require.False(d, after)
+		require.ErrorAs(d, d.Rerun(d.Context(), noon, store.Rerun{Of: second.Run.ID, Start: single("single/f/a", durable.Ref{})}), new(*store.SingleError))
+		d.change(first.Run.ID, durable.Change{Head: &durable.Head{Status: durable.Completed, Ended: noon}})
+		third := single("single/f/a", durable.Ref{})
+		require.Len(d, send(third), 1, "its end frees the name")
+		_, after, err = d.Holder(d.Context(), "single/f/a", first.Run.Events[0].ID)
+		require.NoError(d, err)
+		require.True(d, after)
+	}},
 	{"is all or nothing", func(d *db) {
 		taken := d.startAt(noon)
 		good, bad := accepted(noon), accepted(noon)
