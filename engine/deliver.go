@@ -51,7 +51,9 @@ func (e *Engine) handOn(ctx context.Context, l store.Lease, h *handing) error {
 	if len(later.Starts) > 0 {
 		return e.startMore(ctx, l, ev, later)
 	}
-	if err := e.wakeWaiting(ctx, ev); err != nil {
+	// Not shared with whoever works on it already: it may be handed on once more
+	// for those who have begun to wait since.
+	if err := e.wakeAll(ctx, ev); err != nil {
 		return err
 	}
 	return e.store.Settle(ctx, l, time.Now(), store.Settled{})
@@ -84,8 +86,13 @@ func (e *Engine) startMore(ctx context.Context, l store.Lease, ev durable.Event,
 // wakeWaiting moves every run that waits for an event, or is cancelled by it.
 // Two that hand on the same event at once share the work.
 func (e *Engine) wakeWaiting(ctx context.Context, ev durable.Event) error {
-	_, err, _ := e.delivering.Do(ev.ID, func() (any, error) { return nil, e.wakeAll(ctx, ev) })
-	return err
+	for {
+		_, err, _ := e.delivering.Do(ev.ID, func() (any, error) { return nil, e.wakeAll(ctx, ev) })
+		if !errors.Is(err, context.Canceled) || ctx.Err() != nil {
+			return err
+		}
+		// Whoever did it for us was stopped, which does not stop us.
+	}
 }
 
 func (e *Engine) wakeAll(ctx context.Context, ev durable.Event) error {
