@@ -167,6 +167,9 @@ func valueOf(keys, source string) string {
 	return ""
 }
 
+// pauseGate is what a paused function's lanes stand behind.
+const pauseGate = "pause/"
+
 // gates says behind which limits a lane stands: those of its function as they
 // are now, for the values that its runs were given when they were queued.
 func (e *Engine) gates(lane string) (flow.Class, []flow.GateSpec) {
@@ -178,9 +181,13 @@ func (e *Engine) gates(lane string) (flow.Class, []flow.GateSpec) {
 	if begins {
 		class = flow.Begin
 	}
-	f, known := e.apps.Load().table.Function(slug)
+	registered := e.apps.Load()
+	f, known := registered.table.Function(slug)
 	if !known {
 		return class, nil
+	}
+	if p := registered.paused(f); p == durable.PauseAll || p == durable.PauseStarts && begins {
+		return class, []flow.GateSpec{{Name: pauseGate + slug, Slots: flow.Closed}}
 	}
 	specs := []flow.GateSpec{{Name: "app/" + f.App, Slots: e.maxAppCalls}}
 	if begins {

@@ -28,8 +28,9 @@ func newPrograms() *match.Programs { return expr.NewCache(programsKept) }
 
 // registry is what is registered at one moment.
 type registry struct {
-	apps  map[string]durable.App
-	table *match.Table
+	apps     map[string]durable.App
+	table    *match.Table
+	controls map[string]durable.Control // by name
 }
 
 // AppView is an app with the functions that it serves.
@@ -91,8 +92,17 @@ func (e *Engine) loadApps(ctx context.Context) error {
 	for _, a := range apps {
 		r.apps[a.Name] = a
 	}
+	controls, err := e.store.Controls(ctx)
+	if err != nil {
+		return err
+	}
+	r.controls = map[string]durable.Control{}
+	for _, c := range controls {
+		r.controls[c.Name] = c
+	}
 	for i := range fns {
 		hold(&fns[i])
+		limit(&fns[i], r.controls[fns[i].Slug])
 	}
 	var problems []match.Problem
 	r.table, problems = match.NewTable(fns, e.programs)
@@ -140,6 +150,9 @@ func (e *Engine) Register(ctx context.Context, reg wire.Registration) (Synced, e
 	fns, changed := merge(old.table, reg)
 	if err := e.check(fns, reg); err != nil {
 		return Synced{}, err
+	}
+	for i := range fns {
+		limit(&fns[i], old.controls[fns[i].Slug])
 	}
 	start, stop := e.scheduled(changed, old.table, app.SyncedAt)
 	if err := e.store.SaveApp(ctx, app, changed, start, stop); err != nil {
@@ -189,7 +202,7 @@ func (e *Engine) RemoveApp(ctx context.Context, url string) (durable.App, error)
 }
 
 func (e *Engine) publish(old *registry, app durable.App, table *match.Table) {
-	next := &registry{apps: map[string]durable.App{}, table: table}
+	next := &registry{apps: map[string]durable.App{}, table: table, controls: old.controls}
 	for name, a := range old.apps {
 		next.apps[name] = a
 	}

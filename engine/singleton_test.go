@@ -229,7 +229,7 @@ func seeds(t *testing.T, n uint64, run func(t *testing.T, random *rand.Rand)) {
 	for seed := range n {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				run(t, rand.New(rand.NewPCG(seed, 0))) //nolint:gosec // to be repeated
+				run(t, rand.New(rand.NewPCG(seed, 0)))
 			})
 		})
 	}

@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/pawlhq/pawl/internal/durable"
@@ -35,11 +37,45 @@ func (e *Engine) Why(ctx context.Context, run string) (why durable.Why, status d
 		}
 		a.App = registered.apps[r.App]
 		a.App.URL = wire.PublicURL(a.App.URL)
-		a.Called = e.worker.Since(run)
+		a.Called, a.Held = e.worker.Since(run), map[string]string{}
+		for step := range r.Items {
+			if gate := e.store.Holding(ctx, run, step); gate != "" {
+				a.Held[step] = e.explainGate(registered, gate)
+			}
+		}
 		why, status = r.Explain(a, time.Now()), r.Status
 		return nil
 	})
 	return why, status, err
+}
+
+// explainGate says what a gate that keeps a run waiting stands for.
+func (e *Engine) explainGate(r *registry, gate string) string {
+	kind, rest, _ := strings.Cut(gate, "/")
+	slug, _, _ := strings.Cut(rest, "/")
+	f, _ := r.table.Function(slug)
+	switch kind {
+	case "pause":
+		c := r.controls[slug]
+		if c.Pause == durable.Unpaused {
+			c = r.controls[appControl(f.App)]
+		}
+		text := fmt.Sprintf("%s is paused since %s by %s", c.Name, c.Since.UTC().Format(time.RFC3339), c.By)
+		if c.Why != "" {
+			text += " (" + c.Why + ")"
+		}
+		return text + "; pawl resume " + c.Name + " lets it go on"
+	case "run":
+		return fmt.Sprintf("%s runs as often at once as its limit of %d allows", slug, f.Limits.Runs.Limit)
+	case "throttle":
+		return fmt.Sprintf("the throttle of %s lets %d begin in %s", slug, f.Limits.Throttle.Limit, f.Limits.Throttle.Period)
+	case "step":
+		return "as many requests of " + slug + " are open as its concurrency allows"
+	case "env":
+		return "as many requests are open as the concurrency that functions share allows"
+	default: // "app"
+		return fmt.Sprintf("%d requests to its app are open, the most there may be", e.maxAppCalls)
+	}
 }
 
 // invoked are the runs that the resting steps of a run wait for, by step.

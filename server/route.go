@@ -96,6 +96,7 @@ func routes() []route {
 		{method: "GET", pattern: "/favicon.ico", who: anyone, serve: (*Server).icon}, // where browsers look
 	}
 	table = append(table, letterRoutes...)
+	table = append(table, controlRoutes...)
 	// SDKs know checkpoints under two prefixes.
 	for _, prefix := range []string{"/v1/checkpoint", "/v1/http/runs"} {
 		table = append(table,

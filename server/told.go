@@ -159,6 +159,16 @@ var told = sync.OnceValue(func() map[string]about {
 			id: "signal", what: "Send a signal to the run that waits for it", in: signalIn{}, data: startedView{}, header: keyed(),
 			codes: []int{http.StatusNotFound, http.StatusUnprocessableEntity},
 		},
+		"GET /v1/controls":                 {id: "listControls", what: "What operators have paused or limited", data: []controlView{}},
+		"POST /v1/functions/{slug}/pause":  {id: "pauseFunction", what: "Hold back the runs of a function; new ones are kept", in: pauseIn{}, data: doneView{}, codes: []int{http.StatusNotFound}},
+		"POST /v1/functions/{slug}/resume": {id: "resumeFunction", what: "Let the runs of a function go on", in: pauseIn{}, data: doneView{}, codes: []int{http.StatusNotFound}},
+		"PUT /v1/functions/{slug}/limits":  {id: "setLimits", what: "Put flow control options in place of those that the app registered", in: limitsIn{}, data: doneView{}, codes: []int{http.StatusNotFound}},
+		"POST /v1/apps/{app}/pause":        {id: "pauseApp", what: "Hold back the runs of all functions of an app", in: pauseIn{}, data: doneView{}, codes: []int{http.StatusNotFound}},
+		"POST /v1/apps/{app}/resume":       {id: "resumeApp", what: "Let the runs of an app go on", in: pauseIn{}, data: doneView{}, codes: []int{http.StatusNotFound}},
+		"GET /v1/audit": {
+			id: "listActs", what: "What operators have done, newest first", data: []actView{},
+			query: []param{paramLimit(50, 200), paramNumber("cursor", "seq of the last row of the page before", 0, 0, 1<<62), paramText("object", "such as a function's slug")},
+		},
 		"GET /v1/apps": {id: "listApps", what: "Apps with their functions", data: []appView{}},
 		"GET /v1/apps/{app}/functions": {
 			id: "listFunctions", what: "The functions of an app", data: []functionView{}, wrap: unwrapped,

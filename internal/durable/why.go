@@ -25,6 +25,7 @@ const (
 	WhyCalled   = "called"   // it is running
 	WhyAway     = "away"     // its app cannot be reached
 	WhyRetry    = "retry"    // after a failed try
+	WhyLimit    = "limit"    // it is due, and a limit or a pause holds it back
 	WhyTurn     = "turn"     // it is due and has not been taken up
 	WhyQueued   = "queued"   // its time has not come
 	WhyAsleep   = "asleep"   // a sleep
@@ -42,6 +43,7 @@ type Around struct {
 	Function *Function            // nil: it is not known
 	App      App                  // of the function
 	Children map[string]*Run      // those that the run has invoked, by step
+	Held     map[string]string    // what keeps its items that are due from being called, by step, as a sentence's end
 	Called   map[string]time.Time // since when its items are in work, by step
 }
 
@@ -176,6 +178,9 @@ func (x explanation) call(w *Why, item *Item) {
 	default:
 		w.Reason, w.Until = WhyTurn, time.Time{}
 		w.Text = fmt.Sprintf("%s is due since %s and waits for its turn", what, moment(item.Due))
+		if held := x.a.Held[item.Step]; held != "" {
+			w.Reason, w.Text = WhyLimit, fmt.Sprintf("%s is due since %s and waits: %s", what, moment(item.Due), held)
+		}
 	}
 }
 

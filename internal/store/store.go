@@ -41,6 +41,7 @@ type Store interface {
 	Runs
 	Waits
 	Ledger
+	Controls
 	Queue
 	History
 	Letters
@@ -158,6 +159,20 @@ const KeyLife = 24 * time.Hour
 type Lease struct {
 	durable.Item
 	Until time.Time // the item is free again then, unless extended
+}
+
+// Controls keeps what operators have set, and what they have done.
+type Controls interface {
+	// SaveControl writes a control in one transaction with the line of the audit
+	// log that tells it. One that pauses and limits nothing is forgotten.
+	SaveControl(ctx context.Context, c durable.Control, act durable.Act) error
+	Controls(ctx context.Context) ([]durable.Control, error)
+	// NoteAct adds a line to the audit log.
+	NoteAct(ctx context.Context, act durable.Act) error
+	// Acts reads the audit log, newest first, about one object or, with "", about
+	// all: up to limit lines older than the one with the number before, 0 for the
+	// newest.
+	Acts(ctx context.Context, object string, before int64, limit int) ([]durable.Act, error)
 }
 
 // Queue hands out what is due.

@@ -358,3 +358,18 @@ func (k *checker) timeouts(v jsontext.Value) bool {
 	}
 	return set
 }
+
+// CheckOptions says what is wrong with the flow control options of an object,
+// as they stand in a registration; nil if nothing is.
+func CheckOptions(object jsontext.Value) (problems []string) {
+	k := &checker{reg: &Registration{}}
+	var b functionBody
+	if err := decode(object, &b); err != nil {
+		return []string{err.Error()}
+	}
+	k.options(b)
+	for _, p := range k.problems {
+		problems = append(problems, p.Message)
+	}
+	return problems
+}

@@ -41,8 +41,10 @@ type write struct {
 	stop     []durable.Ref   // items removed
 	rouse    []durable.Ref   // items due at once
 
-	once *store.Once     // the key that it takes
-	void *store.KeyEntry // a key that is forgotten
+	once    *store.Once     // the key that it takes
+	void    *store.KeyEntry // a key that is forgotten
+	control *durable.Control
+	act     *durable.Act
 
 	also     func(*write) error // what else is written, with what it may start and queue
 	mayStart []durable.Start
@@ -282,6 +284,9 @@ func (s *Store) apply(w *write) error {
 	}
 	if w.void != nil {
 		return s.applyVoid(w)
+	}
+	if err := s.applyControl(w); err != nil {
+		return err
 	}
 	if w.also != nil {
 		return w.also(w)

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+func pauseCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "pause NAME",
+		Short: "Hold back the runs of a function or of an app, until pawl resume",
+		Long: "Hold back the runs of a function (its slug) or of all functions of an app (app/NAME).\n" +
+			"Events are taken in and start runs, which wait. Nothing is lost.",
+		Example: "pawl pause shop-charge --reason 'the bank is down'\npawl pause app/shop --all",
+		Args:    args(cobra.ExactArgs(1)),
+		RunE: func(c *cobra.Command, list []string) error {
+			hold := "starts"
+			if all, _ := c.Flags().GetBool("all"); all {
+				hold = "all"
+			}
+			return act(c, list[0], "pause", map[string]string{"hold": hold})
+		},
+	}
+	c.Flags().Bool("all", false, "make no request at all, also for runs that have begun")
+	addReason(c)
+	return c
+}
+
+func resumeCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use: "resume NAME", Short: "Let the runs of a paused function or app go on", Args: args(cobra.ExactArgs(1)),
+		RunE: func(c *cobra.Command, list []string) error { return act(c, list[0], "resume", map[string]string{}) },
+	}
+	addReason(c)
+	return c
+}
+
+func addReason(c *cobra.Command) {
+	c.Flags().String("reason", "", "why, for the audit log and for pawl why")
+	addClientFlags(c)
+}
+
+// act pauses or resumes.
+func act(c *cobra.Command, name, what string, body map[string]string) error {
+	path := "/v1/functions/" + url.PathEscape(name)
+	if app, ok := strings.CutPrefix(name, "app/"); ok {
+		path = "/v1/apps/" + url.PathEscape(app)
+	}
+	body["reason"], _ = c.Flags().GetString("reason")
+	if err := change(c, http.MethodPost, path+"/"+what, body); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(c.OutOrStdout(), "%s: %sd\n", name, what)
+	return err
+}
+
+// change sends a body and expects no more than that it was taken.
+func change(c *cobra.Command, method, path string, body any) error {
+	cl, err := newClient(c)
+	if err != nil {
+		return err
+	}
+	b, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	var done struct{ OK bool }
+	return cl.call(c.Context(), method, path, http.Header{"Content-Type": {"application/json"}}, b, &done)
+}
+
+func limitCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:     "limit FUNCTION [OPTIONS]",
+		Short:   "Change the limits of a function while it runs",
+		Long:    "Put flow control options (concurrency, throttle, priority) in place of those that the app\nregistered, as JSON. They hold at once, over restarts and over syncs, until --clear.",
+		Example: `pawl limit shop-charge '{"concurrency": 5}'` + "\npawl limit shop-charge --clear",
+		Args:    args(cobra.RangeArgs(1, 2)),
+		RunE:    setLimits,
+	}
+	c.Flags().Bool("clear", false, "go back to what the app registered")
+	addReason(c)
+	return c
+}
+
+func setLimits(c *cobra.Command, list []string) error {
+	clean, _ := c.Flags().GetBool("clear")
+	limits := json.RawMessage("null")
+	switch {
+	case clean == (len(list) == 2):
+		return usageError{errors.New(`pawl limit: give either options, such as '{"concurrency": 5}', or --clear`)}
+	case !clean:
+		if limits = json.RawMessage(list[1]); !json.Valid(limits) {
+			return usageError{errors.New(`pawl limit: the options are not valid JSON; an example: '{"concurrency": 5}'`)}
+		}
+	}
+	reason, _ := c.Flags().GetString("reason")
+	body := map[string]any{"limits": limits, "reason": reason}
+	if err := change(c, http.MethodPut, "/v1/functions/"+url.PathEscape(list[0])+"/limits", body); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(c.OutOrStdout(), list[0]+": the limits hold from now on")
+	return err
+}

@@ -1,0 +1,98 @@
+package engine_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/pawlhq/pawl/engine"
+	"github.com/pawlhq/pawl/internal/durable"
+	"github.com/pawlhq/pawl/internal/store"
+)
+
+func TestPausedFunctionKeepsItsRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &app{serve: awaits("Sleep", "nap", `,"name":"10s"`)}
+		p := newPawl(t, a, function("f", "x", 0), function("g", "x", 0))
+		p.send(`{"name":"x"}`)
+		synctest.Wait()
+		require.NoError(t, p.Pause(t.Context(), "shop-f", durable.PauseStarts, "ann", "too much"))
+		p.send(`{"name":"x"}`)
+		synctest.Wait()
+		require.Len(t, a.seen(), 3, "two of the first event, and one of the function that is not paused")
+		p.restart()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		require.Equal(t, 3, p.count(durable.Completed), "what had begun goes on to its end")
+		require.Equal(t, 1, p.count(durable.Queued))
+		queued := durable.Queued
+		list, err := p.History().Runs(t.Context(), store.RunFilter{Statuses: []durable.Status{queued}}, store.Page{Limit: 1})
+		require.NoError(t, err)
+		why, _, err := p.Why(t.Context(), list[0].ID)
+		require.NoError(t, err)
+		require.Contains(t, why.Text, "shop-f is paused since")
+		require.Contains(t, why.Text, "by ann (too much); pawl resume shop-f lets it go on")
+		require.NoError(t, p.Pause(t.Context(), "shop-f", durable.Unpaused, "ann", ""))
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		require.Equal(t, 4, p.count(durable.Completed), "resume drains what waited")
+		acts, err := p.Acts(t.Context(), "shop-f", 0, 10)
+		require.NoError(t, err)
+		require.Len(t, acts, 2)
+		require.Equal(t, "resume", acts[0].What)
+		require.Empty(t, p.Controls())
+	})
+}
+
+func TestPausedAppIsNotCalled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &app{serve: awaits("Sleep", "nap", `,"name":"10s"`)}
+		p := newPawl(t, a, function("f", "x", 0), function("g", "x", 0))
+		p.send(`{"name":"x"}`)
+		synctest.Wait()
+		require.NoError(t, p.Pause(t.Context(), "app/shop", durable.PauseAll, "ann", ""))
+		p.send(`{"name":"x"}`)
+		time.Sleep(time.Minute)
+		require.Len(t, a.seen(), 2, "not even for what had begun")
+		require.NoError(t, p.Pause(t.Context(), "app/shop", durable.Unpaused, "ann", ""))
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		require.Equal(t, 4, p.count(durable.Completed))
+		require.ErrorIs(t, p.Pause(t.Context(), "app/none", durable.PauseAll, "ann", ""), store.ErrNotFound)
+		require.ErrorIs(t, p.Pause(t.Context(), "shop-none", durable.PauseAll, "ann", ""), store.ErrNotFound)
+	})
+}
+
+func TestLimitsAreChangedLive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &busy{}
+		p := newPawl(t, b.app(), with(function("f", "x", 0), `"concurrency":1`))
+		p.send(repeat(8, plainEvent))
+		time.Sleep(1500 * time.Millisecond)
+		require.Equal(t, 1, b.most["all"])
+		require.NoError(t, p.SetLimits(t.Context(), "shop-f", []byte(`{"concurrency":4}`), "ann", ""))
+		time.Sleep(100 * time.Millisecond)
+		require.Equal(t, 4, b.most["all"], "it holds at once")
+		p.restart()
+		register(t, p, with(function("f", "x", 1), `"concurrency":1`))
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		require.Equal(t, 8, p.count(durable.Completed))
+		f, _ := p.Function("shop-f")
+		require.Equal(t, 4, f.Limits.Steps[0].Limit, "over restarts and syncs")
+		require.NoError(t, p.SetLimits(t.Context(), "shop-f", []byte(`null`), "ann", ""))
+		f, _ = p.Function("shop-f")
+		require.Equal(t, 1, f.Limits.Steps[0].Limit)
+		for limits, says := range map[string]string{
+			`[]`: "must be an object", `{"retries":3}`: "retries cannot be changed live",
+			`{"throttle":{"limit":1,"period":"x"}}`: "throttle period", `{"priority":{"run":"event.("}}`: "priority",
+		} {
+			err := p.SetLimits(t.Context(), "shop-f", []byte(limits), "ann", "")
+			require.ErrorContains(t, err, says)
+			_, ok := engine.IsLimits(err)
+			require.True(t, ok, limits)
+		}
+	})
+}

@@ -1,0 +1,59 @@
+package durable
+
+import "time"
+
+// Control is what an operator has set about a function, or about all functions
+// of an app, beside what the app registered. It holds until it is taken back,
+// over restarts and syncs.
+type Control struct {
+	// Name is a function's slug, or "app/" and an app's name.
+	Name  string
+	Pause Pause
+	// Limits replace the flow control options of the same names in what the app
+	// registered: an object such as {"concurrency":5}; nil: none.
+	Limits JSON
+	Since  time.Time // of the newest change
+	By     string    // who made it
+	Why    string    // as they said
+}
+
+// Pause says what of a function is held back.
+type Pause int8
+
+// The numbers are stored; they never change.
+const (
+	Unpaused    Pause = 0
+	PauseStarts Pause = 1 // runs that have not begun wait; those in progress go on
+	PauseAll    Pause = 2 // no request is made at all
+)
+
+var pauseNames = [...]string{"", "starts", "all"}
+
+func (p Pause) String() string {
+	if p < 0 || int(p) >= len(pauseNames) {
+		return ""
+	}
+	return pauseNames[p]
+}
+
+// ParsePause knows "starts" and "all".
+func ParsePause(name string) (Pause, bool) {
+	switch name {
+	case pauseNames[PauseStarts]:
+		return PauseStarts, true
+	case pauseNames[PauseAll]:
+		return PauseAll, true
+	}
+	return 0, false
+}
+
+// Act is a line of the audit log: what somebody has done to others' work. Lines
+// are only ever added.
+type Act struct {
+	Seq    int64 // given by the store
+	At     time.Time
+	By     string // who, as far as it is known
+	What   string // such as "pause"
+	Object string // such as a function's slug
+	Detail JSON   // nil if there is nothing more to say
+}

@@ -1,0 +1,162 @@
+package server
+
+import (
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/pawlhq/pawl/engine"
+	"github.com/pawlhq/pawl/internal/durable"
+)
+
+// maxControlBody bounds what pauses and changes limits, in bytes.
+const maxControlBody = 64 << 10
+
+// controlRoutes are those by which operators hold back and let go.
+var controlRoutes = []route{
+	{method: "GET", pattern: "/v1/controls", who: signingKey, serve: (*Server).listControls},
+	{method: "POST", pattern: "/v1/functions/{slug}/pause", who: signingKey, serve: (*Server).pause, body: maxControlBody, json: true},
+	{method: "POST", pattern: "/v1/functions/{slug}/resume", who: signingKey, serve: (*Server).resume, body: maxControlBody, json: true},
+	{method: "PUT", pattern: "/v1/functions/{slug}/limits", who: signingKey, serve: (*Server).setLimits, body: maxControlBody, json: true},
+	{method: "POST", pattern: "/v1/apps/{app}/pause", who: signingKey, serve: (*Server).pause, body: maxControlBody, json: true},
+	{method: "POST", pattern: "/v1/apps/{app}/resume", who: signingKey, serve: (*Server).resume, body: maxControlBody, json: true},
+	{method: "GET", pattern: "/v1/audit", who: signingKey, serve: (*Server).listActs},
+}
+
+// controlView is what an operator has set about a function or an app.
+type controlView struct {
+	Name   string         `json:"name"`            // a function's slug, or app/ and an app's name
+	Paused string         `json:"paused,omitzero"` // starts or all
+	Limits jsontext.Value `json:"limits,omitzero"` // in place of the app's
+	Since  time.Time      `json:"since"`
+	By     string         `json:"by"`
+	Reason string         `json:"reason,omitzero"`
+}
+
+func (s *Server) listControls(w http.ResponseWriter, r *http.Request, _ []byte) {
+	q := readQuery(r)
+	if q.refused(w) {
+		return
+	}
+	list := s.eng.Controls()
+	views := make([]controlView, len(list))
+	for i, c := range list {
+		views[i] = controlView{Name: c.Name, Paused: c.Pause.String(), Limits: c.Limits, Since: c.Since.UTC(), By: c.By, Reason: c.Why}
+	}
+	s.reply(w, views)
+}
+
+// pauseIn is the body of a pause and of a resume.
+type pauseIn struct {
+	Hold   string `json:"hold,omitzero"` // of a pause: starts (the default), or all: no request at all is made
+	Reason string `json:"reason,omitzero"`
+}
+
+func (s *Server) pause(w http.ResponseWriter, r *http.Request, body []byte) {
+	in := pauseIn{Hold: durable.PauseStarts.String()}
+	if message := read(body, &in); message != "" {
+		fail(w, http.StatusBadRequest, message)
+		return
+	}
+	p, ok := durable.ParsePause(in.Hold)
+	if !ok {
+		fail(w, http.StatusBadRequest, "hold must be starts or all")
+		return
+	}
+	s.setPause(w, r, p, in.Reason)
+}
+
+func (s *Server) resume(w http.ResponseWriter, r *http.Request, body []byte) {
+	var in pauseIn
+	if message := read(body, &in); message != "" {
+		fail(w, http.StatusBadRequest, message)
+		return
+	}
+	s.setPause(w, r, durable.Unpaused, in.Reason)
+}
+
+func (s *Server) setPause(w http.ResponseWriter, r *http.Request, p durable.Pause, reason string) {
+	name, what := r.PathValue("slug"), "function"
+	if app := r.PathValue("app"); app != "" {
+		name, what = "app/"+app, "app"
+	}
+	if err := s.eng.Pause(r.Context(), name, p, s.actor(r), reason); err != nil {
+		s.failWith(w, r, err, "there is no "+what+" "+printable(name))
+		return
+	}
+	s.reply(w, doneView{OK: true})
+}
+
+// limitsIn is the body that changes limits.
+type limitsIn struct {
+	Limits jsontext.Value `json:"limits"` // such as {"concurrency":5}; null: those of the app again
+	Reason string         `json:"reason,omitzero"`
+}
+
+func (s *Server) setLimits(w http.ResponseWriter, r *http.Request, body []byte) {
+	var in limitsIn
+	if message := read(body, &in); message != "" {
+		fail(w, http.StatusBadRequest, message)
+		return
+	}
+	if in.Limits == nil {
+		fail(w, http.StatusBadRequest, `limits is required: an object such as {"concurrency":5}, or null for those of the app`)
+		return
+	}
+	slug := r.PathValue("slug")
+	err := s.eng.SetLimits(r.Context(), slug, in.Limits, s.actor(r), in.Reason)
+	if bad, ok := engine.IsLimits(err); ok {
+		fail(w, http.StatusBadRequest, bad.Error())
+		return
+	}
+	if err != nil {
+		s.failWith(w, r, err, "there is no function "+printable(slug))
+		return
+	}
+	s.reply(w, doneView{OK: true})
+}
+
+// actor is who makes a request, as far as that is known.
+func (s *Server) actor(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		host = r.RemoteAddr
+	}
+	if s.dev {
+		return "dev from " + host
+	}
+	return "signing key from " + host
+}
+
+// actView is a line of the audit log.
+type actView struct {
+	Seq    int64          `json:"seq"`
+	At     time.Time      `json:"at"`
+	By     string         `json:"by"`
+	What   string         `json:"what"`
+	Object string         `json:"object"`
+	Detail jsontext.Value `json:"detail,omitzero"`
+}
+
+// listActs reads the audit log, newest first.
+func (s *Server) listActs(w http.ResponseWriter, r *http.Request, _ []byte) {
+	q := readQuery(r)
+	limit := q.number("limit", 50, 1, 200)
+	before := q.number("cursor", 0, 0, 1<<62)
+	object := q.get("object")
+	if q.refused(w) {
+		return
+	}
+	list, err := s.eng.Acts(r.Context(), object, int64(before), limit)
+	if err != nil {
+		s.failWith(w, r, err, "")
+		return
+	}
+	views := make([]actView, len(list))
+	for i, a := range list {
+		views[i] = actView{a.Seq, a.At.UTC(), a.By, a.What, a.Object, a.Detail}
+	}
+	s.reply(w, views)
+}
