@@ -103,7 +103,7 @@ func (e *Engine) accept(ctx context.Context, m matcher, ev durable.Event, now ti
 	var later rest
 	here := fns[:0:0]
 	for _, f := range fns {
-		if len(here) < maxStarts && !replaces(f) {
+		if len(here) < maxStarts && (parks(f) || !replaces(f)) {
 			here = append(here, f)
 		} else {
 			later.Starts = append(later.Starts, f.Slug)
@@ -141,9 +141,7 @@ func (e *Engine) starts(ctx context.Context, fns []durable.Function, ev durable.
 	doc := match.NewDoc(ev.Body)
 	list := make([]durable.Start, 0, len(fns))
 	for _, f := range fns {
-		s := durable.Start{Run: durable.NewRun(NewID(), f, ev, due, now)}
-		s.Run.Keys = e.keysOf(ctx, f, doc, now)
-		s.Run.Enqueue(due, now, match.Priority(ctx, f.Limits.Priority, doc, e.programs, now))
+		s := e.start(ctx, NewID(), f, ev, doc, due, now)
 		unique, err := match.Unique(ctx, f, doc, e.programs, now)
 		if err != nil {
 			e.log.WarnContext(ctx, "a function is not started: its idempotency key cannot be evaluated",
@@ -156,11 +154,20 @@ func (e *Engine) starts(ctx context.Context, fns []durable.Function, ev durable.
 				"function", f.Slug, "event", ev.ID, "err", err)
 			continue
 		}
-		s.Single, s.Replaces = e.single(ctx, f, doc, now), replaces(f)
-		s.Waits = e.cancellations(f, s.Run, now)
+		s.Debounce = e.debounce(ctx, f, doc, now)
 		list = append(list, s)
 	}
 	return list
+}
+
+// start is a new run for an event that has passed what may keep it from starting.
+func (e *Engine) start(ctx context.Context, id string, f durable.Function, ev durable.Event, doc *match.Doc, due, now time.Time) durable.Start {
+	s := durable.Start{Run: durable.NewRun(id, f, ev, due, now)}
+	s.Run.Keys = e.keysOf(ctx, f, doc, now)
+	s.Run.Enqueue(due, now, match.Priority(ctx, f.Limits.Priority, doc, e.programs, now))
+	s.Single, s.Replaces = e.single(ctx, f, doc, now), replaces(f)
+	s.Waits = e.cancellations(f, s.Run, now)
+	return s
 }
 
 // cancellations are the waits for the events that would cancel a run.

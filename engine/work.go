@@ -45,6 +45,8 @@ func (e *Engine) work(ctx context.Context, l store.Lease) {
 		e.tick(ctx, l)
 	case durable.Retry:
 		e.retryMore(ctx, l)
+	case durable.Fire:
+		e.fire(ctx, l)
 	case durable.Sweep:
 		e.cancelMore(ctx, l)
 	default:

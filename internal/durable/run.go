@@ -140,6 +140,26 @@ type Start struct {
 	Single string
 	// Replaces means that whoever has Single is to be cancelled first.
 	Replaces bool
+	// Debounce means that the event waits for others; nil: the run starts now.
+	Debounce *StartDebounce
+}
+
+// StartDebounce lets the event of a start wait in the queue for others: the run
+// is that of the last of them.
+type StartDebounce struct {
+	Item            Ref // what fires, for the function and key
+	Period, Timeout time.Duration
+}
+
+// After is the item of an event that is about to start, once another waits in
+// its place.
+func (d StartDebounce) After(event string) Ref { return Ref{d.Item.Run, d.Item.Step + "/" + event} }
+
+// Parked is an event that waits for others before a run is started for it.
+type Parked struct {
+	Event  string  // id
+	Run    string  // the id that its run would get
+	Target *Target // the event's, which is not stored with it
 }
 
 // StartLimit is how often runs of a function may be started: what is more is left
@@ -191,6 +211,7 @@ const (
 	Tick    ItemKind = 6 // a schedule's time has come
 	Retry   ItemKind = 7 // a job that retries dead letters goes on
 	Sweep   ItemKind = 8 // a cancellation of many runs goes on
+	Fire    ItemKind = 9 // a debounce has waited long enough
 )
 
 // Item is something due for a run at a time. A run has at most one item for

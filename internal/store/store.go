@@ -40,6 +40,7 @@ type Store interface {
 	Apps
 	Runs
 	Waits
+	Parking
 	Ledger
 	Controls
 	Queue
@@ -103,7 +104,7 @@ type Runs interface {
 	// An event whose ID is known is skipped together with its starts: it is a
 	// repetition of the same send. A start is skipped when its function was
 	// started for the same event key within KeyLife before now. It reports the
-	// ids of the runs that did start. The runs belong to the store from then on.
+	// ids of the runs that did start, or whose events were parked. The runs belong to the store from then on.
 	// When somebody waits for an event of that name, an item of kind Deliver is
 	// queued for it in the same transaction, its Run the event's ID.
 	Accept(ctx context.Context, now time.Time, batch []Accepted) ([]string, error)
@@ -129,6 +130,14 @@ type Runs interface {
 
 	// View shows run id as it is now. fn must not keep or change it.
 	View(ctx context.Context, id string, fn func(*durable.Run) error) error
+}
+
+// Parking keeps events that wait for others before a run is started for them. An
+// event is parked in the transaction that accepts it, when a start says so, and
+// taken out when the item that it waits for is settled.
+type Parking interface {
+	// Parked returns what waits for an item, in the order of its coming.
+	Parked(ctx context.Context, item durable.Ref) ([]durable.Parked, error)
 }
 
 // Waits finds who waits. Runs register their waits by their changes, and lose

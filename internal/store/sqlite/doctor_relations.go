@@ -75,6 +75,22 @@ var relations = []relation{
 		`DELETE FROM holders WHERE run = $run`, "it holds nothing any more",
 	},
 	{
+		ruleOrphan, `SELECT DISTINCT run, step, '' FROM queue WHERE kind = 9 AND NOT EXISTS (SELECT 1 FROM parked WHERE run = queue.run AND step = queue.step)`,
+		"runs are to be started for events that wait, and there are none",
+		`DELETE FROM queue WHERE run = $run AND step = $step`, "the item is removed",
+	},
+	{
+		ruleOrphan, `SELECT run, step, event FROM parked WHERE NOT EXISTS (SELECT 1 FROM queue WHERE run = parked.run AND step = parked.step)`,
+		"an event waits for others, and nothing is queued that ends it",
+		`INSERT OR IGNORE INTO queue (run, step, kind, due, attempt, again, since, data) VALUES ($run, $step, 9, $now, 0, 0, 0, '{"at":0,"first":1,"due":1}')`,
+		"its run starts now",
+	},
+	{
+		ruleOrphan, `SELECT run, step, event FROM parked WHERE NOT EXISTS (SELECT 1 FROM events WHERE id = parked.event)`,
+		"an event waits for others that is not there",
+		`DELETE FROM parked WHERE run = $run AND step = $step AND event = $event`, "it waits no more",
+	},
+	{
 		ruleFunction, `SELECT id, '', '' FROM runs WHERE status < 2 AND NOT EXISTS (SELECT 1 FROM functions WHERE slug = runs.function)`,
 		"the run has not ended, and its function is not known; sync its app", "", "",
 	},
@@ -92,7 +108,7 @@ var relations = []relation{
 	},
 	{
 		ruleOrphan, `SELECT CAST(reply AS TEXT), '', '' FROM idempotency
-			WHERE (scope >= 'start/' AND scope < 'start0' OR scope >= 'unique/' AND scope < 'unique0') AND created > $gone AND NOT EXISTS (SELECT 1 FROM runs WHERE id = CAST(reply AS TEXT))`,
+			WHERE (scope >= 'start/' AND scope < 'start0' OR scope >= 'unique/' AND scope < 'unique0') AND created > $gone AND length(reply) > 0 AND NOT EXISTS (SELECT 1 FROM runs WHERE id = CAST(reply AS TEXT))`,
 		"a key stands for the start of a run that is not there",
 		`DELETE FROM idempotency WHERE (scope >= 'start/' AND scope < 'start0' OR scope >= 'unique/' AND scope < 'unique0') AND CAST(reply AS TEXT) = $run`, "the key is free again",
 	},

@@ -123,7 +123,7 @@ func (s *Store) applyOnce(w *write) (bool, error) {
 // function was started for the event before, or for its key, nor when it is
 // started too often. Then a step that waits for the run is told.
 func (s *Store) admit(w *write, e durable.Event, st durable.Start) (bool, error) {
-	if st.Unique == "" && st.Limit == nil {
+	if st.Unique == "" && st.Limit == nil && st.Debounce == nil {
 		return true, nil
 	}
 	if e.Key != "" { // looked at first, so that nothing is used up for a repetition
@@ -135,7 +135,7 @@ func (s *Store) admit(w *write, e durable.Event, st durable.Start) (bool, error)
 	free := true
 	if st.Unique != "" {
 		was, err := takeKey(s.write, store.Once{
-			Scope: store.UniqueScope(st.Run.Function), Key: st.Unique, Reply: durable.JSON(st.Run.ID), Life: st.UniqueFor,
+			Scope: store.UniqueScope(st.Run.Function), Key: st.Unique, Reply: startReply(st), Life: st.UniqueFor,
 		}, w.now)
 		if err != nil {
 			return false, err
@@ -152,6 +152,15 @@ func (s *Store) admit(w *write, e durable.Event, st durable.Start) (bool, error)
 		return true, nil
 	}
 	return false, s.refuse(w, st)
+}
+
+// startReply is what the key of a start stands for: the run, unless which run it
+// will be is not known yet.
+func startReply(st durable.Start) durable.JSON {
+	if st.Debounce != nil {
+		return durable.JSON{}
+	}
+	return durable.JSON(st.Run.ID)
 }
 
 // takeRate notes one more start, and reports false when that is one too many.

@@ -75,6 +75,9 @@ type Store struct {
 	wait    sync.WaitGroup
 
 	eventSeq int64 // of the newest event; the writer's alone
+	// renewed are items that the group in hand has put in the place of others: who
+	// held a lease on those has lost it.
+	renewed map[slotKey]bool
 
 	commits atomic.Int64 // transactions committed, each one fsync when Full
 }
@@ -114,7 +117,8 @@ func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 		return nil, err
 	}
 	s := &Store{
-		log: o.Log, path: path,
+		renewed: map[slotKey]bool{},
+		log:     o.Log, path: path,
 		readers: make(chan *conn, readers),
 		writes:  make(chan *write, maxWaiting),
 		kick:    make(chan struct{}, 1),

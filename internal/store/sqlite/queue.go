@@ -294,6 +294,15 @@ func (q *queue) failed() {
 // changing returns the keys of the items that the group in flight writes.
 func (q *queue) changing() map[slotKey]bool {
 	keys := map[slotKey]bool{}
+	start := func(st durable.Start) {
+		keys[slotKey{st.Run.ID, durable.ReportStep}] = true
+		for step := range st.Run.Items {
+			keys[slotKey{st.Run.ID, step}] = true
+		}
+		if d := st.Debounce; d != nil {
+			keys[slotKey(d.Item)], keys[slotKey(d.After(st.Run.Events[0].ID))] = true, true
+		}
+	}
 	for _, w := range q.inflight {
 		for _, p := range w.change.Put {
 			keys[slotKey{p.Run, p.Step}] = true
@@ -301,17 +310,11 @@ func (q *queue) changing() map[slotKey]bool {
 		for _, a := range w.accepted {
 			keys[slotKey{a.Event.ID, durable.DeliverStep}] = true
 			for _, st := range a.Starts {
-				keys[slotKey{st.Run.ID, durable.ReportStep}] = true
-				for step := range st.Run.Items {
-					keys[slotKey{st.Run.ID, step}] = true
-				}
+				start(st)
 			}
 		}
 		for _, st := range slices.Concat(w.starts, w.settled.Starts, w.mayStart) {
-			keys[slotKey{st.Run.ID, durable.ReportStep}] = true
-			for step := range st.Run.Items {
-				keys[slotKey{st.Run.ID, step}] = true
-			}
+			start(st)
 		}
 		for _, item := range w.queueing() {
 			keys[slotKey{item.Run, item.Step}] = true

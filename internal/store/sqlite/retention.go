@@ -123,6 +123,7 @@ func (sw *sweep) nextEvents(c *conn, after int64, limit int) (list []oldEvent, e
 	}
 	stmt := c.Prep(`SELECT seq, received, id, length(body), EXISTS (SELECT 1 FROM runs WHERE event = events.id),
 			received <= $by AND seq < (SELECT max(seq) FROM events) AND NOT EXISTS (SELECT 1 FROM queue WHERE run = events.id)
+			AND NOT EXISTS (SELECT 1 FROM parked WHERE event = events.id)
 		FROM events WHERE seq > $after ORDER BY seq LIMIT $limit`)
 	stmt.SetInt64("$by", micros(sw.events))
 	stmt.SetInt64("$after", after)

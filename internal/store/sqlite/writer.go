@@ -260,6 +260,7 @@ func (s *Store) transact(group []*write) (err error) {
 	if err != nil {
 		return err
 	}
+	clear(s.renewed)
 	for _, w := range group {
 		if err := s.apply(w); err != nil {
 			end(&err)
@@ -302,7 +303,7 @@ func (s *Store) apply(w *write) error {
 		}
 	}
 	if w.lease != nil {
-		if err := s.applySettled(w); err != nil {
+		if err := s.applySettled(w); err != nil || w.outcome != nil {
 			return err
 		}
 	}
@@ -413,6 +414,12 @@ func (s *Store) applyStarts(w *write, a store.Accepted, seq int64) error {
 		if !admitted {
 			continue
 		}
+		if st.Debounce != nil {
+			if err := s.debounce(w, a.Event, st); err != nil {
+				return err
+			}
+			continue
+		}
 		if a.Event.Key != "" {
 			was, err := takeKey(c, store.Once{
 				Scope: store.StartScope(r.Function), Key: a.Event.Key, Reply: durable.JSON(r.ID), Life: keyLife,
@@ -458,16 +465,25 @@ func (s *Store) applyStarts(w *write, a store.Accepted, seq int64) error {
 // applySettled ends an item that is no run's.
 func (s *Store) applySettled(w *write) error {
 	l, after := w.lease, w.settled
+	if s.renewed[slotKey{l.Run, l.Step}] {
+		w.outcome = store.ErrLeaseLost
+		return nil
+	}
 	if len(after.Starts) > 0 {
 		seq, err := eventSeq(s.write, after.Event.ID)
 		if err != nil {
 			return err
 		}
+		if fired(l.Kind) {
+			seq = s.eventSeq
+		}
 		if err := s.applyStarts(w, store.Accepted{Event: after.Event, Starts: after.Starts}, seq); err != nil {
 			return err
 		}
-		if err := s.deliverAgain(w, after.Event, seq); err != nil {
-			return err
+		if !fired(l.Kind) {
+			if err := s.deliverAgain(w, after.Event, seq); err != nil {
+				return err
+			}
 		}
 	}
 	for _, item := range after.Queue {
@@ -477,6 +493,11 @@ func (s *Store) applySettled(w *write) error {
 	}
 	if after.Next != nil {
 		return s.queueItem(w, *after.Next)
+	}
+	if fired(l.Kind) {
+		if err := deleteParked(s.write, durable.Ref{Run: l.Run, Step: l.Step}); err != nil {
+			return err
+		}
 	}
 	if l.Kind == durable.Deliver {
 		if err := deleteDelivery(s.write, l.Run); err != nil {

@@ -44,6 +44,7 @@ func Run(t *testing.T, fixture func(*testing.T) Fixture) {
 		{"Deliveries", deliveryTests},
 		{"Settle", settleTests},
 		{"Start", startTests},
+		{"Parked", parkedTests},
 		{"Schedule", scheduleTests},
 		{"History", historyTests},
 		{"DeadLetters", deadTests},
