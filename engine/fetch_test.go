@@ -72,9 +72,15 @@ func TestFetchIsMadeByTheServer(t *testing.T) {
 	require.EqualValues(t, 2, tries.Load(), "a connection that breaks is tried again")
 	entries, err := p.History().Journal(t.Context(), r.ID, 0)
 	require.NoError(t, err)
+	tried := 0
 	for _, e := range entries {
 		require.NotContains(t, string(e.Data), "hidden", "nothing secret stays in the journal")
+		if e.Kind == durable.Tried {
+			tried++
+			require.Contains(t, wire.ParseError(e.Data, nil).Message, "closed the connection", "people see why it is tried again")
+		}
 	}
+	require.Equal(t, 1, tried)
 }
 
 func TestInferenceErrorIsTheFunctionsToCatch(t *testing.T) {

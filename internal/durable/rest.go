@@ -71,6 +71,16 @@ func ErrorMemo(f Failure) JSON {
 	return append(append(JSON(`{"error":`), f.JSON()...), '}')
 }
 
+// bareError is the error in the memo of a step that failed; a memo of another
+// form is an error itself.
+func bareError(memo JSON) JSON {
+	inner, ok := bytes.CutPrefix(memo, []byte(`{"error":`))
+	if !ok {
+		return memo
+	}
+	return bytes.TrimSuffix(inner, []byte("}"))
+}
+
 // wait lets a step rest until an event or a signal comes.
 func (t *turn) wait(op Op, group bool) {
 	if op.Taken && t.state(op.Step) == Unknown {
@@ -221,6 +231,7 @@ func (t *turn) fetched(in Fetched) (Change, error) {
 	e := Entry{Step: in.Step, Kind: StepDone, Op: s.Op, Name: s.Name, Attempt: item.Attempt, At: t.now, Data: in.Memo}
 	if in.Failed && !in.NoRetry && item.Attempt+1 < t.p.MaxAttempts {
 		e.Kind, e.Until = Tried, t.p.nextTry(item.Attempt, in.RetryAt, t.now)
+		e.Data = bareError(in.Memo) // as every other failed try tells it
 		t.record(e)
 		again := *item
 		again.Due, again.Attempt = e.Until, item.Attempt+1

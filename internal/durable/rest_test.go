@@ -190,6 +190,25 @@ func TestFetch(t *testing.T) {
 	})
 }
 
+// TestFetchTries: a failed try tells its error as those of the app do; the memo
+// of the last is for SDKs.
+func TestFetchTries(t *testing.T) {
+	t.Parallel()
+	refused := Failure{Name: "GatewayError", Message: "connection refused"}
+	fails := func(noRetry bool) move {
+		return func(p *play) {
+			p.feed(Fetched{Claim: p.claim("f"), Memo: ErrorMemo(refused), Failed: true, NoRetry: noRetry})
+		}
+	}
+	p := after(t, serves("*", fetches("f")), fails(false))
+	tried := p.journal[len(p.journal)-1]
+	require.Equal(t, Tried, tried.Kind)
+	require.JSONEq(t, string(refused.JSON()), string(tried.Data))
+	require.Equal(t, "GatewayError: connection refused", brief(tried.Data))
+	fails(true)(p)
+	require.JSONEq(t, string(ErrorMemo(refused)), p.memo("f"))
+}
+
 func TestTimeouts(t *testing.T) {
 	t.Parallel()
 	start := function(func(f *Function) { f.Start = 2 * hour })
