@@ -21,7 +21,12 @@ func clockwork(id, triggers string) string {
 
 func register(t *testing.T, p *pawl, functions string) {
 	t.Helper()
-	reg, err := wire.ParseRegistration([]byte(`{"url":"http://app/api/inngest","appName":"shop","sdk":"js:v4.24.0","functions":[` + functions + `]}`))
+	registerAt(t, p, "shop", "http://app/api/inngest", functions)
+}
+
+func registerAt(t *testing.T, p *pawl, app, url, functions string) {
+	t.Helper()
+	reg, err := wire.ParseRegistration([]byte(`{"url":"` + url + `","appName":"` + app + `","sdk":"js:v4.24.0","functions":[` + functions + `]}`))
 	require.NoError(t, err)
 	_, err = p.Register(t.Context(), reg)
 	require.NoError(t, err)

@@ -82,6 +82,7 @@ type Engine struct {
 	signals  locks // by name, held while one is taken or sent
 	singles  locks // by name, held while a run takes it from another
 
+	circuits   circuits
 	timetable  timetable
 	making     sync.Mutex                         // held while schedules are made and removed
 	made       atomic.Pointer[[]durable.Schedule] // by people

@@ -189,7 +189,7 @@ func (e *Engine) gates(lane string) (flow.Class, []flow.GateSpec) {
 	if p := registered.paused(f); p == durable.PauseAll || p == durable.PauseStarts && begins {
 		return class, []flow.GateSpec{{Name: pauseGate + slug, Slots: flow.Closed}}
 	}
-	specs := []flow.GateSpec{{Name: "app/" + f.App, Slots: e.maxAppCalls}}
+	specs := append(e.circuits.open(f.App), flow.GateSpec{Name: "app/" + f.App, Slots: e.maxAppCalls})
 	if begins {
 		specs = append(specs, e.beginGates(f, keys)...)
 	}

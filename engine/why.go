@@ -65,6 +65,14 @@ func (e *Engine) explainGate(r *registry, gate string) string {
 			text += " (" + c.Why + ")"
 		}
 		return text + "; pawl resume " + c.Name + " lets it go on"
+	case "circuit":
+		for _, c := range e.Circuits() {
+			if c.App == slug {
+				return fmt.Sprintf("its app %s answers nothing but errors since %s (%s), and is asked again every %s until it is back",
+					c.App, c.Since.UTC().Format(time.RFC3339), c.Last, c.Probe)
+			}
+		}
+		return "its app " + slug + " was away just now"
 	case "run":
 		return fmt.Sprintf("%s runs as often at once as its limit of %d allows", slug, f.Limits.Runs.Limit)
 	case "throttle":

@@ -73,6 +73,7 @@ func (e *Engine) call(ctx context.Context, l store.Lease, claim durable.Claim) {
 	if ctx.Err() != nil {
 		return // the lease was lost or the server stops: the item is claimed anew
 	}
+	e.seen(req.App, answer)
 	e.settle(ctx, l.Run, news(claim, answer, targeted, time.Now()))
 }
 
@@ -143,7 +144,7 @@ func (e *Engine) request(r *durable.Run, f durable.Function, l store.Lease) *cal
 	// The Go SDK never fetches its state; the others must above the limit.
 	c.UseAPI = r.Bytes+eventBytes(r) > wire.MaxRequestBytes && !strings.HasPrefix(e.apps.Load().apps[r.App].SDK, "go:")
 	return &call.Request{
-		URL: f.URL, RunID: r.ID, StepID: l.Step, RequestID: NewID(), ItemID: c.ItemID,
+		App: r.App, URL: f.URL, RunID: r.ID, StepID: l.Step, RequestID: NewID(), ItemID: c.ItemID,
 		Generation: l.Generation, Version: r.Protocol, Body: c.AppendBody(nil),
 	}
 }

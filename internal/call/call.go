@@ -86,6 +86,7 @@ const HeaderStepKey = "X-Pawl-Step-Key"
 
 // Request is one call of a function.
 type Request struct {
+	App        string
 	URL        string // as registered; the step is set by Call
 	RunID      string
 	StepID     string // "" for discovery
