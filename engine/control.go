@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,10 @@ import (
 
 // appControl is the name of the control of an app as a whole.
 func appControl(app string) string { return "app/" + app }
+
+// tickOptions are what an operator may say about a function's crons, which not
+// every SDK can: "missed" and "overlap", as they stand in a cron trigger.
+var tickOptions = []string{"missed", "overlap"}
 
 // liveOptions are the flow control options that an operator may change while
 // Pawl runs. The others decide about events as they come, and are the app's.
@@ -72,9 +77,15 @@ func (e *Engine) checkLimits(f durable.Function, limits jsontext.Value) (problem
 		return []string{`limits must be an object such as {"concurrency":5}`}
 	}
 	for _, name := range slices.Sorted(maps.Keys(given)) {
-		if !slices.Contains(liveOptions, name) {
-			problems = append(problems, fmt.Sprintf("%s cannot be changed live; these can: %s", name, strings.Join(liveOptions, ", ")))
+		if all := slices.Concat(liveOptions, tickOptions); !slices.Contains(all, name) {
+			problems = append(problems, fmt.Sprintf("%s cannot be changed live; these can: %s", name, strings.Join(all, ", ")))
 		}
+	}
+	var ticks durable.Trigger
+	if err := ticksOf(limits, &ticks); err != nil {
+		problems = append(problems, err.Error())
+	} else if _, _, err := policies(ticks); err != nil {
+		problems = append(problems, err.Error())
 	}
 	problems = append(problems, wire.CheckOptions(limits)...)
 	f.Config = overridden(f.Config, limits)
@@ -136,6 +147,33 @@ func (e *Engine) control(ctx context.Context, name, what, by, why string, change
 // operator has put in their place.
 func limit(f *durable.Function, c durable.Control) {
 	f.Limits = limitsOf(overridden(f.Config, c.Limits))
+	f.Ticks = durable.Trigger{}
+	_ = ticksOf(c.Limits, &f.Ticks) // checked when it was set
+}
+
+// ticksOf reads the tick options of limits.
+func ticksOf(limits durable.JSON, t *durable.Trigger) error {
+	if limits == nil {
+		return nil
+	}
+	var o struct {
+		Missed  jsontext.Value `json:"missed"`
+		Overlap string         `json:"overlap"`
+	}
+	if err := unmarshal(limits, &o); err != nil {
+		return errors.New("overlap must be text")
+	}
+	t.Overlap = o.Overlap
+	if o.Missed != nil && o.Missed.Kind() != 'n' {
+		t.Missed = string(o.Missed)
+	}
+	return nil
+}
+
+// ticking is a cron of f, with the policies that an operator has set.
+func ticking(f durable.Function, tr durable.Trigger) durable.Trigger {
+	tr.Missed, tr.Overlap = cmp.Or(f.Ticks.Missed, tr.Missed), cmp.Or(f.Ticks.Overlap, tr.Overlap)
+	return tr
 }
 
 // overridden is a registration with options in place of its own.

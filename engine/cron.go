@@ -334,14 +334,18 @@ func (e *Engine) unfinished(ctx context.Context, run string) (bool, error) {
 // starts its own.
 func (e *Engine) tickEvent(ctx context.Context, t ticker, tick, now time.Time) store.Accepted {
 	fire := tick.Add(t.jitter(tick))
-	key, data := cron.Key(tick), durable.JSON(nil)
-	if t.made != nil {
-		key, data = key+" "+t.made.ID, t.made.Data
+	target := durable.Target{Function: t.function.Slug, Cron: t.trigger.Cron}
+	ev := durable.Event{ID: NewID(), Key: cron.Key(tick), Name: durable.EventTimer, At: fire, Received: now, Target: &target}
+	if t.made == nil {
+		ev.Body = cron.Event(ev.Key, t.trigger.Cron, tick, fire, nil)
+		return e.accept(ctx, e.apps.Load().table, ev, now)
 	}
-	ev := durable.Event{
-		ID: NewID(), Key: key, Name: durable.EventTimer, At: fire, Received: now,
-		Body: cron.Event(key, t.trigger.Cron, tick, fire, data), Target: &durable.Target{Function: t.function.Slug, Cron: t.trigger.Cron},
-	}
+	// A function that does not name a cron as its trigger does not know the event
+	// of one; every function can be invoked.
+	ev.Key += " " + t.made.ID
+	ev.Name = durable.EventInvoked
+	in := durable.Invoke{Function: t.function.Slug, Payload: cron.Data(t.trigger.Cron, tick, fire, t.made.Data)}
+	ev.Body = durable.InvokedBody(ev.ID, target, in, t.made.ID, time.Time{}, fire)
 	return e.accept(ctx, e.apps.Load().table, ev, now)
 }
 

@@ -187,3 +187,20 @@ func TestCronOfAZone(t *testing.T) {
 		require.Len(t, a.seen(), 1, "row 105: 9:30 in Paris, in winter")
 	})
 }
+
+func TestTicksOfAFunctionWhoseSDKSaysNothingOfThem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &app{serve: serial()}
+		p := newPawl(t, a, clockwork("f", `{"cron":"0 12 * * *"}`))
+		require.NoError(t, p.SetLimits(t.Context(), "shop-f", []byte(`{"missed":"all:2","overlap":"skip"}`), "ann", ""))
+		require.Equal(t, "skip", p.Schedules(1)[0].Overlap.String())
+		require.NoError(t, p.SetLimits(t.Context(), "shop-f", []byte(`{"missed":"all:2"}`), "ann", ""))
+		require.Equal(t, "all:2", p.Schedules(1)[0].Missed.String())
+		require.ErrorContains(t, p.SetLimits(t.Context(), "shop-f", []byte(`{"missed":"never"}`), "ann", ""), "missed ticks")
+		require.NoError(t, p.Close(t.Context()))
+		time.Sleep(100 * time.Hour)
+		p.start()
+		synctest.Wait()
+		require.Equal(t, 2, p.count(durable.Completed))
+	})
+}

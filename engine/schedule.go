@@ -57,7 +57,7 @@ func (e *Engine) Schedules(n int) []Schedule {
 			for _, tr := range f.Triggers {
 				if tr.Cron != "" {
 					id := uuid.NewSHA1(namespace, []byte(f.Slug+"\x00"+tr.Cron)).String()
-					list = append(list, e.schedule(Schedule{ID: id, Function: f.Slug}, tr, now, n))
+					list = append(list, e.schedule(Schedule{ID: id, Function: f.Slug}, ticking(f, tr), now, n))
 				}
 			}
 		}
@@ -178,7 +178,7 @@ func (e *Engine) ticker(slug, step string) (ticker, bool) {
 	f, served := e.apps.Load().table.Served(slug)
 	for _, tr := range f.Triggers {
 		if served && tr.Cron == step {
-			return ticker{function: f, trigger: tr}, true
+			return ticker{function: f, trigger: ticking(f, tr)}, true
 		}
 	}
 	for _, m := range *e.made.Load() {

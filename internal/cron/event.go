@@ -26,6 +26,17 @@ func Key(tick time.Time) string { return tick.UTC().Format(time.RFC3339) }
 // and its jitter. With, nil or an object, is what its data holds beside these;
 // it has none of the members in Members. Source: SDK protocol notes 10 §8.
 func Event(id, cron string, tick, fire time.Time, with jsontext.Value) jsontext.Value {
+	parts := wire.EventParts{ID: id, Name: EventName, Timestamp: fire.UnixMilli(), Data: Data(cron, tick, fire, with)}
+	body, err := parts.AppendBody(nil)
+	if err != nil {
+		panic(fmt.Sprintf("cron: event of %s: %s", Key(tick), err)) // data is JSON that Data wrote
+	}
+	return body
+}
+
+// Data is the data of a tick's event: the members of with, an object or nil,
+// and which tick it is.
+func Data(cron string, tick, fire time.Time, with jsontext.Value) jsontext.Value {
 	data := []byte("{")
 	if inner := bytes.TrimSpace(with); len(inner) > 2 {
 		if inner = bytes.TrimSpace(inner[1 : len(inner)-1]); len(inner) > 0 {
@@ -38,14 +49,7 @@ func Event(id, cron string, tick, fire time.Time, with jsontext.Value) jsontext.
 	data = appendText(data, fire.UTC().Format("2006-01-02T15:04:05.999Z07:00"))
 	data = append(data, `,"scheduledAt":`...)
 	data = appendText(data, Key(tick))
-	data = append(data, '}')
-
-	parts := wire.EventParts{ID: id, Name: EventName, Timestamp: fire.UnixMilli(), Data: data}
-	body, err := parts.AppendBody(nil)
-	if err != nil {
-		panic(fmt.Sprintf("cron: event of %s: %s", Key(tick), err)) // data is JSON that was written above
-	}
-	return body
+	return append(data, '}')
 }
 
 // appendText appends s as a JSON string. Broken UTF-8, which no Schedule's text

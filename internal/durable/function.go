@@ -29,6 +29,7 @@ type Function struct {
 	Config   JSON // what the app registered, canonical
 	Cancel   []CancelOn
 	Limits   Limits
+	Ticks    Trigger       // Missed and Overlap that an operator has set in place of its crons' own; "" if not
 	Once     string        // an expression: the function starts once a day for each of its values; "" if not set
 	Start    time.Duration // a run that has not started by then is cancelled; 0: never
 	Finish   time.Duration // a run that has not ended by then, from its start, is cancelled; 0: never
