@@ -3,11 +3,13 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/pawlhq/pawl/internal/durable"
 	"github.com/pawlhq/pawl/internal/match"
+	"github.com/pawlhq/pawl/internal/match/expr"
 	"github.com/pawlhq/pawl/internal/store"
 )
 
@@ -35,14 +37,30 @@ func (e *Engine) prepare(table *match.Table, r *durable.Run, in durable.Input) {
 				doc = match.NewDoc(r.Events[0].Body)
 			}
 			if _, err := match.Find(op.Wait, doc, e.programs); err != nil {
-				// Source: spec/11 §13.
-				op.Kind = durable.OpRefused
-				op.Err = durable.Failure{
-					Name: "InvalidExpression", Message: "Wait for event If expression failed to compile", Stack: err.Error(),
-				}
+				op.Kind, op.Err = durable.OpRefused, badCondition(op, err)
 			}
 		default:
 		}
+	}
+}
+
+// mostCondition bounds how much of a condition an error repeats, in bytes.
+const mostCondition = 100
+
+// badCondition is the failure of a run whose step waits with a condition that is
+// no expression. SDKs know it by its first words. Source: spec/11 §13.
+func badCondition(op *durable.Op, err error) durable.Failure {
+	condition, detail := op.Wait.If, err.Error()
+	if len(condition) > mostCondition {
+		condition = strings.ToValidUTF8(condition[:mostCondition], "") + "…"
+	}
+	if bad, ok := errors.AsType[*expr.CompileError](err); ok {
+		detail = bad.Detail()
+	}
+	return durable.Failure{
+		Name:    "InvalidExpression",
+		Message: fmt.Sprintf("Wait for event If expression failed to compile: step %q: %s: %s", op.Name, condition, detail),
+		Stack:   err.Error(),
 	}
 }
 

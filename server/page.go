@@ -165,6 +165,7 @@ type runPage struct {
 	stepsView
 	Shown  []shownStep
 	Failed *shownStep // in which the run failed, if it was a step
+	Broke  string     // the step in which it failed, if nothing else is known of that
 	Event  jsontext.Value
 }
 
@@ -225,6 +226,11 @@ func (s *Server) runPage(w http.ResponseWriter, r *http.Request, _ []byte) {
 	}
 	data := runPage{stepsView: v}
 	data.Shown, data.Failed = showSteps(v)
+	if v.Run.Status == durable.Failed.String() && data.Failed == nil {
+		if letter, err := s.eng.Letters().DeadLetter(r.Context(), id); err == nil {
+			data.Broke = letter.Step
+		}
+	}
 	if run, err := s.eng.History().Run(r.Context(), id); err == nil && len(run.Events) > 0 {
 		data.Event = run.Events[0].Body
 	}

@@ -143,6 +143,21 @@ func TestHomeShowsAppsThatHaveNotSynced(t *testing.T) {
 	require.Contains(t, home, "it answered &lt;404&gt;")
 }
 
+// A step that never began still has the failure that it caused.
+func TestRunPageNamesTheStepThatCouldNotBegin(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, withApp(func(*http.Request) *http.Response {
+		return sdk(206, `[{"id":"w","op":"WaitForEvent","displayName":"pay","name":"paid","opts":{"event":"paid","timeout":"1d","if":"event.data.x =="}}]`)
+	}))
+	f.register()
+	run := f.ended(`{"name":"order/paid"}`)
+	require.Equal(t, "Failed", run.Status)
+	page := f.get("/runs/" + run.RunID).Body.String()
+	require.Contains(t, page, "<dd>in pay</dd>")
+	require.Contains(t, page, "The run failed before step pay could begin.")
+	require.Contains(t, page, "event.data.x ==: line 1, column ")
+}
+
 // One failure stands in one place.
 func TestRunPageTellsOneFailureOnce(t *testing.T) {
 	t.Parallel()

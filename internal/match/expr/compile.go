@@ -48,10 +48,15 @@ type CompileError struct {
 
 // Error starts with the words that apps and dashboards know this error by.
 func (e *CompileError) Error() string {
+	return "error compiling expression: " + e.Detail()
+}
+
+// Detail says where the expression is wrong, and how.
+func (e *CompileError) Detail() string {
 	if e.Line == 0 {
-		return "error compiling expression: " + e.Reason
+		return e.Reason
 	}
-	return fmt.Sprintf("error compiling expression: line %d, column %d: %s", e.Line, e.Column, e.Reason)
+	return fmt.Sprintf("line %d, column %d: %s", e.Line, e.Column, e.Reason)
 }
 
 // Program is a compiled expression. It may be used from several goroutines.
