@@ -207,7 +207,11 @@ func TestSignalReachesTheRunThatWaits(t *testing.T) {
 
 		p.send(`{"name":"x"}`)
 		r := p.wantStatus(1, durable.Failed)
-		require.Contains(t, string(r.Output), "Signal conflict; signal wait already exists for another run", "row 63")
+		require.Equal(t, `Signal conflict; signal wait already exists for another run: signal "S1", step "s"`,
+			wire.ParseError(r.Output, nil).Message, "row 63")
+		letter, err := p.Letters().DeadLetter(t.Context(), r.ID)
+		require.NoError(t, err)
+		require.Equal(t, "s", letter.Step)
 
 		run, err := p.Signal(t.Context(), "S1", []byte(`{"a":1}`), nil)
 		require.NoError(t, err)

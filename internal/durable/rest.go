@@ -84,7 +84,9 @@ func bareError(memo JSON) JSON {
 // wait lets a step rest until an event or a signal comes.
 func (t *turn) wait(op Op, group bool) {
 	if op.Taken && t.state(op.Step) == Unknown {
-		t.end(Failed, nil, Failure{Name: "Error", Message: "Signal conflict; signal wait already exists for another run"})
+		t.where = op.Name
+		t.end(Failed, nil, Failure{Name: "Error", Message: fmt.Sprintf( // SDKs know the first words
+			"Signal conflict; signal wait already exists for another run: signal %q, step %q", op.Wait.Name, op.Name)})
 		return
 	}
 	if !t.rest(op, group) {
