@@ -20,7 +20,7 @@ type stepView struct {
 	Step      string         `json:"step"` // hashed id; "" for the function's body, which is listed once it failed
 	Name      string         `json:"name"`
 	Op        string         `json:"op"`
-	Status    string         `json:"status"` // planned, sleeping, waiting, retrying, completed, failed, missed, cancelled, unreachable, deferred, aborted or refused
+	Status    string         `json:"status"` // planned, sleeping, waiting, retrying, completed, failed, missed, cancelled, left, unreachable, deferred, aborted or refused
 	Parallel  bool           `json:"parallel,omitzero"`
 	Attempts  []attemptView  `json:"attempts"`
 	Output    jsontext.Value `json:"output,omitzero"`
@@ -70,9 +70,28 @@ func foldSteps(journal []durable.Entry, run durable.Status) []stepView {
 		if v.Step == durable.Discovery && run == durable.Completed {
 			v.Status = "completed" // a later try of the body made it
 		}
+		if run.Final() {
+			v.leave(run)
+		}
 		views[i] = *v
 	}
 	return views
+}
+
+// leave says of a step that was open when its run ended that nothing more comes
+// of it.
+func (v *stepView) leave(run durable.Status) {
+	switch v.Status {
+	case "retrying":
+		v.Attempts[len(v.Attempts)-1].NextAt = nil
+	case "planned", "sleeping", "waiting":
+		v.Until = nil
+	default:
+		return
+	}
+	if v.Status = "left"; run == durable.Cancelled {
+		v.Status = "cancelled"
+	}
 }
 
 func (v *stepView) fold(e durable.Entry) {

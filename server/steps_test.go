@@ -79,6 +79,26 @@ func TestFoldSteps(t *testing.T) {
 			[]stepView{{Name: bodyName, Op: "Function", Status: "failed", Error: boom, EndedAt: p(1), Attempts: []attemptView{{Attempt: 1, EndedAt: p(1), Error: boom}}}},
 		},
 		{
+			"steps that were open when the run was cancelled",
+			[]durable.Entry{
+				{Step: "s", Kind: durable.StepAsleep, Op: "Sleep", Name: "S", At: at(1), Until: at(9)},
+				{Step: "a", Kind: durable.Tried, Op: "StepError", Name: "A", At: at(1), Until: at(9), Data: boom},
+				{Kind: durable.Stopped, At: at(2), Data: durable.JSON(`"enough"`)},
+			},
+			durable.Cancelled,
+			[]stepView{
+				{Step: "s", Name: "S", Op: "Sleep", Status: "cancelled", StartedAt: p(1)},
+				{Step: "a", Name: "A", Op: "StepError", Status: "cancelled", Attempts: []attemptView{{Attempt: 1, EndedAt: p(1), Error: boom}}},
+				{Name: bodyName, Op: "Function", Status: "cancelled", Reason: "enough", EndedAt: p(2)},
+			},
+		},
+		{
+			"a branch that lost a race",
+			[]durable.Entry{{Step: "a", Kind: durable.StepPlanned, Op: "StepPlanned", Name: "A", At: at(1)}},
+			durable.Completed,
+			[]stepView{{Step: "a", Name: "A", Op: "StepPlanned", Status: "left"}},
+		},
+		{
 			"a branch that was not reached",
 			[]durable.Entry{
 				{Step: "a", Kind: durable.StepPlanned, Op: "StepPlanned", Name: "A", At: at(1)}, {Step: "a", Kind: durable.StepMissed, At: at(2)},

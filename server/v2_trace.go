@@ -166,7 +166,7 @@ func spanStatus(of string) string {
 		return "WAITING"
 	case "retrying", "unreachable":
 		return "RUNNING"
-	case "missed":
+	case "missed", "left":
 		return "SKIPPED"
 	default:
 		return strings.ToUpper(of) // completed, failed, cancelled
