@@ -40,7 +40,8 @@ type DeadLetter struct {
 	Class    Class
 	// Fingerprint is the same for failures that look alike: those of one
 	// function and class whose error has the same name and, but for numbers,
-	// ids, addresses and what stands in quotes, the same message.
+	// ids, addresses and what stands in quotes, the same message. Crashes of one
+	// function all look alike.
 	Fingerprint string
 	Title       string // the error in one line
 	Reason      string // why there was no further try, as a sentence
@@ -210,6 +211,10 @@ func alike(message string) string {
 
 // fingerprint is the same for failures that look alike.
 func fingerprint(function string, c Class, f Failure) string {
-	sum := sha256.Sum256([]byte(function + "\x00" + string(c) + "\x00" + f.Name + "\x00" + alike(f.Message)))
+	message := f.Message
+	if c == ClassCrash {
+		message = "" // how a connection broke, the dying app's system decides
+	}
+	sum := sha256.Sum256([]byte(function + "\x00" + string(c) + "\x00" + f.Name + "\x00" + alike(message)))
 	return hex.EncodeToString(sum[:8])
 }

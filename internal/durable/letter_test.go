@@ -211,6 +211,18 @@ func TestAlike(t *testing.T) {
 	}
 }
 
+// TestCrashesLookAlike: whether a dying app's system says EOF or sends a reset
+// is chance.
+func TestCrashesLookAlike(t *testing.T) {
+	t.Parallel()
+	crash := func(how string) string {
+		return fingerprint("f", ClassCrash, Failure{Name: "connection_lost", Message: "http://localhost:3000 hung up before it answered: " + how})
+	}
+	if eof, reset := crash("EOF"), crash("read tcp 127.0.0.1:1->127.0.0.1:2: read: connection reset by peer"); eof != reset {
+		t.Errorf("fingerprints %s and %s", eof, reset)
+	}
+}
+
 func FuzzAlike(f *testing.F) {
 	f.Add("order 17 \"is\" gone at 127.0.0.1:80, 503 http://x")
 	f.Fuzz(func(t *testing.T, message string) {
