@@ -187,6 +187,10 @@ func TestRestoreRefuses(t *testing.T) {
 			whole(t, from)
 			damage(t, from, 3*4096)
 		}, want: "damaged", o: RestoreOptions{Overwrite: true}, prior: true},
+		{name: "a damaged one, to where nothing is", make: func(t *testing.T, from, _ string) {
+			whole(t, from)
+			damage(t, from, 3*4096)
+		}, want: "damaged"},
 		{name: "a damaged schema", make: func(t *testing.T, from, _ string) {
 			whole(t, from)
 			damage(t, from, 100)
@@ -214,6 +218,9 @@ func TestRestoreRefuses(t *testing.T) {
 			err := Restore(t.Context(), from, to, c.o)
 			require.ErrorContains(t, err, "restore "+from+": ")
 			require.ErrorContains(t, err, c.want)
+			if !c.o.Overwrite && !c.prior {
+				require.NotContains(t, err.Error(), to, "the backup is to blame")
+			}
 			after, _ := os.ReadFile(to)
 			require.Equal(t, before, after, "what was there stays")
 			for _, name := range files(t, dir) {

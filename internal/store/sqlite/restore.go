@@ -61,12 +61,19 @@ func Restore(ctx context.Context, from, path string, o RestoreOptions) (err erro
 	if exists {
 		epoch = epochOf(path)
 	}
+	var bad error // of the backup itself, for which path is not to blame
 	err = writeChecked(path, func(f *os.File) error {
 		if err := copyFrom(ctx, from, f); err != nil {
 			return err
 		}
+		if bad = Verify(f.Name()); bad != nil {
+			return bad
+		}
 		return leap(f.Name(), epoch)
 	}, func() error { return removeLogs(path) })
+	if bad != nil {
+		return bad
+	}
 	done = err == nil
 	return err
 }
@@ -133,9 +140,6 @@ func (r readerUntil) Read(b []byte) (int, error) {
 
 // leap raises the epoch of a restored store above its own and another.
 func leap(path string, other int64) (err error) {
-	if err := Verify(path); err != nil {
-		return err
-	}
 	c, err := openConn(path, sqlite.OpenReadWrite)
 	if err != nil {
 		return fault(err)
