@@ -34,18 +34,10 @@ func readStrict(body []byte, into any) string {
 	if err := wire.CheckBody(body); err != nil {
 		return err.Error()
 	}
-	err := json.Unmarshal(body, into, json.RejectUnknownMembers(true))
-	if err == nil {
-		return ""
+	if err := json.Unmarshal(body, into, json.RejectUnknownMembers(true)); err != nil {
+		return misread(body, err)
 	}
-	bad, ok := errors.AsType[*json.SemanticError](err)
-	switch {
-	case ok && errors.Is(err, json.ErrUnknownName):
-		return "nobody knows the member " + printable(strings.TrimPrefix(string(bad.JSONPointer), "/"))
-	case ok && bad.JSONPointer != "":
-		return printable(string(bad.JSONPointer)[1:]) + " cannot be a JSON value of this kind"
-	}
-	return "the body is not the JSON object that is wanted here"
+	return ""
 }
 
 // rerunIn says how a run is started anew.

@@ -127,10 +127,7 @@ func read(body []byte, into any) string {
 		return err.Error()
 	}
 	if err := json.Unmarshal(body, into); err != nil {
-		if bad, ok := errors.AsType[*json.SemanticError](err); ok && bad.JSONPointer != "" {
-			return string(bad.JSONPointer)[1:] + " cannot be a JSON value of this kind"
-		}
-		return "the body is not the JSON object that is wanted here: " + err.Error()
+		return misread(body, err)
 	}
 	return ""
 }
