@@ -76,20 +76,12 @@ func (t *timetable) parse(text string) (cron.Schedule, error) {
 // policies are a trigger's missed-tick and overlap policies.
 func policies(tr durable.Trigger) (m cron.Missed, o cron.Overlap, err error) {
 	if tr.Missed != "" {
-		if err := json.Unmarshal([]byte(tr.Missed), &m); err != nil {
-			return m, o, plain(err)
+		if err := m.UnmarshalJSON([]byte(tr.Missed)); err != nil {
+			return m, o, err
 		}
 	}
 	o, err = cron.ParseOverlap(tr.Overlap)
 	return m, o, err
-}
-
-// plain is what a decoder's error is about.
-func plain(err error) error {
-	if bad, ok := errors.AsType[*json.SemanticError](err); ok && bad.Err != nil {
-		return bad.Err
-	}
-	return err
 }
 
 // checkCrons finds what is wrong with the schedules of a registration.

@@ -152,6 +152,20 @@ func TestMissedInJSON(t *testing.T) {
 	}
 }
 
+// TestMissedThatIsWrong: what is said is for who wrote the option.
+func TestMissedThatIsWrong(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		`{"policy":"all","max":-1}`:    `missed ticks: nobody knows the member "max"; there are policy and limit`,
+		`{"policy":"all","limit":1.5}`: `missed ticks: want an object such as {"policy":"all","limit":20}`,
+		`{"policy":7}`:                 `missed ticks: want an object such as {"policy":"all","limit":20}`,
+		`"often"`:                      `missed ticks: "often" is none of once, skip and all`,
+	} {
+		var m Missed
+		require.EqualError(t, m.UnmarshalJSON([]byte(text)), want)
+	}
+}
+
 func FuzzMissed(f *testing.F) {
 	for _, text := range []string{`"all:7"`, `{"policy":"all","limit":20}`, `null`, `"skip"`, `7`} {
 		f.Add([]byte(text))

@@ -118,7 +118,10 @@ func (m *Missed) UnmarshalJSON(v []byte) error {
 			Limit  *int   `json:"limit"`
 		}
 		if err := json.Unmarshal(v, &o, json.RejectUnknownMembers(true)); err != nil {
-			return fmt.Errorf("missed ticks: %w", err)
+			if bad, ok := errors.AsType[*json.SemanticError](err); ok && errors.Is(err, json.ErrUnknownName) {
+				return fmt.Errorf("missed ticks: nobody knows the member %q; there are policy and limit", clip(bad.JSONPointer.LastToken()))
+			}
+			return errors.New(`missed ticks: want an object such as {"policy":"all","limit":20}`)
 		}
 		p, err := missedOf(o.Policy, o.Limit)
 		if err == nil {
