@@ -206,7 +206,7 @@ func (e *Engine) report(ctx context.Context, l store.Lease) {
 	}
 	child, err := e.store.Run(ctx, l.Run)
 	if err == nil {
-		in := durable.Resolved{Step: child.Parent.Step, Failed: true}
+		in := durable.Resolved{Failed: true}
 		switch child.Status {
 		case durable.Completed:
 			in.Failed = false
@@ -222,7 +222,12 @@ func (e *Engine) report(ctx context.Context, l store.Lease) {
 				Name: "Error", Message: "the invoked run " + child.ID + " of " + child.Function + " was cancelled",
 			})
 		}
-		_, err = e.transition(ctx, child.Parent.Run, in, nil)
+		for _, parent := range child.Waiting() {
+			in.Step = parent.Step
+			if _, err = e.transition(ctx, parent.Run, in, nil); late(err) != nil {
+				break
+			}
+		}
 	}
 	e.reported(ctx, l, err)
 }

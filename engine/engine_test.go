@@ -49,11 +49,14 @@ type callSeen struct {
 		Immediate bool   `json:"disable_immediate_execution"`
 		Stack     struct{ Stack []string }
 	}
-	Event struct {
-		Name string
-		Data jsontext.Value
-	}
-	Steps map[string]jsontext.Value
+	Event  eventSeen
+	Events []eventSeen
+	Steps  map[string]jsontext.Value
+}
+
+type eventSeen struct {
+	Name string
+	Data jsontext.Value
 }
 
 func (a *app) RoundTrip(r *http.Request) (*http.Response, error) {

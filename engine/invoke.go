@@ -55,5 +55,5 @@ func (e *Engine) Invoke(ctx context.Context, in durable.Invoke, once *store.Once
 	case len(started) == 0:
 		return "", "", fmt.Errorf("function %s was started for the same idempotency key before, or as often as its rate limit allows, or is a singleton of which a run goes on: %w", f.Slug, ErrNotStarted)
 	}
-	return ev.ID, run, nil
+	return ev.ID, started[0], nil // a batch may have its run already
 }

@@ -286,7 +286,7 @@ func (e *Engine) check(fns []durable.Function, reg wire.Registration) error {
 }
 
 // heldOptions are the settings that this version acts on.
-var heldOptions = []string{"cancel", "timeouts", "idempotency", "concurrency", "throttle", "priority", "rateLimit", "singleton", "debounce"}
+var heldOptions = []string{"cancel", "timeouts", "idempotency", "concurrency", "throttle", "priority", "rateLimit", "singleton", "debounce", "batchEvents"}
 
 func isHeld(option string) bool { return slices.Contains(heldOptions, option) }
 

@@ -142,6 +142,10 @@ func (e *Engine) starts(ctx context.Context, fns []durable.Function, ev durable.
 	list := make([]durable.Start, 0, len(fns))
 	for _, f := range fns {
 		s := e.start(ctx, NewID(), f, ev, doc, due, now)
+		if s.Park = e.batch(ctx, f, ev, doc, now); s.Park != nil {
+			list = append(list, s) // what else keeps it from starting is not asked for batches
+			continue
+		}
 		unique, err := match.Unique(ctx, f, doc, e.programs, now)
 		if err != nil {
 			e.log.WarnContext(ctx, "a function is not started: its idempotency key cannot be evaluated",
@@ -154,7 +158,7 @@ func (e *Engine) starts(ctx context.Context, fns []durable.Function, ev durable.
 				"function", f.Slug, "event", ev.ID, "err", err)
 			continue
 		}
-		s.Debounce = e.debounce(ctx, f, doc, now)
+		s.Park = e.debounce(ctx, f, doc, now)
 		list = append(list, s)
 	}
 	return list

@@ -40,7 +40,7 @@ func replaces(f durable.Function) bool { return f.Limits.Singleton != nil && f.L
 func (e *Engine) makeRoom(ctx context.Context, ev durable.Event, starts []durable.Start) (release func(), err error) {
 	var names []string
 	for _, st := range starts {
-		if st.Replaces && st.Single != "" && st.Debounce == nil {
+		if st.Replaces && st.Single != "" && st.Park == nil {
 			names = append(names, st.Single)
 		}
 	}

@@ -72,7 +72,7 @@ func TestDevTellsOptions(t *testing.T) {
 	f.register()
 	w := f.get("/dev")
 	require.Equal(t, http.StatusOK, w.Code)
-	for _, member := range []string{`"version":"v-test"`, `"startOpts":{"urls":["http://localhost:3000/api/inngest"]`, `"eventsBatch":{"maxSize":2}`, `"isSingleNodeService":true`} {
+	for _, member := range []string{`"version":"v-test"`, `"startOpts":{"urls":["http://localhost:3000/api/inngest"]`, `"singleton":{"key":"false","mode":"skip"}`, `"isSingleNodeService":true`} {
 		require.Contains(t, w.Body.String(), member)
 	}
 }

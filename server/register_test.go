@@ -28,7 +28,7 @@ func TestRegister(t *testing.T) {
 	require.Len(t, apps, 1)
 	require.Equal(t, "shop", apps[0].Name)
 	require.Equal(t, "shop-charge", apps[0].Functions[0].Slug)
-	require.Equal(t, []string{"batchEvents"}, apps[0].Functions[0].NotHeld)
+	require.Empty(t, apps[0].Functions[0].NotHeld)
 
 	var bare []functionView
 	require.NoError(t, json.Unmarshal(f.get("/v1/apps/shop/functions").Body.Bytes(), &bare))
@@ -48,7 +48,7 @@ func TestRegisterRefusals(t *testing.T) {
 		{name: "no app", body: `{"url":"http://x/","functions":[]}`, want: []string{"App ID required"}},
 		{
 			name: "every problem", want: []string{"throttle period", "rate limit of 0", "rate limit period"},
-			body: strings.Replace(registration, `"batchEvents":{"maxSize":2}`, `"throttle":{"limit":1,"period":"x"},"rateLimit":{"limit":0,"period":"y"}`, 1),
+			body: strings.Replace(registration, `"singleton":{"key":"false","mode":"skip"}`, `"throttle":{"limit":1,"period":"x"},"rateLimit":{"limit":0,"period":"y"}`, 1),
 		},
 		{
 			name: "row 23 an expression that does not compile", want: []string{"shop-charge"},

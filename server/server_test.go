@@ -183,7 +183,7 @@ func wantRefusal(t testing.TB, w *httptest.ResponseRecorder, status int) string 
 }
 
 const registration = `{"url":"http://localhost:3000/api/inngest","deployType":"ping","framework":"nodejs","appName":"shop",
-"functions":[{"id":"shop-charge","name":"charge","triggers":[{"event":"order/paid"}],"batchEvents":{"maxSize":2},
+"functions":[{"id":"shop-charge","name":"charge","triggers":[{"event":"order/paid"}],"singleton":{"key":"false","mode":"skip"},
 "steps":{"step":{"id":"step","name":"step","runtime":{"type":"http","url":"http://localhost:3000/api/inngest?fnId=shop-charge&stepId=step"},"retries":{"attempts":0}}}}],
 "sdk":"js:v4.24.0","v":"0.1"}`
 

@@ -357,7 +357,7 @@ func TestV2Apps(t *testing.T) {
 	require.Equal(t, []triggerV2{{Type: "EVENT", Value: "order/paid"}}, fn.Triggers)
 	require.Equal(t, 0, fn.Configuration.Retries.Value)
 	require.False(t, fn.Configuration.Retries.IsDefault)
-	require.JSONEq(t, `{"maxSize":2}`, string(fn.Configuration.EventsBatch))
+	require.JSONEq(t, `{"key":"false","mode":"skip"}`, string(fn.Configuration.Singleton))
 	fns, _ := dataV2[[]functionV2](t, f.get("/v2/apps/shop/functions"))
 	require.Equal(t, []functionV2{fn}, fns)
 

@@ -125,7 +125,7 @@ func stamp(t time.Time) string {
 // leftOver: a run that has ended keeps one item at most, which tells its end.
 func (a *Audit) leftOver(waits []Wait) {
 	for _, step := range slices.Sorted(maps.Keys(a.r.Items)) {
-		if item := a.r.Items[step]; step != ReportStep || item.Kind != Report || a.r.Parent.Zero() {
+		if item := a.r.Items[step]; step != ReportStep || item.Kind != Report || len(a.r.Waiting()) == 0 {
 			a.found(RuleEnded, step, "the run has ended, and something is still queued for it").
 				mend("the item is removed", Change{Drop: []string{step}})
 		}

@@ -28,7 +28,7 @@ func (t *turn) end(s Status, output JSON, f Failure) {
 	// The store removes all items and waits of a final run, and nothing that it
 	// asked for in its last breath happens.
 	t.c.Put, t.c.Drop, t.c.Waits, t.c.Unwait, t.c.Emit = nil, nil, nil, nil, nil
-	if !t.r.Parent.Zero() {
+	if len(t.r.Waiting()) > 0 {
 		t.c.Report = &Item{Run: t.r.ID, Step: ReportStep, Kind: Report, Due: t.now}
 	}
 	if s == Failed {

@@ -26,12 +26,16 @@ var (
 )
 
 // Rerun starts a run anew, as a run of f as it is now: for the same event, or
-// for one that stands in for it. From a step, the results of the steps that had
+// for one that stands in for it; those of a batch run together again. From a step, the results of the steps that had
 // ended before it are the new run's from its beginning; steps that ran beside it
 // and ended later run again. Nobody waits for the new run.
 func Rerun(of *Run, journal []Entry, from From, f Function, e Event, id string, now time.Time) (Start, error) {
 	e.Target = nil
 	r := NewRun(id, f, e, now, now)
+	for _, other := range of.Events[1:] {
+		other.Target = nil
+		r.Join(other)
+	}
 	r.Keys = of.Keys // those of its event
 	r.Enqueue(now, now, 0)
 	r.Cron = of.Cron

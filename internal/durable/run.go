@@ -73,6 +73,7 @@ type Run struct {
 	Events   []Event
 	Queued   time.Time
 	Parent   Ref    // the step that waits for this run; zero when none does
+	Joined   []Ref  // further steps that do, by the other events of a batch
 	Depth    int    // how many runs wait for each other, with this one at the end
 	Original string // the run that this one repeats, the first of them; "" when none
 	Keys     string // the values of its function's limits for its events, as package flow writes them
@@ -113,6 +114,23 @@ func NewRun(id string, f Function, e Event, due, now time.Time) *Run {
 	return r
 }
 
+// Join adds a further event to a run that has not started.
+func (r *Run) Join(e Event) {
+	r.Events = append(r.Events, e)
+	if t := e.Target; t != nil && !t.Parent.Zero() {
+		r.Joined = append(r.Joined, t.Parent)
+		r.Depth = max(r.Depth, t.Depth)
+	}
+}
+
+// Waiting are the steps that wait for the run's end.
+func (r *Run) Waiting() (steps []Ref) {
+	if !r.Parent.Zero() {
+		steps = append(steps, r.Parent)
+	}
+	return append(steps, r.Joined...)
+}
+
 // Enqueue queues the first request of a run, due at due. One that is due now
 // comes ahead of others by its priority, or after them when that is negative;
 // one that has to wait for its time comes then.
@@ -140,20 +158,20 @@ type Start struct {
 	Single string
 	// Replaces means that whoever has Single is to be cancelled first.
 	Replaces bool
-	// Debounce means that the event waits for others; nil: the run starts now.
-	Debounce *StartDebounce
+	// Park means that the event waits for others; nil: the run starts now.
+	Park *StartPark
 }
 
-// StartDebounce lets the event of a start wait in the queue for others: the run
-// is that of the last of them.
-type StartDebounce struct {
-	Item            Ref // what fires, for the function and key
-	Period, Timeout time.Duration
+// StartPark lets the event of a start wait for others, with an item in the queue.
+// Either the run is that of the last of them, or they have one run together.
+type StartPark struct {
+	Item     Ref // what starts the run, for the function and key
+	Debounce *Debounce
+	Batch    *Batch
 }
 
-// After is the item of an event that is about to start, once another waits in
-// its place.
-func (d StartDebounce) After(event string) Ref { return Ref{d.Item.Run, d.Item.Step + "/" + event} }
+// After is the item of what is about to start, once an event waits in its place.
+func (p StartPark) After(event string) Ref { return Ref{p.Item.Run, p.Item.Step + "/" + event} }
 
 // Parked is an event that waits for others before a run is started for it.
 type Parked struct {
@@ -211,7 +229,7 @@ const (
 	Tick    ItemKind = 6 // a schedule's time has come
 	Retry   ItemKind = 7 // a job that retries dead letters goes on
 	Sweep   ItemKind = 8 // a cancellation of many runs goes on
-	Fire    ItemKind = 9 // a debounce has waited long enough
+	Fire    ItemKind = 9 // events have waited long enough for others
 )
 
 // Item is something due for a run at a time. A run has at most one item for

@@ -137,3 +137,17 @@ func Priority(ctx context.Context, source string, event *Doc, programs *Programs
 
 // mostPriority is the most seconds that a priority counts. Source: spec/11 §6.
 const mostPriority = 600
+
+// Is reports whether a condition holds for an event. Without one it does; one that
+// fails does not.
+func Is(ctx context.Context, source string, event *Doc, programs *Programs, now time.Time) bool {
+	if source == "" {
+		return true
+	}
+	p, err := programs.Compile(source, expr.EventOnly)
+	if err != nil {
+		return false
+	}
+	ok, err := p.Bool(ctx, expr.Input{Event: event, Now: now})
+	return ok && err == nil
+}

@@ -75,6 +75,27 @@ var relations = []relation{
 		`DELETE FROM holders WHERE run = $run`, "it holds nothing any more",
 	},
 	{
+		ruleOrphan, `SELECT run, '', event FROM run_events WHERE NOT EXISTS (SELECT 1 FROM events WHERE id = run_events.event)`,
+		"an event of the run's batch is not there", "", "",
+	},
+	{
+		ruleOrphan, `SELECT id, '', '' FROM runs WHERE others <> (SELECT count(*) FROM run_events WHERE run = runs.id)`,
+		"the run does not have as many events as it began with", "", "",
+	},
+	{
+		ruleOrphan, `SELECT run, '', event FROM run_events WHERE NOT EXISTS (SELECT 1 FROM runs WHERE id = run_events.run)`,
+		"an event belongs to the batch of a run that is not there",
+		`DELETE FROM run_events WHERE run = $run`, "it belongs to none",
+	},
+	{
+		ruleReport, `SELECT c.id, '', '' FROM run_events AS e JOIN runs AS c ON c.id = e.run
+			JOIN queue AS q ON q.run = e.parent_run AND q.step = e.parent_step AND q.kind = 1
+			WHERE c.status >= 2 AND e.parent_run <> '' AND NOT EXISTS (SELECT 1 FROM queue WHERE run = c.id AND step = '` + durable.ReportStep + `')`,
+		"the run has ended, and a run that invoked it will not learn of it",
+		`INSERT OR IGNORE INTO queue (run, step, kind, due, attempt, again, since) VALUES ($run, '` + durable.ReportStep + `', 5, $now, 0, 0, 0)`,
+		"it is told",
+	},
+	{
 		ruleOrphan, `SELECT DISTINCT run, step, '' FROM queue WHERE kind = 9 AND NOT EXISTS (SELECT 1 FROM parked WHERE run = queue.run AND step = queue.step)`,
 		"runs are to be started for events that wait, and there are none",
 		`DELETE FROM queue WHERE run = $run AND step = $step`, "the item is removed",

@@ -30,6 +30,9 @@ func (d *doctor) run(r *durable.Run) error {
 	if r.Status.Final() {
 		d.n.Ended++
 	}
+	if err := readOthers(c, r); err != nil {
+		return err
+	}
 	items, err := selectItems(c, r.ID)
 	if err != nil {
 		return err

@@ -139,8 +139,7 @@ func (s *Store) Run(ctx context.Context, id string) (r *durable.Run, err error) 
 		if r, err = selectRun(c, id); err != nil {
 			return err
 		}
-		r.Events[0], err = selectEvent(c, r.Events[0].ID)
-		return err
+		return readEvents(c, r)
 	})
 	return r, err
 }

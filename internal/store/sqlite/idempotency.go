@@ -123,7 +123,7 @@ func (s *Store) applyOnce(w *write) (bool, error) {
 // function was started for the event before, or for its key, nor when it is
 // started too often. Then a step that waits for the run is told.
 func (s *Store) admit(w *write, e durable.Event, st durable.Start) (bool, error) {
-	if st.Unique == "" && st.Limit == nil && st.Debounce == nil {
+	if st.Unique == "" && st.Limit == nil && st.Park == nil {
 		return true, nil
 	}
 	if e.Key != "" { // looked at first, so that nothing is used up for a repetition
@@ -157,7 +157,7 @@ func (s *Store) admit(w *write, e durable.Event, st durable.Start) (bool, error)
 // startReply is what the key of a start stands for: the run, unless which run it
 // will be is not known yet.
 func startReply(st durable.Start) durable.JSON {
-	if st.Debounce != nil {
+	if st.Park != nil {
 		return durable.JSON{}
 	}
 	return durable.JSON(st.Run.ID)

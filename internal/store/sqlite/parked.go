@@ -4,12 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/pawlhq/pawl/internal/durable"
 	"github.com/pawlhq/pawl/internal/flow"
+	"github.com/pawlhq/pawl/internal/store"
 )
 
-// pending is the data of an item of kind Fire.
+// pending is the data of an item of kind Fire for a debounce.
 type pending struct {
 	Key   string `json:"key,omitempty"` // of the event
 	At    int64  `json:"at"`            // microseconds, as the others
@@ -21,18 +23,93 @@ func (p pending) flow() flow.Pending {
 	return flow.Pending{At: fromMicros(p.At), First: fromMicros(p.First), Due: fromMicros(p.Due)}
 }
 
-// debounce parks an event, or drops it for one that happened later.
-func (s *Store) debounce(w *write, e durable.Event, st durable.Start) error {
-	c, d := s.write, st.Debounce
-	old, err := selectItem(c, d.Item)
+// gathered is the data of an item of kind Fire for a batch.
+type gathered struct {
+	Run   string `json:"run"` // the id that its run gets
+	N     int    `json:"n"`
+	Bytes int    `json:"bytes"`
+	Due   int64  `json:"due"`
+}
+
+// park lets an event wait for others.
+func (s *Store) park(w *write, e durable.Event, st durable.Start) error {
+	old, err := selectItem(s.write, st.Park.Item)
 	if err != nil {
 		return err
 	}
-	var was pending
-	if old != nil {
-		if err := json.Unmarshal(old.Data, &was); err != nil {
-			return fmt.Errorf("debounce %s: %w", d.Item.Run, err)
+	if st.Park.Batch != nil {
+		return s.join(w, e, st, old)
+	}
+	return s.debounce(w, e, st, old)
+}
+
+// readParked reads what is known of what waits for an item; nothing if there is
+// none.
+func readParked[T any](item *durable.Item) (was T, err error) {
+	if item != nil {
+		if err = json.Unmarshal(item.Data, &was); err != nil {
+			err = fmt.Errorf("what waits for %s: %w", item.Run, err)
 		}
+	}
+	return was, err
+}
+
+// maxBatch is how many bytes the events of a batch may have. Source: spec/11 §7.
+const maxBatch = 10 << 20
+
+// join puts an event into a batch.
+func (s *Store) join(w *write, e durable.Event, st durable.Start, old *durable.Item) error {
+	b := st.Park.Batch
+	was, err := readParked[gathered](old)
+	if err != nil {
+		return err
+	}
+	if e.Key != "" {
+		known, err := takeKey(s.write, store.Once{Scope: store.StartScope(st.Run.Function), Key: e.Key, Reply: startReply(st), Life: keyLife}, w.now)
+		if err != nil || known != nil {
+			return err
+		}
+	}
+	g, opens := flow.Batch{Size: b.Size, Timeout: b.Timeout, Bytes: maxBatch}.
+		Add(flow.Gathered{N: was.N, Bytes: was.Bytes, Due: fromMicros(was.Due)}, len(e.Body), w.now)
+	run := was.Run
+	if opens {
+		run = st.Run.ID
+		if old != nil {
+			if old.Due.After(w.now) {
+				old.Due = w.now
+			}
+			if err := s.moveParked(w, *old, st.Park.After(e.ID)); err != nil {
+				return err
+			}
+		}
+	}
+	data, err := json.Marshal(gathered{Run: run, N: g.N, Bytes: g.Bytes, Due: dueMicros(g.Due)})
+	if err != nil {
+		return err
+	}
+	w.started = append(w.started, run)
+	return s.putParked(w, st, run, g.N, g.Due, data)
+}
+
+// putParked writes an event that waits, and the item that it waits for.
+func (s *Store) putParked(w *write, st durable.Start, run string, n int, due time.Time, data durable.JSON) error {
+	item := st.Park.Item
+	if err := insertParked(s.write, item, run, n, st); err != nil {
+		return err
+	}
+	s.renewed[slotKey(item)] = true
+	return s.queueItem(w, durable.Item{Run: item.Run, Step: item.Step, Kind: durable.Fire, Due: due, Data: data})
+}
+
+// debounce parks an event, or drops it for one that happened later.
+func (s *Store) debounce(w *write, e durable.Event, st durable.Start, old *durable.Item) error {
+	d := st.Park.Debounce
+	was, err := readParked[pending](old)
+	if err != nil {
+		return err
+	}
+	if old != nil {
 		if e.Key != "" && e.Key == was.Key {
 			return nil // a repetition
 		}
@@ -42,7 +119,7 @@ func (s *Store) debounce(w *write, e durable.Event, st durable.Start) error {
 	case flow.Older:
 		return nil
 	case flow.Follows:
-		if err := s.moveParked(w, *old, d.After(e.ID)); err != nil {
+		if err := s.moveParked(w, *old, st.Park.After(e.ID)); err != nil {
 			return err
 		}
 	case flow.Opens, flow.Replaces:
@@ -51,12 +128,8 @@ func (s *Store) debounce(w *write, e durable.Event, st durable.Start) error {
 	if err != nil {
 		return err
 	}
-	if err := insertParked(c, d.Item, 0, st); err != nil {
-		return err
-	}
 	w.started = append(w.started, st.Run.ID)
-	s.renewed[slotKey(d.Item)] = true
-	return s.queueItem(w, durable.Item{Run: d.Item.Run, Step: d.Item.Step, Kind: durable.Fire, Due: next.Due, Data: data})
+	return s.putParked(w, st, st.Run.ID, 0, next.Due, data)
 }
 
 // moveParked gives an item another step, with what waits for it. Whoever works
@@ -73,7 +146,7 @@ func (s *Store) moveParked(w *write, item durable.Item, to durable.Ref) error {
 	return s.queueItem(w, item)
 }
 
-func insertParked(c *conn, item durable.Ref, n int, st durable.Start) error {
+func insertParked(c *conn, item durable.Ref, run string, n int, st durable.Start) error {
 	var target []byte
 	e := st.Run.Events[0]
 	if e.Target != nil {
@@ -88,7 +161,7 @@ func insertParked(c *conn, item durable.Ref, n int, st durable.Start) error {
 	}
 	stmt.BindInt64(3, int64(n))
 	stmt.BindText(4, e.ID)
-	stmt.BindText(5, st.Run.ID)
+	stmt.BindText(5, run)
 	bindBlob(stmt, 6, target)
 	return exec(stmt)
 }

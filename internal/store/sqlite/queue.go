@@ -299,7 +299,7 @@ func (q *queue) changing() map[slotKey]bool {
 		for step := range st.Run.Items {
 			keys[slotKey{st.Run.ID, step}] = true
 		}
-		if d := st.Debounce; d != nil {
+		if d := st.Park; d != nil {
 			keys[slotKey(d.Item)], keys[slotKey(d.After(st.Run.Events[0].ID))] = true, true
 		}
 	}

@@ -121,7 +121,8 @@ func (sw *sweep) nextEvents(c *conn, after int64, limit int) (list []oldEvent, e
 	if sw.events.IsZero() {
 		return nil, nil
 	}
-	stmt := c.Prep(`SELECT seq, received, id, length(body), EXISTS (SELECT 1 FROM runs WHERE event = events.id),
+	stmt := c.Prep(`SELECT seq, received, id, length(body), EXISTS (SELECT 1 FROM runs WHERE event = events.id)
+				OR EXISTS (SELECT 1 FROM run_events WHERE event = events.id),
 			received <= $by AND seq < (SELECT max(seq) FROM events) AND NOT EXISTS (SELECT 1 FROM queue WHERE run = events.id)
 			AND NOT EXISTS (SELECT 1 FROM parked WHERE event = events.id)
 		FROM events WHERE seq > $after ORDER BY seq LIMIT $limit`)
@@ -164,6 +165,10 @@ func (sw *sweep) apply(c *conn) error {
 		if b.spent() {
 			break
 		}
+		events, err := eventsOf(c, r)
+		if err != nil {
+			return err
+		}
 		whole, err := removeRun(c, r, b)
 		if err != nil {
 			return err
@@ -174,18 +179,20 @@ func (sw *sweep) apply(c *conn) error {
 		sw.swept.Runs++
 		sw.gone = append(sw.gone, r.id)
 		runsGone = max(runsGone, r.ended)
-		e, ok, err := eventLeft(c, r.event, swept)
-		switch {
-		case err != nil:
-			return err
-		case !ok:
-			continue
-		case e.received > micros(sw.events): // Events was made longer: look at it again
-			place = min(place, e.seq-1)
-			continue
-		}
-		if err := remove(e); err != nil {
-			return err
+		for _, id := range events {
+			e, ok, err := eventLeft(c, id, swept)
+			switch {
+			case err != nil:
+				return err
+			case !ok:
+				continue
+			case e.received > micros(sw.events): // Events was made longer: look at it again
+				place = min(place, e.seq-1)
+				continue
+			}
+			if err := remove(e); err != nil {
+				return err
+			}
 		}
 	}
 	events, err := sw.nextEvents(c, place, sw.limit)
@@ -221,6 +228,15 @@ func (sw *sweep) apply(c *conn) error {
 		}
 	}
 	return nil
+}
+
+// eventsOf are the events of a run that leaves.
+func eventsOf(c *conn, r endedRun) ([]string, error) {
+	events := []string{r.event}
+	stmt := c.Prep(`SELECT event FROM run_events WHERE run = ? ORDER BY n`)
+	stmt.BindText(1, r.id)
+	err := rows(stmt, func() { events = append(events, stmt.ColumnText(0)) })
+	return events, err
 }
 
 // budget is what may still go in a sweep.
@@ -268,6 +284,7 @@ func removeRun(c *conn, r endedRun, b *budget) (whole bool, err error) {
 	}
 	for _, sql := range [...]string{
 		`DELETE FROM retries WHERE run = ? AND EXISTS (SELECT 1 FROM retry_jobs WHERE id = job AND state <> 0)`,
+		`DELETE FROM run_events WHERE run = ?`,
 		`DELETE FROM runs WHERE id = ?`,
 	} {
 		stmt = c.Prep(sql)
@@ -305,7 +322,8 @@ func removeLetter(c *conn, run string) error {
 // and was left for its runs, of which this was the last.
 func eventLeft(c *conn, event string, swept int64) (e oldEvent, ok bool, err error) {
 	stmt := c.Prep(`SELECT seq, received, id, length(body) FROM events
-		WHERE id = $id AND seq <= $swept AND NOT EXISTS (SELECT 1 FROM runs WHERE event = $id)`)
+		WHERE id = $id AND seq <= $swept AND NOT EXISTS (SELECT 1 FROM runs WHERE event = $id)
+			AND NOT EXISTS (SELECT 1 FROM run_events WHERE event = $id)`)
 	stmt.SetText("$id", event)
 	stmt.SetInt64("$swept", swept)
 	err = rows(stmt, func() {

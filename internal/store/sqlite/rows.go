@@ -120,7 +120,7 @@ func scanEntry(stmt *sqlite.Stmt) durable.Entry {
 
 func insertRun(c *conn, r *durable.Run) error {
 	stmt := c.Prep(`INSERT INTO runs (id, function, app, version, event, status, queued, started, ended, protocol,
-		parent_run, parent_step, original, cron, depth, keys) VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, ?, ?, ?, ?, ?, ?, ?)`)
+		parent_run, parent_step, original, cron, depth, keys, others) VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?)`)
 	stmt.BindText(1, r.ID)
 	stmt.BindText(2, r.Function)
 	stmt.BindText(3, r.App)
@@ -134,21 +134,25 @@ func insertRun(c *conn, r *durable.Run) error {
 	}
 	stmt.BindInt64(13, int64(r.Depth))
 	stmt.BindText(14, r.Keys)
-	return exec(stmt)
+	stmt.BindInt64(15, int64(len(r.Events)-1))
+	if err := exec(stmt); err != nil {
+		return err
+	}
+	return insertRunEvents(c, r)
 }
 
 const runColumns = `runs.id, runs.function, runs.app, runs.version, runs.event, runs.status, runs.queued,
-	runs.started, runs.ended, runs.protocol, runs.output, runs.parent_run, runs.parent_step, runs.original, runs.cron, runs.depth, runs.keys`
+	runs.started, runs.ended, runs.protocol, runs.output, runs.parent_run, runs.parent_step, runs.original, runs.cron, runs.depth, runs.keys, runs.others`
 
 // runWidth is how many columns these are: what is selected beside them follows.
-const runWidth = 17
+const runWidth = 18
 
-// scanRun reads a run without its journal, its items and its events but for
-// the first event's id.
+// scanRun reads a run without its journal, its items and its events but for the
+// first one's id, and whether there are others.
 func scanRun(stmt *sqlite.Stmt) *durable.Run {
-	return &durable.Run{
+	r := &durable.Run{
 		ID: stmt.ColumnText(0), Function: stmt.ColumnText(1), App: stmt.ColumnText(2), Version: stmt.ColumnInt(3),
-		Events: []durable.Event{{ID: stmt.ColumnText(4)}},
+		Events: make([]durable.Event, 1, 2),
 		Queued: fromMicros(stmt.ColumnInt64(6)),
 		Head: durable.Head{
 			Status:  durable.Status(stmt.ColumnInt64(5)),
@@ -159,6 +163,11 @@ func scanRun(stmt *sqlite.Stmt) *durable.Run {
 		Original: stmt.ColumnText(13), Cron: stmt.ColumnText(14), Depth: stmt.ColumnInt(15), Keys: stmt.ColumnText(16),
 		Steps: map[string]*durable.Step{}, Items: map[string]*durable.Item{},
 	}
+	r.Events[0].ID = stmt.ColumnText(4)
+	if stmt.ColumnInt64(17) > 0 {
+		r.Events = append(r.Events, durable.Event{}) // readOthers says which
+	}
+	return r
 }
 
 func updateHead(c *conn, run string, h durable.Head) error {

@@ -33,6 +33,11 @@ func (s *Store) Runs(ctx context.Context, f store.RunFilter, p store.Page) (list
 			if err != nil {
 				return err
 			}
+			if n := len(list); n > 0 && list[n-1].ID == id {
+				if err := readOthers(c, list[n-1]); err != nil {
+					return err
+				}
+			}
 		}
 		return nil
 	})
@@ -227,10 +232,12 @@ func (l *runList) query() string {
 
 // ofEvent lists the runs of one event, which are few, by their ids.
 func (l *runList) ofEvent(c *conn) (ids []string, err error) {
-	sql := `SELECT id, status FROM runs WHERE event = $event AND id < $id ORDER BY id DESC`
+	sql := `SELECT id, status FROM runs WHERE event = $event AND id < $id
+		UNION ALL SELECT id, status FROM run_events JOIN runs ON id = run WHERE run_events.event = $event AND run < $id ORDER BY id DESC`
 	from := cmp.Or(l.hi.id, last)
 	if l.oldest {
-		sql = `SELECT id, status FROM runs WHERE event = $event AND id > $id ORDER BY id`
+		sql = `SELECT id, status FROM runs WHERE event = $event AND id > $id
+			UNION ALL SELECT id, status FROM run_events JOIN runs ON id = run WHERE run_events.event = $event AND run > $id ORDER BY id`
 		from = l.lo.id
 	}
 	stmt := c.Prep(sql)

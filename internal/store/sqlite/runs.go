@@ -131,7 +131,7 @@ func (s *Store) readRun(ctx context.Context, id string) (r *durable.Run, err err
 		if r, err = selectRun(c, id); err != nil {
 			return err
 		}
-		if r.Events[0], err = selectEvent(c, r.Events[0].ID); err != nil {
+		if err := readEvents(c, r); err != nil {
 			return err
 		}
 		stmt := c.Prep(`SELECT ` + entryColumns + ` FROM journal WHERE run = ? ORDER BY n`)

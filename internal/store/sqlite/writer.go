@@ -414,8 +414,8 @@ func (s *Store) applyStarts(w *write, a store.Accepted, seq int64) error {
 		if !admitted {
 			continue
 		}
-		if st.Debounce != nil {
-			if err := s.debounce(w, a.Event, st); err != nil {
+		if st.Park != nil {
+			if err := s.park(w, a.Event, st); err != nil {
 				return err
 			}
 			continue

@@ -18,7 +18,7 @@ func debounced(at time.Time) store.Accepted {
 	e := event("order/placed")
 	e.At = at
 	s := starts(start("shop-ship", e, noon))[0]
-	s.Debounce = &durable.StartDebounce{Item: timer, Period: 10 * time.Second}
+	s.Park = &durable.StartPark{Item: timer, Debounce: &durable.Debounce{Period: 10 * time.Second}}
 	return store.Accepted{Event: e, Starts: []durable.Start{s}}
 }
 
@@ -102,6 +102,54 @@ var parkedTests = []test{
 			now = now.Add(10 * time.Second)
 			require.NoError(d, d.Settle(d.Context(), d.claimOne(now), now, store.Settled{}))
 		}
+	}},
+	{"gathers a batch and gives its run all events", func(d *db) {
+		box := durable.Ref{Run: "batch/shop-ship", Step: "k"}
+		batched := func(key string) store.Accepted {
+			e := event("order/placed")
+			e.Key = key
+			s := starts(start("shop-ship", e, noon))[0]
+			s.Park = &durable.StartPark{Item: box, Batch: &durable.Batch{Size: 3, Timeout: time.Minute}}
+			return store.Accepted{Event: e, Starts: []durable.Start{s}}
+		}
+		all := []store.Accepted{batched(""), batched("a"), batched(""), batched("")}
+		target := &durable.Target{Parent: durable.Ref{Run: "01P", Step: "s"}, Depth: 3}
+		all[2].Starts[0].Run.Events[0].Target = target
+		var ids []string
+		for _, a := range all[:3] {
+			require.Equal(d, []string{all[0].Starts[0].Run.ID}, d.acceptAt(noon, a), "the run that they will have")
+			ids = append(ids, a.Event.ID)
+		}
+		require.Empty(d, d.acceptAt(noon, batched("a")), "a repetition")
+		require.Equal(d, []string{all[3].Starts[0].Run.ID}, d.acceptAt(noon, all[3]), "the next batch")
+		d.reopen()
+		l := d.claimOne(noon)
+		item := durable.Ref{Run: l.Run, Step: l.Step}
+		require.Equal(d, ids, d.parked(item))
+		r := start("shop-ship", all[0].Event, noon)
+		r.Join(all[1].Event)
+		third := all[2].Event
+		third.Target = target
+		r.Join(third)
+		require.NoError(d, d.Settle(d.Context(), l, noon, store.Settled{Event: all[0].Event, Starts: starts(r)}))
+		require.Empty(d, d.parked(item))
+		require.Equal(d, []string{all[3].Event.ID}, d.parked(box))
+		d.reopen()
+		got, err := d.Run(d.Context(), r.ID)
+		require.NoError(d, err)
+		require.Len(d, got.Events, 3)
+		for i, e := range got.Events {
+			same(d, all[i].Event, e)
+			list, err := d.Runs(d.Context(), store.RunFilter{Event: e.ID}, store.Page{Limit: 5})
+			require.NoError(d, err)
+			require.Equal(d, []string{r.ID}, runIDs(list))
+			require.Equal(d, ids[1], list[0].Events[1].ID)
+		}
+		require.Equal(d, []durable.Ref{target.Parent}, got.Waiting())
+		require.Equal(d, 3, got.Depth)
+		view := d.view(r.ID)
+		require.Equal(d, got.Joined, view.Joined)
+		require.Len(d, view.Events, 3)
 	}},
 	{"keeps events that wait", func(d *db) {
 		a := debounced(noon)

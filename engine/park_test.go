@@ -3,14 +3,19 @@ package engine_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/stretchr/testify/require"
 
+	"github.com/pawlhq/pawl/engine"
 	"github.com/pawlhq/pawl/internal/durable"
+	"github.com/pawlhq/pawl/internal/store"
+	"github.com/pawlhq/pawl/internal/store/sqlite"
 )
 
 func numbered(i int) string { return fmt.Sprintf(`{"name":"x","data":{"n":%d}}`, i) }
@@ -220,6 +225,197 @@ func TestDebounceAgainstAModel(t *testing.T) {
 		}
 		for _, c := range a.seen() {
 			got = append(got, string(c.Event.Data))
+		}
+		require.ElementsMatch(t, want, got)
+	})
+}
+
+// of is how many events a call is for.
+func (c callSeen) of() int { return len(c.Events) }
+
+func TestBatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &app{serve: serial("s")}
+		p := newPawl(t, a, with(function("f", "x", 0), `"batchEvents":{"maxSize":3,"timeout":"2s"}`))
+		ids := p.send(repeat(4, numbered))
+		r := p.wantStatus(0, durable.Completed)
+		require.Len(t, a.seen(), 2)
+		require.Equal(t, 3, a.seen()[0].of(), "row 98: three at once")
+		require.JSONEq(t, `{"n":0}`, string(a.seen()[0].Event.Data))
+		require.Len(t, p.runs(), 1)
+		time.Sleep(1900 * time.Millisecond)
+		p.restart() // row 111
+		synctest.Wait()
+		require.Len(t, p.runs(), 1)
+		time.Sleep(200 * time.Millisecond)
+		p.wantStatus(1, durable.Completed)
+		require.Equal(t, 1, a.seen()[2].of(), "row 98: one after its time")
+
+		got, err := p.History().Run(t.Context(), r.ID)
+		require.NoError(t, err)
+		require.Len(t, got.Events, 3)
+		for i, id := range ids[:3] {
+			require.Equal(t, id, got.Events[i].ID)
+			require.Equal(t, id, p.runs()[0].Events[i].ID)
+			runs, err := p.History().Runs(t.Context(), store.RunFilter{Event: id}, store.Page{Limit: 10})
+			require.NoError(t, err)
+			require.Len(t, runs, 1, "it is a run of each of them")
+			require.Equal(t, r.ID, runs[0].ID)
+		}
+		again, err := p.Rerun(t.Context(), r.ID, engine.Rerun{})
+		require.NoError(t, err)
+		synctest.Wait()
+		got, err = p.History().Run(t.Context(), again)
+		require.NoError(t, err)
+		require.Equal(t, durable.Completed, got.Status)
+		require.Len(t, got.Events, 3, "they run together again")
+	})
+}
+
+func TestBatchThatFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &app{serve: func(callSeen) (int, string, http.Header) {
+			return http.StatusInternalServerError, `{"name":"Error","message":"boom"}`, nil
+		}}
+		p := newPawl(t, a, with(function("f", "x", 1), `"batchEvents":{"maxSize":2,"timeout":"2s"}`))
+		p.send(repeat(2, numbered))
+		synctest.Wait()
+		p.restart()
+		time.Sleep(time.Minute)
+		p.wantStatus(0, durable.Failed)
+		require.Len(t, a.seen(), 2, "it is tried again as one")
+		require.Equal(t, 2, a.seen()[1].of())
+		list, err := p.History().Events(t.Context(), store.EventFilter{Name: durable.EventFailed, Internal: true}, store.Page{Limit: 5})
+		require.NoError(t, err)
+		require.Len(t, list, 1)
+		require.Contains(t, string(list[0].Body), `"n":0`)
+		require.Contains(t, string(list[0].Body), `"n":1`)
+	})
+}
+
+func TestBatchByKeyAndCondition(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &app{serve: serial()}
+		p := newPawl(t, a, with(function("f", "x", 0), `"batchEvents":{"maxSize":2,"timeout":"2s","key":"event.data.k","if":"event.data.b != false"}`))
+		p.send(`[{"name":"x","data":{"k":1}},{"name":"x","data":{"k":2}},{"name":"x","data":{"k":1}},{"name":"x","data":{"k":1,"b":false}}]`)
+		synctest.Wait()
+		require.Equal(t, 2, p.count(durable.Completed), "row 99: a batch for each key, and a run alone")
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		require.Equal(t, 3, p.count(durable.Completed))
+	})
+}
+
+func TestBatchTakesAnEventOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &app{serve: serial()}
+		p := newPawl(t, a, with(function("f", "x", 0), `"batchEvents":{"maxSize":5,"timeout":"2s"},"rateLimit":{"limit":1,"period":"1h"}`))
+		p.send(`[{"name":"x","id":"a"},{"name":"x","id":"a"},{"name":"x","id":"b"}]`)
+		time.Sleep(3 * time.Second)
+		p.send(`[{"name":"x","id":"a"},{"name":"x","id":"c"}]`)
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		require.Len(t, a.seen(), 2)
+		require.Equal(t, 2, a.seen()[0].of())
+		require.Equal(t, 1, a.seen()[1].of())
+		p.restart() // and the doctor finds nothing
+	})
+}
+
+func TestInvokesJoinABatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := invoking("", serial())
+		p := newPawl(t, a, function("f", "x", 0), with(uninvoked, `"batchEvents":{"maxSize":5,"timeout":"5s"}`))
+		_, run, err := p.Invoke(t.Context(), durable.Invoke{Function: "shop-g"}, nil, nil)
+		require.NoError(t, err)
+		p.send(repeat(3, numbered))
+		synctest.Wait()
+		p.restart()
+		time.Sleep(6 * time.Second)
+		synctest.Wait()
+		require.Equal(t, 4, p.count(durable.Completed))
+		for _, r := range p.runs() {
+			if r.Function == "shop-f" {
+				require.Contains(t, string(r.Output), `{"data":0}`, "each is told")
+			} else {
+				require.Equal(t, run, r.ID)
+				require.Len(t, r.Events, 4)
+			}
+		}
+	})
+}
+
+func TestBatchLeavesByRetention(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPawl(t, &app{serve: serial()}, with(function("f", "x", 0), `"batchEvents":{"maxSize":2,"timeout":"5s"}`))
+		p.send(repeat(2, numbered))
+		p.send(`{"name":"y"}`)
+		p.wantStatus(0, durable.Completed)
+		require.NoError(t, p.Close(t.Context()))
+		s, err := sqlite.Open(t.Context(), p.path, sqlite.Options{Durability: sqlite.None})
+		require.NoError(t, err)
+		for _, d := range []time.Duration{2 * time.Hour, 100 * time.Hour} { // the events are looked at before the run leaves
+			_, err := s.Sweep(t.Context(), time.Now().Add(d), store.Retention{Runs: 50 * time.Hour, Events: time.Hour}, 100)
+			require.NoError(t, err)
+		}
+		list, err := s.Events(t.Context(), store.EventFilter{Internal: true}, store.Page{Limit: 10})
+		require.NoError(t, err)
+		require.Len(t, list, 1, "only the newest is left")
+		require.NoError(t, s.Close())
+		p.start()
+	})
+}
+
+// TestBatchesAgainstAModel compares the runs of random events with a model: for
+// each key a list that is emptied by hand.
+func TestBatchesAgainstAModel(t *testing.T) {
+	seeds(t, 12, func(t *testing.T, random *rand.Rand) {
+		a := &app{serve: serial()}
+		p := newPawl(t, a, with(function("f", "x", 0), `"batchEvents":{"maxSize":4,"timeout":"3s","key":"event.data.k"}`))
+		type open struct {
+			ns  []int
+			due time.Time
+		}
+		model := map[int]*open{}
+		var want, got []string
+		start := func(k int) {
+			want = append(want, fmt.Sprint(model[k].ns))
+			delete(model, k)
+		}
+		for n := range 100 {
+			time.Sleep(time.Duration(random.IntN(1200)) * time.Millisecond)
+			synctest.Wait()
+			if random.IntN(8) == 0 {
+				p.restart()
+				synctest.Wait()
+			}
+			k, now := random.IntN(3), time.Now()
+			for key, o := range model {
+				if !o.due.After(now) {
+					start(key)
+				}
+			}
+			if model[k] == nil {
+				model[k] = &open{due: now.Add(3 * time.Second)}
+			}
+			if model[k].ns = append(model[k].ns, n); len(model[k].ns) == 4 {
+				start(k)
+			}
+			p.send(fmt.Sprintf(`{"name":"x","data":{"k":%d,"n":%d}}`, k, n))
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		for k := range model {
+			start(k)
+		}
+		for _, c := range a.seen() {
+			var ns []int
+			for _, e := range c.Events {
+				var d struct{ N int }
+				require.NoError(t, json.Unmarshal(e.Data, &d, json.MatchCaseInsensitiveNames(true)))
+				ns = append(ns, d.N)
+			}
+			got = append(got, fmt.Sprint(ns))
 		}
 		require.ElementsMatch(t, want, got)
 	})

@@ -1,0 +1,119 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/pawlhq/pawl/internal/durable"
+	"github.com/pawlhq/pawl/internal/match"
+	"github.com/pawlhq/pawl/internal/store"
+)
+
+// The event of a function with the option "debounce" or "batchEvents" is parked
+// with an item in the queue, one for each key, by the writer in the event's own
+// transaction. When the item is due, the run starts in the transaction that ends
+// it. An event that comes first takes the lease from whoever is about to do that.
+
+// These begin the names of such items' runs; the function's slug follows.
+const (
+	debounces = "debounce/"
+	batches   = "batch/"
+)
+
+// parks reports whether the starts of a function wait for other events.
+func parks(f durable.Function) bool { return f.Limits.Debounce != nil || f.Limits.Batch != nil }
+
+// usualBatch is how long a batch waits when its function does not say.
+const usualBatch = time.Minute
+
+// batch says with what an event waits for the others of its batch; nil: it does
+// not, and has a run to itself. Source: spec/11 §7.
+func (e *Engine) batch(ctx context.Context, f durable.Function, ev durable.Event, doc *match.Doc, now time.Time) *durable.StartPark {
+	b := f.Limits.Batch
+	if b == nil || b.Size < 2 || ev.Target != nil && ev.Target.Cron != "" || !match.Is(ctx, b.If, doc, e.programs, now) {
+		return nil
+	}
+	of := *b
+	of.Timeout = cmp.Or(b.Timeout, usualBatch)
+	return &durable.StartPark{Item: durable.Ref{Run: batches + f.Slug, Step: e.timer(ctx, b.Key, doc, now)}, Batch: &of}
+}
+
+// debounce says for what an event waits; nil: it does not. Events whose key
+// cannot be evaluated wait together. Source: spec/11 §5.
+func (e *Engine) debounce(ctx context.Context, f durable.Function, doc *match.Doc, now time.Time) *durable.StartPark {
+	d := f.Limits.Debounce
+	if d == nil || d.Period <= 0 {
+		return nil
+	}
+	return &durable.StartPark{Item: durable.Ref{Run: debounces + f.Slug, Step: e.timer(ctx, d.Key, doc, now)}, Debounce: d}
+}
+
+// timer tells events of one value of a key from those of others.
+func (e *Engine) timer(ctx context.Context, key string, doc *match.Doc, now time.Time) string {
+	value, off, err := match.Key(ctx, key, doc, e.programs, now)
+	switch {
+	case err != nil:
+		return "error"
+	case off:
+		return "false"
+	default:
+		return short(value)
+	}
+}
+
+// fire works an item of kind Fire: it starts the run of what waits.
+func (e *Engine) fire(ctx context.Context, l store.Lease) {
+	err := e.startParked(ctx, l, time.Now())
+	if err == nil || ctx.Err() != nil || errors.Is(err, store.ErrLeaseLost) {
+		return
+	}
+	e.log.Warn("a run cannot be started for an event that has waited for others; it is tried again", "waiting", l.Run, "err", err)
+	pause(ctx, settleAgain)
+	if err := e.store.Release(ctx, []store.Lease{l}); err != nil {
+		e.log.Error("an item cannot be given back; it is free when its lease has run out", "waiting", l.Run, "err", err)
+	}
+}
+
+func (e *Engine) startParked(ctx context.Context, l store.Lease, now time.Time) error {
+	slug, batch := strings.CutPrefix(l.Run, batches)
+	slug = strings.TrimPrefix(slug, debounces)
+	parked, err := e.store.Parked(ctx, durable.Ref{Run: l.Run, Step: l.Step})
+	if err != nil {
+		return err
+	}
+	var after store.Settled
+	for _, p := range parked {
+		ev, err := e.store.Event(ctx, p.Event)
+		if errors.Is(err, store.ErrNotFound) {
+			e.log.ErrorContext(ctx, "an event that waited for others is not there; pawl doctor says what else is wrong", "function", slug, "event", p.Event)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		ev.Target = p.Target
+		f, ok := e.apps.Load().table.Served(slug)
+		if !ok {
+			e.log.WarnContext(ctx, "an event has waited for others, and the function is not served any more", "function", slug, "event", ev.ID)
+			continue
+		}
+		if len(after.Starts) > 0 {
+			after.Starts[0].Run.Join(ev)
+			continue
+		}
+		after.Event = ev
+		if batch {
+			after.Event.Key = "" // it was taken when the event was put in
+		}
+		after.Starts = []durable.Start{e.start(ctx, p.Run, f, ev, match.NewDoc(ev.Body), now, now)}
+	}
+	release, err := e.makeRoom(ctx, after.Event, after.Starts)
+	if err != nil {
+		return err
+	}
+	defer release()
+	return e.store.Settle(ctx, l, now, after)
+}
