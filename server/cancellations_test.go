@@ -40,7 +40,7 @@ func TestCancelManyRefusals(t *testing.T) {
 		`{"app_id":"shop","function_id":"charge","started_before":"2999-01-01T00:00:00Z"}`:                                        "started_before must be in the past",
 		`{"app_id":"shop","function_id":"charge","started_before":"2020-01-01T00:00:00Z","started_after":"2020-01-01T00:00:00Z"}`: "started_after must be before started_before",
 		`{"app_id":"shop","function_id":"charge","started_before":"2020-01-01T00:00:00Z","if":"event.data.("}`:                    "invalid expression: error compiling expression: line 1",
-		`{"app_id":"shop","function_id":"charge","started_before":"yesterday"}`:                                                   "started_before cannot be",
+		`{"app_id":"shop","function_id":"charge","started_before":"yesterday"}`:                                                   "started_before must be a time such as",
 		`{"app_id":"shop","function_id":"charge","started_before":"2020-01-01T00:00:00Z","status":"Running"}`:                     "nobody knows the member status",
 		`[]`: "JSON object",
 	} {
