@@ -50,6 +50,7 @@ type Config struct {
 	RetryInterval time.Duration
 	MaxCalls      int           // calls in flight in all; default 1024
 	MaxAppCalls   int           // calls in flight to one host; default 512
+	MaxBacklog    int           // runs that wait to begin; more are refused; default 1,000,000
 	MaxAway       time.Duration // how long an app may be away before its runs fail; default 24 h
 	Drain         time.Duration // for calls in flight at Close; default 30 s
 	Retention     store.Retention
@@ -73,6 +74,7 @@ type Engine struct {
 
 	maxAway     time.Duration
 	maxAppCalls int
+	maxBacklog  int64
 
 	client   *call.Client
 	egress   *egress.Client
@@ -105,6 +107,9 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 	if c.MaxAppCalls == 0 {
 		c.MaxAppCalls = 512
 	}
+	if c.MaxBacklog == 0 {
+		c.MaxBacklog = 1_000_000
+	}
 	if c.Drain == 0 {
 		c.Drain = 30 * time.Second
 	}
@@ -113,7 +118,7 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 		o.Key = c.Keys.Current
 	}
 	e := &Engine{
-		store: c.Store, log: c.Log, keys: c.Keys, dev: c.Dev, retry: c.RetryInterval, maxAway: c.MaxAway, maxAppCalls: c.MaxAppCalls,
+		store: c.Store, log: c.Log, keys: c.Keys, dev: c.Dev, retry: c.RetryInterval, maxAway: c.MaxAway, maxAppCalls: c.MaxAppCalls, maxBacklog: int64(c.MaxBacklog),
 		client: call.New(o), egress: egress.New(egress.Options{AllowPrivate: c.AllowPrivate}), programs: newPrograms(), stopped: make(chan struct{}),
 	}
 	if err := e.loadApps(ctx); err != nil {

@@ -127,6 +127,8 @@ type pawl struct {
 	t    *testing.T
 	path string
 	app  *app
+	// maxBacklog is that of the engines that start; 0: the usual one.
+	maxBacklog int
 	*engine.Engine
 }
 
@@ -164,6 +166,7 @@ func (p *pawl) start() {
 	require.NoError(p.t, err)
 	p.Engine, err = engine.Open(p.t.Context(), engine.Config{
 		Store: s, Log: slog.New(slog.DiscardHandler), Dev: true, Transport: p.app, Drain: time.Millisecond,
+		MaxBacklog: p.maxBacklog,
 	})
 	require.NoError(p.t, err)
 }

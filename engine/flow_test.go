@@ -14,6 +14,7 @@ import (
 	"github.com/pawlhq/pawl/engine"
 	"github.com/pawlhq/pawl/internal/durable"
 	"github.com/pawlhq/pawl/internal/store"
+	"github.com/pawlhq/pawl/internal/wire"
 )
 
 // busy is an app whose requests take a second; it counts how many are open at
@@ -277,5 +278,33 @@ func TestRateLimitHoldsForSchedulesAndInvokes(t *testing.T) {
 		time.Sleep(10*time.Minute + time.Second)
 		synctest.Wait()
 		require.Len(t, p.runs(), 5, "ten ticks, one in five minutes")
+	})
+}
+
+func TestBacklogIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &app{serve: serial()}
+		p := newPawl(t, a, function("f", "x", 0))
+		require.NoError(t, p.Close(t.Context()))
+		p.maxBacklog = 10
+		p.start()
+		require.NoError(t, p.Pause(t.Context(), "shop-f", durable.PauseStarts, "ann", ""))
+		p.send(repeat(8, plainEvent))
+		p.restart() // it is counted again
+		refused := func(n int) error {
+			events, err := wire.ReadEvents([]byte(repeat(n, plainEvent)), "", "", time.Now(), engine.NewID)
+			require.NoError(t, err)
+			return p.Send(t.Context(), events)
+		}
+		require.ErrorContains(t, refused(3), "8 runs wait to begin, the most is 10")
+		require.NoError(t, refused(2))
+		require.Error(t, refused(1))
+		p.send(`{"name":"other"}`) // starts nothing
+		require.NoError(t, p.Cancel(t.Context(), p.runs()[0].ID))
+		require.NoError(t, refused(1), "one that was cancelled waits no more")
+		require.NoError(t, p.Pause(t.Context(), "shop-f", durable.Unpaused, "ann", ""))
+		synctest.Wait()
+		require.Equal(t, 10, p.count(durable.Completed), "nothing that was accepted is lost")
+		require.NoError(t, refused(10))
 	})
 }

@@ -36,6 +36,9 @@ func (e *Engine) Invoke(ctx context.Context, in durable.Invoke, once *store.Once
 	if len(a.Starts) == 0 {
 		return "", "", fmt.Errorf("function %s: the key of its idempotency or rate limit cannot be evaluated for this payload: %w", f.Slug, ErrNotStarted)
 	}
+	if err := e.room(1); err != nil {
+		return "", "", err
+	}
 	release, err := e.makeRoom(ctx, ev, a.Starts)
 	if err != nil {
 		return "", "", err

@@ -55,6 +55,9 @@ func (s *Server) trouble(w http.ResponseWriter, r *http.Request, err error) (sta
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return http.StatusNotFound, "not found"
+	case isOverloaded(err):
+		w.Header().Set("Retry-After", "5")
+		return http.StatusTooManyRequests, err.Error()
 	case errors.Is(err, store.ErrFull):
 		return http.StatusInsufficientStorage, "the disk is full; nothing was saved"
 	case errors.Is(err, engine.ErrClosing), errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrClosed):
@@ -65,4 +68,9 @@ func (s *Server) trouble(w http.ResponseWriter, r *http.Request, err error) (sta
 	}
 	s.log.ErrorContext(r.Context(), "request failed", "pattern", r.Pattern, "err", err)
 	return http.StatusInternalServerError, "Internal error: the server's log says why"
+}
+
+func isOverloaded(err error) bool {
+	_, ok := errors.AsType[*engine.OverloadedError](err)
+	return ok
 }

@@ -66,6 +66,9 @@ func (l *loader) check(s *settings) {
 	if s.RetentionEvents > 0 && s.RetentionEvents < store.KeyLife {
 		l.problem("--retention-events %s: must be 0s or at least %s, since for that long a repeated event is recognised by the first", s.RetentionEvents, store.KeyLife)
 	}
+	if s.MaxBacklog < 1 && !l.unread["max-backlog"] {
+		l.problem("%s %d: must be at least 1", l.given["max-backlog"], s.MaxBacklog)
+	}
 	if s.MaxCalls < 1 && !l.unread["max-calls"] {
 		l.problem("%s %d: must be at least 1", l.given["max-calls"], s.MaxCalls)
 	}

@@ -43,6 +43,7 @@ type settings struct {
 	Retention          time.Duration `key:"retention" in:"dev serve" default:"30d" help:"How long completed, cancelled and skipped runs are kept, as 12h or 30d; 0s: for ever"`
 	RetentionFailed    time.Duration `key:"retention-failed" in:"dev serve" default:"0s" help:"How long failed runs and their dead letters are kept; 0s: for ever"`
 	RetentionEvents    time.Duration `key:"retention-events" in:"dev serve" default:"30d" help:"How long events are kept, at least 1d and as long as a run that came from them; 0s: for ever"`
+	MaxBacklog         int           `key:"max-backlog" in:"dev serve" default:"1000000" help:"Runs that may wait to begin; events that would start more are refused with 429"`
 	MaxCalls           int           `key:"max-calls" in:"dev serve" default:"1024" help:"Calls to apps at the same time"`
 	AllowPrivate       bool          `key:"allow-private-addresses" in:"serve" help:"Let step.fetch and step.ai.infer reach addresses that are not public (dev always does)"`
 	DebugListen        string        `key:"debug-listen" in:"dev serve" help:"Loopback address for profiles, as host:port; empty: none"`

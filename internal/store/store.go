@@ -128,6 +128,9 @@ type Runs interface {
 	// An error of decide is returned as it is, and nothing is saved.
 	Transition(ctx context.Context, id string, decide func(*durable.Run) (Decision, error)) error
 
+	// Backlog is how many runs have not begun. It costs nothing to ask.
+	Backlog() int64
+
 	// View shows run id as it is now. fn must not keep or change it.
 	View(ctx context.Context, id string, fn func(*durable.Run) error) error
 }

@@ -74,7 +74,8 @@ type Store struct {
 	closed  sync.Once
 	wait    sync.WaitGroup
 
-	eventSeq int64 // of the newest event; the writer's alone
+	backlog  atomic.Int64 // runs that have not begun
+	eventSeq int64        // of the newest event; the writer's alone
 	// renewed are items that the group in hand has put in the place of others: who
 	// held a lease on those has lost it.
 	renewed map[slotKey]bool
@@ -172,6 +173,9 @@ func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 		return nil, fault(err)
 	}
 	if err := s.read(ctx, s.queue.readLanes); err != nil {
+		return nil, err
+	}
+	if err := s.read(ctx, s.countBacklog); err != nil {
 		return nil, err
 	}
 	if err := s.read(ctx, s.queue.readHolders); err != nil {

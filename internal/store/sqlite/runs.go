@@ -83,6 +83,7 @@ func (s *Store) transition(ctx context.Context, id string, decide func(*durable.
 	w := newWrite(time.Now())
 	w.head, w.run, w.n, w.change, w.accepted, w.rouse = h, id, h.run.Seq, d.Change, d.Accepted, d.Rouse
 	w.once = d.Once
+	w.begins = d.Head != nil && h.run.Status == durable.Queued && d.Head.Status != durable.Queued
 	if d.Head != nil && d.Head.Status.Final() {
 		w.final, w.rerun = true, h.run.Original != ""
 		w.change.Put, w.change.Drop = nil, nil
@@ -106,6 +107,16 @@ func (s *Store) transition(ctx context.Context, id string, decide func(*durable.
 		return s.await(before)
 	}
 	return s.await(w)
+}
+
+// Backlog is how many runs have not begun.
+func (s *Store) Backlog() int64 { return s.backlog.Load() }
+
+// countBacklog counts the runs that have not begun, a range of an index for each
+// function.
+func (s *Store) countBacklog(c *conn) error {
+	stmt := c.Prep(`SELECT (SELECT count(*) FROM runs WHERE function = f.slug AND status = 0) FROM functions AS f GROUP BY f.slug`)
+	return rows(stmt, func() { s.backlog.Add(stmt.ColumnInt64(0)) })
 }
 
 // View shows a run.

@@ -43,6 +43,7 @@ type write struct {
 
 	once    *store.Once     // the key that it takes
 	void    *store.KeyEntry // a key that is forgotten
+	begins  bool            // the run, which was queued, or it ends without that
 	control *durable.Control
 	act     *durable.Act
 
@@ -172,6 +173,11 @@ func (s *Store) commit(group []*write) {
 			}
 		}
 		s.queue.committed(group)
+		for _, w := range group {
+			if w.outcome == nil {
+				s.backlog.Add(w.backlog())
+			}
+		}
 		for _, w := range group {
 			if w.outcome != nil && w.head != nil {
 				s.heads.kill(w.head) // it is ahead of what was written
@@ -545,6 +551,19 @@ func (s *Store) applySchedule(w *write) error {
 func (s *Store) queueItem(w *write, item durable.Item) error {
 	w.items = append(w.items, item)
 	return upsertItem(s.write, item)
+}
+
+// backlog is how many more runs wait for their beginning after w.
+func (w *write) backlog() (more int64) {
+	for _, st := range w.fresh {
+		if st.Run.Status == durable.Queued {
+			more++
+		}
+	}
+	if w.begins {
+		more--
+	}
+	return more
 }
 
 // queueing are the items beside those of runs that w may queue.
