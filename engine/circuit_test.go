@@ -25,7 +25,7 @@ func TestCircuitOfAnAppThatIsBroken(t *testing.T) {
 		p.send(repeat(1000, plainEvent))
 		synctest.Wait()
 		burst := len(a.seen()) // were on their way when the first failed
-		require.LessOrEqual(t, burst, 512, "no more than one app may have in flight")
+		require.LessOrEqual(t, burst, 512+5, "what one app may have in flight, and what took the places of the first five")
 		time.Sleep(10 * time.Minute)
 		require.Less(t, len(a.seen())-burst, 40, "hundreds of runs wait, and the app is asked now and then")
 		require.Len(t, p.Circuits(), 1)
