@@ -136,7 +136,7 @@ func (s *Server) home(w http.ResponseWriter, r *http.Request, _ []byte) {
 	if at.Cursor != "" {
 		data.Newest = runsLink(function, status, "")
 	}
-	for _, word := range []string{"", "Running", "Completed", "Failed"} {
+	for _, word := range []string{"", "Queued", "Running", "Completed", "Failed", "Cancelled"} {
 		data.Filters = append(data.Filters, filterLink{cmp.Or(word, "All"), runsLink(function, word, ""), strings.EqualFold(word, status)})
 	}
 	data.Runs = s.viewRuns(runs)
@@ -167,6 +167,8 @@ type runPage struct {
 	Failed *shownStep // in which the run failed, if it was a step
 	Broke  string     // the step in which it failed, if nothing else is known of that
 	Event  jsontext.Value
+	Why    string // what it waits for, as a sentence; "" when it has ended
+	Parent string // the run that waits for this one
 }
 
 // shownStep is a step for people.
@@ -174,6 +176,8 @@ type shownStep struct {
 	stepView
 	Anchor string
 	Tries  []shownTry // that failed
+	For    string     // what it waits for, or has waited for
+	Child  string     // the run that it has invoked
 }
 
 type shownTry struct {
@@ -231,8 +235,11 @@ func (s *Server) runPage(w http.ResponseWriter, r *http.Request, _ []byte) {
 			data.Broke = letter.Step
 		}
 	}
-	if run, err := s.eng.History().Run(r.Context(), id); err == nil && len(run.Events) > 0 {
-		data.Event = run.Events[0].Body
+	if run, err := s.eng.History().Run(r.Context(), id); err == nil {
+		if len(run.Events) > 0 {
+			data.Event = run.Events[0].Body
+		}
+		s.relatives(r.Context(), run, &data)
 	}
 	p := page{Title: v.Run.Function, Data: data}
 	if v.Run.EndedAt == nil {

@@ -1,10 +1,12 @@
 package server
 
 import (
+	"io"
 	"net/http"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/stretchr/testify/require"
@@ -192,6 +194,37 @@ func TestRunPageTellsOneFailureOnce(t *testing.T) {
 	v.Steps, v.Run.Output = nil, boom
 	_, failed = showSteps(v)
 	require.Nil(t, failed, "the page shows the error of the run")
+}
+
+// A run that waits says for what, and leads to the run that it waits for.
+func TestRunPageTellsWhatTheRunWaitsFor(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, withApp(func(r *http.Request) *http.Response {
+		body, _ := io.ReadAll(r.Body)
+		if strings.Contains(string(body), `"name":"inngest/function.invoked"`) {
+			return sdk(206, `[{"id":"0beec7b5ea3f0fdbc95d0dd47f3c5bc275da8a33","op":"WaitForEvent","displayName":"pay","name":"paid","opts":{"event":"paid","timeout":"1d","if":"async.data.x == 1"}}]`)
+		}
+		return sdk(206, `[{"id":"0beec7b5ea3f0fdbc95d0dd47f3c5bc275da8a33","op":"InvokeFunction","displayName":"call","opts":{"function_id":"shop-charge","payload":{"data":{}}}}]`)
+	}))
+	f.register()
+	parent := data[[]runView](t, f.get("/v1/events/"+f.send(`{"name":"order/paid"}`)+"/runs"))[0]
+	var page, child string
+	require.Eventually(t, func() bool {
+		page = f.get("/runs/" + parent.RunID).Body.String()
+		link := regexp.MustCompile(`<p class="quiet">run <a href="/runs/(\w+)">`).FindStringSubmatch(page)
+		if link == nil {
+			return false
+		}
+		child = f.get("/runs/" + link[1]).Body.String()
+		return strings.Contains(child, "for the event paid")
+	}, time.Minute, 10*time.Millisecond)
+	require.Contains(t, page, "for a run of shop-charge")
+	require.Contains(t, page, "waits for run ")
+	require.Contains(t, child, "for the event paid with async.data.x == 1")
+	require.Contains(t, child, `<dt>Invoked by</dt><dd>run <a href="/runs/`+parent.RunID+`">`)
+	home := f.get("/").Body.String()
+	require.Contains(t, home, `href="/?status=Cancelled"`)
+	require.Contains(t, home, `href="/?status=Queued"`)
 }
 
 func TestRunPageSpeaksToPeople(t *testing.T) {

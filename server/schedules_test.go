@@ -45,7 +45,7 @@ func TestSchedules(t *testing.T) {
 		`{` + good + `,"jitter":"soon"}`: "jitter", `{` + good + `,"data":[]}`: "data must be an object", `{` + good + `,"data":{"cron":1}}`: "data.cron",
 		`{` + good + `,"data":{"x":"` + strings.Repeat("x", 70<<10) + `"}}`: "more than 65536 bytes", `{` + good + `,"missed":7}`: "missed ticks: want a text",
 		`{` + good + `,"missed":{"policy":"all","max":-1}}`: `nobody knows the member "max"`,
-		`{` + good + `,"overlap":"dance"}`: "dance", `{"function":"shop-charge","cron":"hourly"}`: "", `{` + good + `,"when":1}`: "nobody knows the member when", `x`: "",
+		`{` + good + `,"overlap":"dance"}`:                  "dance", `{"function":"shop-charge","cron":"hourly"}`: "", `{` + good + `,"when":1}`: "nobody knows the member when", `x`: "",
 	} {
 		require.Contains(t, wantRefusal(t, f.post("/v1/schedules", body), http.StatusBadRequest), says)
 	}
