@@ -17,7 +17,10 @@ type whyView struct {
 }
 
 func (s *Server) why(w http.ResponseWriter, r *http.Request, _ []byte) {
-	id := r.PathValue("run")
+	id, ok := runID(w, r)
+	if !ok {
+		return
+	}
 	why, status, err := s.eng.Why(r.Context(), id)
 	if err != nil {
 		s.failWith(w, r, err, noRun(id))

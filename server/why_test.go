@@ -18,5 +18,6 @@ func TestWhy(t *testing.T) {
 	require.Equal(t, "ended", why.Reason)
 	require.Contains(t, why.Why, "It completed at ")
 	require.Nil(t, why.Until)
+	require.Equal(t, "Invalid run ID: nope", wantRefusal(t, f.get("/v1/runs/nope/why"), http.StatusBadRequest), "as /jobs says")
 	wantRefusal(t, f.get("/v1/runs/01JQDAE4RQF8MBCR55T5AK4KXS/why"), http.StatusNotFound)
 }
