@@ -27,6 +27,7 @@ var assets embed.FS
 
 var pages = template.Must(template.New("").Funcs(template.FuncMap{
 	"shown": shown, "pretty": pretty, "ago": humanize.Time, "took": took, "clock": clock, "failure": failure, "opWord": opWord,
+	"statusForPeople": statusForPeople,
 }).ParseFS(assets, "assets/*.html"))
 
 // contentPolicy lets a page show text and its one style sheet, and nothing else.
@@ -246,6 +247,14 @@ func (s *Server) runPage(w http.ResponseWriter, r *http.Request, _ []byte) {
 		p.Refresh = 2
 	}
 	s.render(w, r, http.StatusOK, "run.html", p)
+}
+
+// statusForPeople is a status of the API as people know it.
+func statusForPeople(word string) string {
+	if word == scheduled {
+		return durable.Queued.String()
+	}
+	return word
 }
 
 // opWord is what an op is called by people; "" for a step that runs, which needs

@@ -242,4 +242,7 @@ func TestRunPageSpeaksToPeople(t *testing.T) {
 	require.Equal(t, run.QueuedAt.Local().Format("2006-01-02 15:04:05.000 MST"), clock(run.QueuedAt), "as the command line shows it")
 	require.Equal(t, "StepOfTomorrow", opWord("StepOfTomorrow"))
 	require.Empty(t, opWord("StepRun"))
+	var status strings.Builder
+	require.NoError(t, pages.ExecuteTemplate(&status, "status", scheduled))
+	require.Equal(t, `<span class="status Queued">Queued</span>`, status.String(), "the word to filter by")
 }

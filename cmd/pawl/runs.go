@@ -327,9 +327,13 @@ func short(v jsontext.Value) string {
 	return oneLine(string(v))
 }
 
-// colour is a status word in its colour; a pipe gets the word alone.
+// colour is a status word in its colour; a pipe gets the word alone. What the
+// API v1 calls Scheduled is Queued everywhere else.
 func colour(status string) string {
 	c := lipgloss.NewStyle()
+	if status == "Scheduled" {
+		status = "Queued"
+	}
 	switch status {
 	case "Completed", "completed", "done", "retried":
 		c = c.Foreground(lipgloss.Green)

@@ -58,6 +58,11 @@ func TestDrawnRuns(t *testing.T) {
 			"f  Failed\n├── run R, event e\n├── pay  failed\n│   └── try 1 failed: Error: boom\n└── function body  failed\n    └── try 1 failed: Error: other",
 		},
 		{
+			"a run that has not begun is called what --status calls it",
+			history{Run: run{ID: "R", Function: "f", Event: "e", Status: "Scheduled"}},
+			"f  Queued\n└── run R, event e",
+		},
+		{
 			"a failure without a step",
 			history{Run: run{ID: "R", Function: "f", Event: "e", Status: "Failed", Output: boom}},
 			"f  Failed\n├── run R, event e\n└── error Error: boom",
