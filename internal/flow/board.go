@@ -59,7 +59,7 @@ type lane struct {
 
 	turn uint64    // who has waited longest has the least
 	at   *line     // where it waits; nil when it does not, or in the clock
-	full *gate     // whose line that is; nil: ready
+	full *gate     // that it waits for; nil: ready
 	open time.Time // when it is asked again, in the clock
 	pos  int       // in the line or the clock; -1 when in neither
 }
@@ -221,7 +221,7 @@ func (b *Board) blocked(l *lane, now time.Time) bool {
 		case s.full(g.used):
 			b.wait(l, &g.queue(s.Slots).lanes[l.class], g)
 		case s.Rate.Every > 0 && s.Rate.Next(g.taken).After(now):
-			l.open = s.Rate.Next(g.taken)
+			l.open, l.full = s.Rate.Next(g.taken), g
 			heap.Push(&b.clock, l)
 		default:
 			continue

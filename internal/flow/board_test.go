@@ -80,6 +80,7 @@ func TestRateOpensInTime(t *testing.T) {
 	_, _, ok := b.Next(noon)
 	require.False(t, ok)
 	require.Equal(t, noon.Add(4*time.Second), b.Opens())
+	require.Equal(t, "t", b.Holding("a"))
 	_, pass, ok := b.Next(noon.Add(4 * time.Second))
 	require.True(t, ok)
 	require.Equal(t, []Passed{{"t", noon.Add(14 * time.Second)}}, pass.Rates)
