@@ -96,21 +96,67 @@ type keyView struct {
 }
 
 func viewKey(e store.KeyEntry) keyView {
-	return keyView{e.Scope, e.Key, e.Fingerprint, string(e.Reply), e.Created.UTC(), e.Expires.UTC()}
+	return keyView{e.Scope, shownKey(e.Scope, e.Key), e.Fingerprint, string(e.Reply), e.Created.UTC(), e.Expires.UTC()}
 }
 
-// listKeys browses the keys of one scope: events, signals, invoke/<function>,
-// start/<function> (event ids and ticks), runs/<function> (keys of the v2 API),
-// unique/<function> (the function's option "idempotency").
+// scopeWords are the scopes that there are: start has event ids and ticks, runs
+// the keys of the v2 API, unique the values of the function's option
+// "idempotency".
+const scopeWords = "events, signals, retry, invoke/<function>, start/<function>, runs/<function>, unique/<function>, rerun/<run> or retry/<run>"
+
+// uniqueScopes is what the scopes of the option "idempotency" begin with.
+const uniqueScopes = "unique/"
+
+func knownScope(scope string) bool {
+	switch kind, of, named := strings.Cut(scope, "/"); kind {
+	case "events", "signals":
+		return !named
+	case "retry":
+		return !named || of != ""
+	case "invoke", "start", "runs", "unique", "rerun":
+		return of != ""
+	}
+	return false
+}
+
+// noScope refuses a scope that there is not.
+func noScope(w http.ResponseWriter, scope string) bool {
+	if knownScope(scope) {
+		return false
+	}
+	fail(w, http.StatusBadRequest, "scope must be "+scopeWords)
+	return true
+}
+
+// shownKey is a stored key for people. The value of an option "idempotency" is
+// stored as "=" and its text, or as "null" when the event has none; the "=" is
+// shown only where one could not tell otherwise.
+func shownKey(scope, stored string) string {
+	value, ok := strings.CutPrefix(stored, "=")
+	if !ok || !strings.HasPrefix(scope, uniqueScopes) || value == "" || value == "null" || strings.HasPrefix(value, "=") {
+		return stored
+	}
+	return value
+}
+
+// storedKey is what shownKey was made of.
+func storedKey(scope, shown string) string {
+	if !strings.HasPrefix(scope, uniqueScopes) || shown == "null" || strings.HasPrefix(shown, "=") {
+		return shown
+	}
+	return "=" + shown
+}
+
+// listKeys browses the keys of one scope.
 func (s *Server) listKeys(w http.ResponseWriter, r *http.Request, _ []byte) {
 	q := readQuery(r)
 	scope := q.get("scope")
-	if scope == "" {
-		q.refuse("scope is required: events, signals, invoke/<function>, start/<function>, runs/<function> or unique/<function>")
-	}
 	page := store.Page{Limit: q.number("limit", 50, 1, 200), Cursor: q.get("cursor")}
-	if q.refused(w) {
+	if q.refused(w) || noScope(w, scope) {
 		return
+	}
+	if page.Cursor != "" {
+		page.Cursor = storedKey(scope, page.Cursor)
 	}
 	list, err := s.eng.Ledger().Keys(r.Context(), scope, time.Now(), page)
 	if err != nil {
@@ -128,13 +174,13 @@ func (s *Server) listKeys(w http.ResponseWriter, r *http.Request, _ []byte) {
 func (s *Server) voidKey(w http.ResponseWriter, r *http.Request, _ []byte) {
 	q := readQuery(r)
 	scope, key := q.get("scope"), q.get("key")
-	if scope == "" || key == "" {
-		q.refuse("scope and key are required")
+	if key == "" {
+		q.refuse("key is required")
 	}
-	if q.refused(w) {
+	if q.refused(w) || noScope(w, scope) {
 		return
 	}
-	if err := s.eng.Ledger().VoidKey(r.Context(), scope, key); err != nil {
+	if err := s.eng.Ledger().VoidKey(r.Context(), scope, storedKey(scope, key)); err != nil {
 		s.failWith(w, r, err, "there is no key "+printable(key)+" in the scope "+printable(scope))
 		return
 	}

@@ -107,3 +107,54 @@ func TestBadKeys(t *testing.T) {
 	require.Contains(t, f.do(request{method: "GET", path: "/v1/idempotency-keys?scope=events"}).Body.String(), `"key":"quoted"`)
 	wantRefusal(t, f.do(request{method: "GET", path: "/v1/idempotency-keys"}), http.StatusBadRequest)
 }
+
+// TestKeysOfTheOptionIdempotency: they are listed, paged and voided by the value
+// that the user knows.
+func TestKeysOfTheOptionIdempotency(t *testing.T) {
+	t.Parallel()
+	const scope = "unique/shop-charge"
+	seen := map[string]bool{}
+	for _, stored := range []string{"=A", "=", "=null", "null", "==A", "==", "=a b"} {
+		shown := shownKey(scope, stored)
+		require.Equal(t, stored, storedKey(scope, shown))
+		require.False(t, seen[shown], "%q stands for two", shown)
+		seen[shown] = true
+	}
+	require.Equal(t, "A", shownKey(scope, "=A"))
+	require.Equal(t, "null", shownKey(scope, "null"))
+	require.Equal(t, "=A", shownKey("events", "=A"))
+
+	f := newFixture(t, withApp(func(*http.Request) *http.Response { return sdk(200, `1`) }))
+	w := f.post("/fn/register", strings.Replace(registration, `"singleton":{"key":"false","mode":"skip"}`, `"idempotency":"event.data.id"`, 1))
+	require.Equal(t, http.StatusOK, w.Code, w.Body)
+	for _, id := range []string{`"A"`, `"B"`, `null`} {
+		f.ended(`{"name":"order/paid","data":{"id":` + id + `}}`)
+	}
+	keys := func(more string) (list []string) {
+		for _, k := range data[[]keyView](t, f.get("/v1/idempotency-keys?scope="+scope+more)) {
+			list = append(list, k.Key)
+		}
+		return list
+	}
+	require.Equal(t, []string{"A", "B", "null"}, keys(""))
+	require.Equal(t, []string{"B", "null"}, keys("&cursor=A"))
+	for _, key := range []string{"A", "null"} {
+		w := f.do(request{method: "DELETE", path: "/v1/idempotency-keys?scope=" + scope + "&key=" + key})
+		require.Equal(t, http.StatusOK, w.Code, w.Body)
+	}
+	require.Equal(t, []string{"B"}, keys(""))
+}
+
+func TestScopesThatAreNone(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	for _, scope := range []string{"", "nope", "events/x", "unique", "unique/"} {
+		for _, method := range []string{"GET", "DELETE"} {
+			path := "/v1/idempotency-keys?scope=" + scope
+			if method == "DELETE" {
+				path += "&key=a"
+			}
+			require.Contains(t, wantRefusal(t, f.do(request{method: method, path: path}), http.StatusBadRequest), "scope must be events, signals, ")
+		}
+	}
+}

@@ -149,11 +149,11 @@ var told = sync.OnceValue(func() map[string]about {
 		"DELETE /v1/cancellations/{id}": {id: "removeCancellation", what: "End a cancellation; runs that it has cancelled stay so", data: doneView{}, codes: []int{http.StatusBadRequest}},
 		"GET /v1/idempotency-keys": {
 			id: "listKeys", what: "Idempotency keys of one scope", data: []keyView{},
-			query: []param{needed(paramText("scope", "events, signals, invoke/<function>, start/<function>, runs/<function> or unique/<function>")), paramLimit(50, 200), lastRow("key")},
+			query: []param{needed(paramText("scope", scopeWords)), paramLimit(50, 200), lastRow("key")},
 		},
 		"DELETE /v1/idempotency-keys": {
 			id: "voidKey", what: "Forget a key: the next request with it is a new one", data: doneView{},
-			query: []param{needed(paramText("scope", "of the key")), needed(paramText("key", ""))}, codes: []int{http.StatusNotFound},
+			query: []param{needed(paramText("scope", "of the key")), needed(paramText("key", "as it is listed; in unique/<function> the value of the option idempotency, null when the event had none"))}, codes: []int{http.StatusNotFound},
 		},
 		"POST /v1/signals": {
 			id: "signal", what: "Send a signal to the run that waits for it", in: signalIn{}, data: startedView{}, header: keyed(),
