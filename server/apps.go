@@ -80,5 +80,5 @@ func (s *Server) appFunctions(w http.ResponseWriter, r *http.Request, _ []byte) 
 			return
 		}
 	}
-	fail(w, http.StatusNotFound, "App not found")
+	fail(w, http.StatusNotFound, noAppV2(r.PathValue("app")))
 }

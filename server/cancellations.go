@@ -65,9 +65,10 @@ func (s *Server) cancelMany(w http.ResponseWriter, r *http.Request, body []byte)
 		fail(w, http.StatusBadRequest, strings.Join(wrong, "\n"))
 		return
 	}
+	missing := "function not found: " + printable(in.Function) + " of app " + printable(in.App)
 	slugs := s.functionsOf(in.App, in.Function)
 	if len(slugs) == 0 {
-		fail(w, http.StatusNotFound, "function not found")
+		fail(w, http.StatusNotFound, missing)
 		return
 	}
 	c, err := s.eng.CancelMany(r.Context(), durable.Cancellation{Function: slugs[0], After: in.StartedAfter, Before: in.StartedBefore, If: in.If})
@@ -76,7 +77,7 @@ func (s *Server) cancelMany(w http.ResponseWriter, r *http.Request, body []byte)
 		return
 	}
 	if err != nil {
-		s.failWith(w, r, err, "function not found")
+		s.failWith(w, r, err, missing)
 		return
 	}
 	s.reply(w, s.viewCancellation(c))
@@ -123,11 +124,11 @@ func (s *Server) listCancellations(w http.ResponseWriter, r *http.Request, _ []b
 func (s *Server) removeCancellation(w http.ResponseWriter, r *http.Request, _ []byte) {
 	id := r.PathValue("id")
 	if _, err := ulid.ParseStrict(id); err != nil {
-		fail(w, http.StatusBadRequest, "Invalid cancellation ID")
+		fail(w, http.StatusBadRequest, "Invalid cancellation ID: "+printable(id))
 		return
 	}
 	if err := s.eng.RemoveCancellation(r.Context(), id); err != nil {
-		s.failWith(w, r, err, "Cancellation not found")
+		s.failWith(w, r, err, "Cancellation not found: "+printable(id))
 		return
 	}
 	s.reply(w, doneView{true})

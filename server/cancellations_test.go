@@ -27,8 +27,8 @@ func TestCancelManyOverHTTP(t *testing.T) {
 	require.Equal(t, []cancellationView{c}, data[[]cancellationView](t, f.get("/v1/cancellations")))
 	require.Empty(t, data[[]cancellationView](t, f.get("/v1/cancellations?cursor="+c.ID)))
 	require.Equal(t, doneView{true}, data[doneView](t, f.do(request{method: "DELETE", path: "/v1/cancellations/" + c.ID})))
-	require.Equal(t, "Cancellation not found", wantRefusal(t, f.do(request{method: "DELETE", path: "/v1/cancellations/" + c.ID}), http.StatusNotFound))
-	require.Equal(t, "Invalid cancellation ID", wantRefusal(t, f.do(request{method: "DELETE", path: "/v1/cancellations/x"}), http.StatusBadRequest))
+	require.Equal(t, "Cancellation not found: "+c.ID, wantRefusal(t, f.do(request{method: "DELETE", path: "/v1/cancellations/" + c.ID}), http.StatusNotFound))
+	require.Equal(t, "Invalid cancellation ID: x", wantRefusal(t, f.do(request{method: "DELETE", path: "/v1/cancellations/x"}), http.StatusBadRequest))
 }
 
 func TestCancelManyRefusals(t *testing.T) {
@@ -47,7 +47,7 @@ func TestCancelManyRefusals(t *testing.T) {
 		require.Contains(t, wantRefusal(t, f.post("/v1/cancellations", body), http.StatusBadRequest), says)
 	}
 	const good = `","started_before":"2020-01-01T00:00:00Z"}`
-	require.Equal(t, "function not found", wantRefusal(t, f.post("/v1/cancellations", `{"app_id":"shop","function_id":"x`+good), http.StatusNotFound))
+	require.Equal(t, "function not found: x of app shop", wantRefusal(t, f.post("/v1/cancellations", `{"app_id":"shop","function_id":"x`+good), http.StatusNotFound))
 	wantRefusal(t, f.post("/v1/cancellations", `{"app_id":"x","function_id":"charge`+good), http.StatusNotFound)
 	wantRefusal(t, f.get("/v1/cancellations?cursor=x"), http.StatusBadRequest)
 }

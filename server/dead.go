@@ -167,14 +167,14 @@ func (s *Server) showLetter(w http.ResponseWriter, r *http.Request, _ []byte) {
 	d.Run, d.Steps = steps.Run, steps.Steps
 	e, err := s.eng.History().Event(r.Context(), l.Event.ID)
 	if err != nil {
-		s.failWith(w, r, err, noEvent)
+		s.failWith(w, r, err, noEvent(l.Event.ID))
 		return
 	}
 	d.Event = viewEvent(e)
 	if l.Edited != "" {
 		edited, err := s.eng.History().Event(r.Context(), l.Edited)
 		if err != nil {
-			s.failWith(w, r, err, noEvent)
+			s.failWith(w, r, err, noEvent(l.Edited))
 			return
 		}
 		v := viewEvent(edited)

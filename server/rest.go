@@ -160,12 +160,14 @@ func (s *Server) listEvents(w http.ResponseWriter, r *http.Request, _ []byte) {
 	s.reply(w, views)
 }
 
-const noEvent = "Event not found"
+// What is missing is told in the words that callers of the protocol's API know,
+// and by its name.
+func noEvent(id string) string { return "Event not found: " + printable(id) }
 
 func (s *Server) showEvent(w http.ResponseWriter, r *http.Request, _ []byte) {
 	e, err := s.eng.History().Event(r.Context(), r.PathValue("event"))
 	if err != nil {
-		s.failWith(w, r, err, noEvent)
+		s.failWith(w, r, err, noEvent(r.PathValue("event")))
 		return
 	}
 	s.reply(w, viewEvent(e))
@@ -180,7 +182,7 @@ func (s *Server) runsOfEvent(w http.ResponseWriter, r *http.Request, _ []byte) {
 	}
 	id := r.PathValue("event")
 	if _, err := s.eng.History().Event(r.Context(), id); err != nil {
-		s.failWith(w, r, err, noEvent)
+		s.failWith(w, r, err, noEvent(id))
 		return
 	}
 	runs, err := s.eng.History().Runs(r.Context(), store.RunFilter{Event: id}, store.Page{Limit: mostRuns})

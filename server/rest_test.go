@@ -102,8 +102,9 @@ func TestUnknownThings(t *testing.T) {
 	const unknown = "01JQDAE4RQF8MBCR55T5AK4KXS"
 	f := newFixture(t)
 	for path, want := range map[string]string{
-		"/v1/events/x":                                   "Event not found",
-		"/v1/events/x/runs":                              "Event not found",
+		"/v1/apps/x/functions":                           "App not found: x",
+		"/v1/events/x":                                   "Event not found: x",
+		"/v1/events/x/runs":                              "Event not found: x",
 		"/v1/runs/" + unknown:                            noRun(unknown),
 		"/v1/runs/" + unknown + "/jobs":                  noRun(unknown),
 		"/v1/runs/" + unknown + "/steps":                 noRun(unknown),

@@ -63,7 +63,7 @@ func (s *Server) listAppsV2(w http.ResponseWriter, r *http.Request, _ []byte) {
 	s.replyPageV2(w, http.StatusOK, list, page)
 }
 
-const noAppV2 = "App not found"
+func noAppV2(name string) string { return "App not found: " + printable(name) }
 
 // app finds the app that a path names, or answers and reports false.
 func (s *Server) app(w http.ResponseWriter, r *http.Request) (engine.AppView, bool) {
@@ -72,7 +72,7 @@ func (s *Server) app(w http.ResponseWriter, r *http.Request) (engine.AppView, bo
 			return a, true
 		}
 	}
-	failV2(w, http.StatusNotFound, noAppV2)
+	failV2(w, http.StatusNotFound, noAppV2(r.PathValue("app")))
 	return engine.AppView{}, false
 }
 
@@ -221,7 +221,7 @@ func (s *Server) listFunctionsV2(w http.ResponseWriter, r *http.Request, _ []byt
 	replySorted(s, w, r, 20, 100, list, func(f functionV2) string { return f.Slug })
 }
 
-const noFunctionV2 = "Function not found"
+func noFunctionV2(id string) string { return "Function not found: " + printable(id) }
 
 // function finds the function that a path names, or answers and reports false.
 func (s *Server) function(w http.ResponseWriter, r *http.Request) (durable.Function, bool) {
@@ -234,7 +234,7 @@ func (s *Server) function(w http.ResponseWriter, r *http.Request) (durable.Funct
 			return f, true
 		}
 	}
-	failV2(w, http.StatusNotFound, noFunctionV2)
+	failV2(w, http.StatusNotFound, noFunctionV2(r.PathValue("function")))
 	return durable.Function{}, false
 }
 

@@ -151,6 +151,6 @@ func (s *Server) invokeV2(w http.ResponseWriter, r *http.Request, body []byte) {
 	case errors.Is(err, engine.ErrNotStarted):
 		refuseV2(w, http.StatusUnprocessableEntity, codeSkipped, err.Error())
 	default:
-		s.failWithV2(w, r, err, noFunctionV2)
+		s.failWithV2(w, r, err, noFunctionV2(f.Slug))
 	}
 }

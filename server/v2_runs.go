@@ -93,7 +93,7 @@ func result(r *durable.Run) *resultV2 {
 	}
 }
 
-const noRunV2 = "Run not found"
+func noRunV2(id string) string { return "Run not found: " + printable(id) }
 
 func (s *Server) listRunsV2(w http.ResponseWriter, r *http.Request, _ []byte) {
 	q := readQuery(r)
@@ -170,7 +170,7 @@ func (s *Server) runsOfEventV2(w http.ResponseWriter, r *http.Request, _ []byte)
 	}
 	id := r.PathValue("event")
 	if _, err := s.eng.History().Event(r.Context(), id); err != nil {
-		s.failWithV2(w, r, err, noEvent)
+		s.failWithV2(w, r, err, noEvent(id))
 		return
 	}
 	runs, err := s.eng.History().Runs(r.Context(), store.RunFilter{Event: id}, store.Page{Limit: l.limit + 1, Cursor: l.after.ID})
@@ -188,9 +188,10 @@ func (s *Server) showRunV2(w http.ResponseWriter, r *http.Request, _ []byte) {
 	if q.refusedV2(w) {
 		return
 	}
-	run, err := s.eng.History().Run(r.Context(), r.PathValue("run"))
+	id := r.PathValue("run")
+	run, err := s.eng.History().Run(r.Context(), id)
 	if err != nil {
-		s.failWithV2(w, r, err, noRunV2)
+		s.failWithV2(w, r, err, noRunV2(id))
 		return
 	}
 	s.replyV2(w, s.viewRunV2(run, output != nil && *output))
@@ -201,13 +202,13 @@ func (s *Server) cancelRunV2(w http.ResponseWriter, r *http.Request, _ []byte) {
 	id := r.PathValue("run")
 	cancelled := s.eng.Cancel(r.Context(), id)
 	if cancelled != nil && !errors.Is(cancelled, durable.ErrEnded) {
-		s.failWithV2(w, r, cancelled, noRunV2)
+		s.failWithV2(w, r, cancelled, noRunV2(id))
 		return
 	}
 	run, err := s.eng.History().Run(r.Context(), id)
 	switch {
 	case err != nil:
-		s.failWithV2(w, r, err, noRunV2)
+		s.failWithV2(w, r, err, noRunV2(id))
 	case cancelled == nil:
 		s.replyV2(w, s.viewRunV2(run, false))
 	case run.Status == durable.Cancelled:
@@ -246,7 +247,7 @@ func (s *Server) rerunV2(w http.ResponseWriter, r *http.Request, body []byte) {
 		return
 	}
 	if err != nil {
-		s.failWithV2(w, r, err, noRunV2)
+		s.failWithV2(w, r, err, noRunV2(id))
 		return
 	}
 	s.replyV2(w, invokedV2{run})

@@ -71,8 +71,8 @@ func TestV2Run(t *testing.T) {
 		require.Len(t, runs, 1)
 		require.Equal(t, was.RunID, runs[0].ID)
 	}
-	require.Equal(t, "Run not found", wantRefusalV2(t, f.get("/v2/runs/"+unknownRun), 404, codeNotFound))
-	require.Equal(t, "Event not found", wantRefusalV2(t, f.get("/v2/events/"+unknownRun+"/runs"), 404, codeNotFound))
+	require.Equal(t, "Run not found: "+unknownRun, wantRefusalV2(t, f.get("/v2/runs/"+unknownRun), 404, codeNotFound))
+	require.Equal(t, "Event not found: "+unknownRun, wantRefusalV2(t, f.get("/v2/events/"+unknownRun+"/runs"), 404, codeNotFound))
 	wantRefusalV2(t, f.get("/v2/runs/"+unknownRun+"/trace"), 404, codeNotFound)
 	wantRefusalV2(t, f.get("/v2/runs/"+was.RunID+"?includeOutput=maybe"), 400, codeFormat)
 }
@@ -334,7 +334,7 @@ func TestV2InvokesOnceForAKey(t *testing.T) {
 		wantRefusalV2(t, f.post(path, body), http.StatusBadRequest, code)
 	}
 	require.Equal(t, "Input data is required", wantRefusalV2(t, f.post(path, `{}`), 400, codeMissing))
-	require.Equal(t, "Function not found", wantRefusalV2(t, f.post("/v2/apps/shop/functions/x/invoke", `{"data":{}}`), 404, codeNotFound))
+	require.Equal(t, "Function not found: x", wantRefusalV2(t, f.post("/v2/apps/shop/functions/x/invoke", `{"data":{}}`), 404, codeNotFound))
 	wantRefusalV2(t, f.post("/v2/apps/x/functions/charge/invoke", `{"data":{}}`), 404, codeNotFound)
 }
 
@@ -361,7 +361,7 @@ func TestV2Apps(t *testing.T) {
 	fns, _ := dataV2[[]functionV2](t, f.get("/v2/apps/shop/functions"))
 	require.Equal(t, []functionV2{fn}, fns)
 
-	require.Equal(t, "App not found", wantRefusalV2(t, f.get("/v2/apps/x"), 404, codeNotFound))
+	require.Equal(t, "App not found: x", wantRefusalV2(t, f.get("/v2/apps/x"), 404, codeNotFound))
 	wantRefusalV2(t, f.get("/v2/apps/x/functions"), 404, codeNotFound)
 	wantRefusalV2(t, f.get("/v2/apps/x/functions/y"), 404, codeNotFound)
 	wantRefusalV2(t, f.get("/v2/apps/shop/functions/y"), 404, codeNotFound)

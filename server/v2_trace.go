@@ -47,12 +47,12 @@ func (s *Server) traceV2(w http.ResponseWriter, r *http.Request, _ []byte) {
 	id := r.PathValue("run")
 	run, err := s.eng.History().Run(r.Context(), id)
 	if err != nil {
-		s.failWithV2(w, r, err, noRunV2)
+		s.failWithV2(w, r, err, noRunV2(id))
 		return
 	}
 	journal, err := s.eng.History().Journal(r.Context(), id, 0)
 	if err != nil {
-		s.failWithV2(w, r, err, noRunV2)
+		s.failWithV2(w, r, err, noRunV2(id))
 		return
 	}
 	s.replyV2(w, traceTreeV2{RunID: id, RootSpan: trace(run, journal, output != nil && *output)})
