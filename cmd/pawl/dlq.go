@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"net/url"
@@ -196,6 +197,9 @@ func listLetters(c *cobra.Command, _ []string) error {
 		return printJSON(out, letters)
 	}
 	if len(letters) == 0 {
+		if err := cl.hasGroup(c.Context(), query.Get("fingerprint")); err != nil {
+			return err
+		}
 		_, err := fmt.Fprintln(out, "There are no such dead letters.")
 		return err
 	}
@@ -214,6 +218,19 @@ func listLetters(c *cobra.Command, _ []string) error {
 	}
 	_, err = lipgloss.Fprintln(out, trimmed(t.Render()))
 	return err
+}
+
+// hasGroup fails when there is no such group; "" is none that somebody asked for.
+func (c *client) hasGroup(ctx context.Context, group string) error {
+	if group == "" {
+		return nil
+	}
+	var letters []letter
+	query := url.Values{"fingerprint": {group}, "state": {"all"}, "limit": {"1"}}
+	if err := c.get(ctx, "/v1/dead-letters", query, &letters); err != nil || len(letters) > 0 {
+		return err
+	}
+	return fmt.Errorf("there is no group %s; pawl dlq groups --all lists those that there are", oneLine(group))
 }
 
 // flagQuery is the flags that have a value, under the names of the API.
