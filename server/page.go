@@ -297,7 +297,7 @@ func shown(s string) string {
 			return '\uFFFD'
 		}
 		return r
-	}, s)
+	}, durable.Unstyled(s))
 }
 
 // mostShown bounds one payload on a page, in bytes.

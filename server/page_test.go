@@ -246,3 +246,8 @@ func TestRunPageSpeaksToPeople(t *testing.T) {
 	require.NoError(t, pages.ExecuteTemplate(&status, "status", scheduled))
 	require.Equal(t, `<span class="status Queued">Queued</span>`, status.String(), "the word to filter by")
 }
+
+func TestShownIsWithoutStyling(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, "red \uFFFD", shown("\x1b[31mred\x1b[0m \x1b"))
+}

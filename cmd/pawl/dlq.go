@@ -301,10 +301,13 @@ func drawLetter(out io.Writer, d letterDetail) error {
 		state += " " + humanize.Time(*d.ClosedAt)
 	}
 	switch {
-	case d.Discarded != "":
-		state += ": " + oneLine(d.Discarded)
 	case d.RetriedAs != "":
 		state += " as run " + d.RetriedAs
+		if d.Discarded != "" {
+			state += ", after it was discarded: " + oneLine(d.Discarded)
+		}
+	case d.Discarded != "":
+		state += ": " + oneLine(d.Discarded)
 	}
 	lines = append(lines, fact("state")+state)
 	if d.Note != "" {

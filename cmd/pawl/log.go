@@ -16,6 +16,7 @@ import (
 	"github.com/mattn/go-isatty"
 
 	"github.com/pawlhq/pawl/engine"
+	"github.com/pawlhq/pawl/internal/durable"
 	"github.com/pawlhq/pawl/internal/wire"
 )
 
@@ -180,7 +181,7 @@ func oneLine(s string) string {
 			return ' '
 		}
 		return r
-	}, s)
+	}, durable.Unstyled(s))
 }
 
 // WithAttrs is for records that have more fields.

@@ -78,3 +78,18 @@ func TestDrawnRuns(t *testing.T) {
 		})
 	}
 }
+
+func TestOneLineIsWithoutStyling(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, "red bold ", oneLine("\x1b[31mred\x1b[0m\n\x1b[1mbold\x1b"))
+}
+
+// What became of a letter tells all of it.
+func TestLetterThatWasDiscardedAndRetried(t *testing.T) {
+	t.Parallel()
+	closed := time.Unix(1_700_000_000, 0)
+	d := letterDetail{letter: letter{RunID: "R", State: "retried", ClosedAt: &closed, RetriedAs: "S", Discarded: "a test order"}}
+	var out bytes.Buffer
+	require.NoError(t, drawLetter(&out, d))
+	require.Contains(t, out.String(), " as run S, after it was discarded: a test order")
+}

@@ -136,6 +136,18 @@ func (l *DeadLetter) reason(cuts int) string {
 	}
 }
 
+// styling is what programs that write to a terminal put into their text.
+var styling = regexp.MustCompile(`\x1b\[[0-?]*[ -/]*[@-~]`)
+
+// Unstyled is s without the sequences that colour text on a terminal or move
+// its cursor. Other control characters stay.
+func Unstyled(s string) string {
+	if !strings.Contains(s, "\x1b") {
+		return s
+	}
+	return styling.ReplaceAllString(s, "")
+}
+
 // maxTitle bounds a title, in characters.
 const maxTitle = 120
 
@@ -150,7 +162,7 @@ func title(f Failure, c Class) string {
 			text = f.Name + ": " + text
 		}
 	}
-	first, _, more := strings.Cut(strings.TrimSpace(text), "\n")
+	first, _, more := strings.Cut(strings.TrimSpace(Unstyled(text)), "\n")
 	runes := []rune(strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return ' '
@@ -198,7 +210,7 @@ func alike(message string) string {
 	if len(message) > maxAlike {
 		message = message[:maxAlike]
 	}
-	message = strings.ToValidUTF8(message, "")
+	message = Unstyled(strings.ToValidUTF8(message, ""))
 	for _, v := range varying[:4] {
 		message = v.what.ReplaceAllString(message, v.as)
 	}

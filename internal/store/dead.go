@@ -88,7 +88,7 @@ type Letter struct {
 	RetriedAs string    // the newest run that repeats this one; "" if none does
 	Job       string    // the job that retried it; "" when a person did
 	Edited    string    // id of the event that stood in for the run's own when it was retried; ""
-	Why       string    // it was discarded
+	Why       string    // it was discarded; kept when it is retried after all
 	Note      string    // what people keep with it
 }
 

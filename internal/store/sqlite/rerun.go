@@ -109,7 +109,7 @@ func (s *Store) applyRerun(w *write, r store.Rerun, at *store.LetterClosedError,
 	if at == nil {
 		return nil
 	}
-	stmt := s.write.Prep(`UPDATE dead_letters SET retried_as = ?, job = ?, edited = ?, why = '' WHERE run = ?`)
+	stmt := s.write.Prep(`UPDATE dead_letters SET retried_as = ?, job = ?, edited = ? WHERE run = ?`)
 	for i, v := range []string{r.Start.Run.ID, job, r.Edited.ID, r.Of} {
 		stmt.BindText(i+1, v)
 	}
