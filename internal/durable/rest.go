@@ -112,9 +112,7 @@ func (t *turn) invoke(op Op, group bool) {
 	}
 	if t.r.Depth >= maxDepth {
 		if t.state(op.Step) == Unknown {
-			f := Failure{Name: "InvokeTooDeep", Message: fmt.Sprintf(
-				"%s cannot be invoked: it would be the end of a chain of more than %d runs that wait for each other; do functions invoke each other in a circle?",
-				op.Invoke.Slug, maxDepth)}
+			f := Failure{Name: "InvokeTooDeep", Message: t.tooDeep(op.Invoke.Slug)}
 			t.atOnce(Entry{Step: op.Step, Kind: StepFailed, Op: op.Op, Name: op.Name, At: t.now, Data: ErrorMemo(f)}, op.Race)
 		}
 		return
@@ -128,6 +126,18 @@ func (t *turn) invoke(op Op, group bool) {
 		ID: id, Name: EventInvoked, At: t.now, Received: t.now, Target: &target,
 		Body: InvokedBody(id, target, *op.Invoke, op.Name, op.Until, t.now),
 	})
+}
+
+// tooDeep says why a function cannot be invoked at the end of a long chain, and
+// names those of the chain that the run knows.
+func (t *turn) tooDeep(invoked string) string {
+	circle := "do functions invoke each other in a circle?"
+	if invoked == t.r.Function {
+		circle = invoked + " invokes itself"
+	}
+	return fmt.Sprintf(
+		"%s cannot be invoked by %s, which was invoked by run %s: it would be the end of a chain of more than %d runs that wait for each other; %s",
+		invoked, t.r.Function, t.r.Parent.Run, maxDepth, circle)
 }
 
 // InvokedBody is the event with which a function is invoked. Source: spec/10 §8.

@@ -154,6 +154,24 @@ func TestInvoke(t *testing.T) {
 	})
 }
 
+// TestInvokeTooDeep: the error names whom to look at.
+func TestInvokeTooDeep(t *testing.T) {
+	t.Parallel()
+	deep := func(p *play) {
+		p.event.Target = &Target{Function: "shop-pay", Parent: Ref{"R", "s"}, Depth: maxDepth}
+		p.r = p.blank()
+	}
+	invoke := invokes("i", hour)
+	p := after(t, deep, serves("*", invoke))
+	require.Contains(t, p.memo("i"), invoke.Invoke.Slug+" cannot be invoked by "+p.r.Function+", which was invoked by run R: ")
+	require.Contains(t, p.memo("i"), "in a circle?")
+
+	itself := invokes("i", hour)
+	itself.Invoke.Slug = p.r.Function
+	p = after(t, deep, serves("*", itself))
+	require.Contains(t, p.memo("i"), "; "+p.r.Function+" invokes itself")
+}
+
 func TestFetch(t *testing.T) {
 	t.Parallel()
 	tell(t, []story{
