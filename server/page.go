@@ -178,7 +178,7 @@ type shownStep struct {
 	Anchor string
 	Tries  []shownTry // that failed
 	For    string     // what it waits for, or has waited for
-	Child  string     // the run that it has invoked
+	Child  string     // the run that it has invoked or deferred
 }
 
 type shownTry struct {

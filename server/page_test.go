@@ -227,6 +227,28 @@ func TestRunPageTellsWhatTheRunWaitsFor(t *testing.T) {
 	require.Contains(t, home, `href="/?status=Queued"`)
 }
 
+func TestRunPageLeadsToDeferredRuns(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, withApp(func(r *http.Request) *http.Response {
+		if strings.Contains(r.URL.RawQuery, "fnId=shop-later") {
+			return sdk(200, `1`)
+		}
+		return sdk(206, `[{"id":"d","op":"DeferAdd","displayName":"later","opts":{"fn_slug":"shop-later","input":{}}},`+
+			`{"id":"r","op":"RunComplete","data":1}]`)
+	}))
+	later := strings.NewReplacer("shop-charge", "shop-later", "order/paid", "inngest/deferred.schedule", `"name":"charge"`, `"name":"later"`)
+	_, function, _ := strings.Cut(registration, `"functions":[`)
+	function, _, _ = strings.Cut(function, "],\n\"sdk\"")
+	w := f.post("/fn/register", strings.Replace(registration, function, function+","+later.Replace(function), 1))
+	require.Equal(t, http.StatusOK, w.Code, w.Body)
+	run := f.ended(`{"name":"order/paid"}`)
+	require.Equal(t, "Completed", run.Status)
+	page := f.get("/runs/" + run.RunID).Body.String()
+	link := regexp.MustCompile(`<p class="quiet">run <a href="/runs/(\w+)">`).FindStringSubmatch(page)
+	require.NotNil(t, link, page)
+	require.Contains(t, f.get("/runs/"+link[1]).Body.String(), "<h1>shop-later</h1>")
+}
+
 func TestRunPageSpeaksToPeople(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, withApp(func(*http.Request) *http.Response {

@@ -14,7 +14,7 @@ import (
 const mostChildren = 50
 
 // relatives adds to a page what a run waits for now, the runs that it has
-// invoked, and the one that waits for it. What cannot be read is left out.
+// invoked or deferred, and the one that waits for it. What cannot be read is left out.
 func (s *Server) relatives(ctx context.Context, run *durable.Run, data *runPage) {
 	if why, _, err := s.eng.Why(ctx, run.ID); err == nil && !run.Status.Final() {
 		data.Why = why.Text
@@ -24,11 +24,17 @@ func (s *Server) relatives(ctx context.Context, run *durable.Run, data *runPage)
 	for i := range data.Shown {
 		step := &data.Shown[i]
 		step.For = waitedFor(step.WaitsFor)
-		if step.Op != wire.OpInvokeFunction || step.StartedAt == nil || looked == mostChildren {
+		var event string
+		switch {
+		case step.Op == wire.OpInvokeFunction && step.StartedAt != nil:
+			event = durable.Invoked(run.ID, step.Step, *step.StartedAt)
+		case step.Op == wire.OpDeferAdd && step.Status == "deferred" && run.Status.Final():
+			event = durable.DeferredEvent(run.ID, step.Step, run.Ended)
+		}
+		if event == "" || looked == mostChildren {
 			continue
 		}
 		looked++
-		event := durable.Invoked(run.ID, step.Step, *step.StartedAt)
 		children, err := s.eng.History().Runs(ctx, store.RunFilter{Event: event}, store.Page{Limit: 1})
 		if err == nil && len(children) > 0 {
 			step.Child = children[0].ID

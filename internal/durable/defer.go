@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // Deferred calls are runs of other functions that a run asks for and that
@@ -117,6 +118,12 @@ func (t *turn) deferCall(op Op) {
 	default:
 		t.record(Entry{Step: op.Defer.ID, Kind: Deferred, Op: op.Defer.Function, Name: op.Name, At: t.now, Data: op.Defer.Input})
 	}
+}
+
+// DeferredEvent is the id of the event that starts what a run has deferred under an
+// id, once the run has ended.
+func DeferredEvent(run, deferred string, ended time.Time) string {
+	return eventID(run, EventDeferred+deferred, ended)
 }
 
 // emitDeferred sends the events that start what the run has deferred.
