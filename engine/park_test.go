@@ -174,7 +174,7 @@ func TestDebounceOfAFunctionThatIsGone(t *testing.T) {
 // TestDebounceAgainstAModel compares the runs of random events with a model: for
 // each key a list of what is pending, fired by hand.
 func TestDebounceAgainstAModel(t *testing.T) {
-	seeds(t, 12, func(t *testing.T, random *rand.Rand) {
+	seeds(t, 4, func(t *testing.T, random *rand.Rand) {
 		a := &app{serve: serial()}
 		p := newPawl(t, a, with(function("f", "x", 0), `"debounce":{"period":"3s","timeout":"8s","key":"event.data.k"}`))
 		type waiting struct {
@@ -187,7 +187,7 @@ func TestDebounceAgainstAModel(t *testing.T) {
 			want = append(want, fmt.Sprintf(`{"k":%d,"n":%d}`, k, w.n))
 			delete(model, k)
 		}
-		for n := range 80 {
+		for n := range 60 {
 			time.Sleep(time.Duration(random.IntN(1500)) * time.Millisecond)
 			synctest.Wait()
 			if random.IntN(8) == 0 {
@@ -369,7 +369,7 @@ func TestBatchLeavesByRetention(t *testing.T) {
 // TestBatchesAgainstAModel compares the runs of random events with a model: for
 // each key a list that is emptied by hand.
 func TestBatchesAgainstAModel(t *testing.T) {
-	seeds(t, 12, func(t *testing.T, random *rand.Rand) {
+	seeds(t, 4, func(t *testing.T, random *rand.Rand) {
 		a := &app{serve: serial()}
 		p := newPawl(t, a, with(function("f", "x", 0), `"batchEvents":{"maxSize":4,"timeout":"3s","key":"event.data.k"}`))
 		type open struct {
@@ -382,7 +382,7 @@ func TestBatchesAgainstAModel(t *testing.T) {
 			want = append(want, fmt.Sprint(model[k].ns))
 			delete(model, k)
 		}
-		for n := range 100 {
+		for n := range 60 {
 			time.Sleep(time.Duration(random.IntN(1200)) * time.Millisecond)
 			synctest.Wait()
 			if random.IntN(8) == 0 {

@@ -168,7 +168,7 @@ func TestRerunOfASingletonWaitsForItsTurn(t *testing.T) {
 // TestSingletonAgainstAModel compares what becomes of random events with a model:
 // for each key, whether the run that goes on now has ended.
 func TestSingletonAgainstAModel(t *testing.T) {
-	seeds(t, 12, func(t *testing.T, random *rand.Rand) {
+	seeds(t, 4, func(t *testing.T, random *rand.Rand) {
 		cancel := random.IntN(2) == 0
 		mode := "skip"
 		if cancel {
