@@ -54,6 +54,7 @@ type write struct {
 	outcome error    // why nothing was written for it, though the group was
 	started []string // runs that did start
 	fresh   []durable.Start
+	queued  int64          // runs that it has started and that wait for their beginning
 	items   []durable.Item // that were queued beside those of runs
 	removed []durable.Ref  // of no run
 	done    chan struct{}  // closed when the write has ended, with err
@@ -283,7 +284,7 @@ func (s *Store) transact(group []*write) (err error) {
 // apply writes the rows of w.
 func (s *Store) apply(w *write) error {
 	w.started, w.fresh, w.items, w.removed = w.started[:0], w.fresh[:0], w.items[:0], w.removed[:0]
-	w.outcome = nil
+	w.outcome, w.queued = nil, 0
 	if w.once != nil {
 		if first, err := s.applyOnce(w); err != nil || !first {
 			return err
@@ -464,6 +465,9 @@ func (s *Store) applyStarts(w *write, a store.Accepted, seq int64) error {
 		}
 		w.started = append(w.started, r.ID)
 		w.fresh = append(w.fresh, st)
+		if r.Status == durable.Queued { // later it is others' to read
+			w.queued++
+		}
 	}
 	return nil
 }
@@ -554,16 +558,11 @@ func (s *Store) queueItem(w *write, item durable.Item) error {
 }
 
 // backlog is how many more runs wait for their beginning after w.
-func (w *write) backlog() (more int64) {
-	for _, st := range w.fresh {
-		if st.Run.Status == durable.Queued {
-			more++
-		}
-	}
+func (w *write) backlog() int64 {
 	if w.begins {
-		more--
+		return w.queued - 1
 	}
-	return more
+	return w.queued
 }
 
 // queueing are the items beside those of runs that w may queue.
