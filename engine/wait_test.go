@@ -316,8 +316,8 @@ func TestInvokesInACircleEnd(t *testing.T) {
 		p := newPawl(t, &app{serve: caller}, function("f", "x", 0))
 		p.send(`{"name":"x"}`)
 		r := p.wantStatus(0, durable.Completed)
-		require.Contains(t, string(r.Output), "in a circle")
-		require.Contains(t, string(r.Output), "shop-f cannot be invoked")
+		require.Contains(t, string(r.Output), "shop-f invokes itself")
+		require.Contains(t, string(r.Output), "shop-f cannot be invoked by shop-f")
 		require.Equal(t, 101, p.count(durable.Completed))
 	})
 }
