@@ -296,7 +296,8 @@ func (q *queue) changing() map[slotKey]bool {
 	keys := map[slotKey]bool{}
 	start := func(st durable.Start) {
 		keys[slotKey{st.Run.ID, durable.ReportStep}] = true
-		for step := range st.Run.Items {
+		// By name: the run may be in memory already, and its items others' to change.
+		for _, step := range []string{durable.Discovery, durable.StartStep} {
 			keys[slotKey{st.Run.ID, step}] = true
 		}
 		if d := st.Park; d != nil {
@@ -433,11 +434,6 @@ func (q *queue) committed(group []*write) {
 		}
 		for _, p := range w.change.Put {
 			woke = q.put(p) || woke
-		}
-		for _, st := range w.fresh {
-			for _, item := range st.Run.Items {
-				woke = q.put(durable.Put{Item: *item}) || woke
-			}
 		}
 		for _, item := range w.items {
 			woke = q.put(durable.Put{Item: item}) || woke

@@ -55,7 +55,7 @@ type write struct {
 	started []string // runs that did start
 	fresh   []durable.Start
 	queued  int64          // runs that it has started and that wait for their beginning
-	items   []durable.Item // that were queued beside those of runs
+	items   []durable.Item // that were queued, but for those of a change
 	removed []durable.Ref  // of no run
 	done    chan struct{}  // closed when the write has ended, with err
 	err     error
@@ -458,8 +458,9 @@ func (s *Store) applyStarts(w *write, a store.Accepted, seq int64) error {
 				return err
 			}
 		}
+		// Copies: once the run is in memory, its items are others' to change.
 		for _, item := range r.Items {
-			if err := upsertItem(c, *item); err != nil {
+			if err := s.queueItem(w, *item); err != nil {
 				return err
 			}
 		}
