@@ -31,6 +31,7 @@ type circuit struct {
 	since  time.Time // of the first failure in the row
 	last   string    // why
 	probe  time.Duration
+	widen  time.Time // failures before that were on their way already, and say nothing new
 }
 
 // note counts an answer of an app, and reports whether the circuit has changed.
@@ -54,11 +55,13 @@ func (cs *circuits) note(app string, a wire.Answer, now time.Time) (changed bool
 	}
 	c.failed++
 	c.last = a.Err.Message
-	if c.failed < openAfter {
+	if c.failed < openAfter || now.Before(c.widen) {
 		return false
 	}
+	was := c.probe
 	c.probe = min(2*c.probe, mostProbe)
-	return true
+	c.widen = now.Add(c.probe)
+	return c.probe != was
 }
 
 // broken reports whether an answer says nothing of the function, but that the

@@ -26,6 +26,8 @@ func TestCircuitOfAnAppThatIsBroken(t *testing.T) {
 		synctest.Wait()
 		burst := len(a.seen()) // were on their way when the first failed
 		require.LessOrEqual(t, burst, 512+5, "what one app may have in flight, and what took the places of the first five")
+		require.Len(t, p.Circuits(), 1)
+		require.Equal(t, time.Second, p.Circuits()[0].Probe, "hundreds that fail at once are one failure")
 		time.Sleep(10 * time.Minute)
 		require.Less(t, len(a.seen())-burst, 40, "hundreds of runs wait, and the app is asked now and then")
 		require.Len(t, p.Circuits(), 1)
