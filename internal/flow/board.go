@@ -49,6 +49,11 @@ type Board struct {
 	ready [classes]line
 	clock lanesByTime // those that wait for a rate
 	turns uint64      // that were given out
+	now   time.Time   // of the newest Next
+
+	// fading are gates that nobody names or holds, and that are kept only for what
+	// their rate has admitted, until that says nothing any more.
+	fading fading
 }
 
 type lane struct {
@@ -72,6 +77,7 @@ type gate struct {
 	used  int
 	taken time.Time // as Rate.Take returned it
 	lanes int       // that name it
+	fades bool      // it is among the board's fading
 	// waiting are the lanes that found it full, by the slots that they may use:
 	// functions that share a gate may have limits of their own.
 	waiting []*queue
@@ -152,11 +158,47 @@ func (b *Board) gate(name string) *gate {
 }
 
 // drop forgets a gate that says nothing: nobody holds or asks for it, and its
-// rate is what a new one's would be, or is kept by the store.
+// rate is what a new one's would be. If that is still to come, it fades.
 func (b *Board) drop(g *gate) {
-	if g.lanes == 0 && g.used == 0 && g.taken.IsZero() {
+	switch {
+	case g.lanes > 0 || g.used > 0:
+	case !g.taken.After(b.now):
 		delete(b.gates, g.name)
+	case !g.fades:
+		g.fades = true
+		heap.Push(&b.fading, faded{g, g.taken})
 	}
+}
+
+// fade forgets what has faded by now.
+func (b *Board) fade() {
+	for len(b.fading) > 0 && !b.fading[0].at.After(b.now) {
+		g := heap.Pop(&b.fading).(faded).gate
+		g.fades = false
+		b.drop(g) // in use again, it stays; used again since, it fades anew
+	}
+}
+
+// faded is a gate with the time at which to look at it.
+type faded struct {
+	gate *gate
+	at   time.Time
+}
+
+// fading is a heap by time.
+type fading []faded
+
+func (h fading) Len() int           { return len(h) }
+func (h fading) Less(i, j int) bool { return h[i].at.Before(h[j].at) }
+func (h fading) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *fading) Push(x any)        { *h = append(*h, x.(faded)) }
+
+func (h *fading) Pop() any {
+	old := *h
+	f := old[len(old)-1]
+	old[len(old)-1] = faded{}
+	*h = old[:len(old)-1]
+	return f
 }
 
 // wait puts a lane into a line, by its turn.
@@ -195,6 +237,8 @@ type Passed struct {
 // Next returns the lane whose first item is to be claimed now, and what the claim
 // holds. The lane is not offered any more: if there is more in it, offer it again.
 func (b *Board) Next(now time.Time) (name string, pass Pass, ok bool) {
+	b.now = now
+	b.fade()
 	for len(b.clock) > 0 && !b.clock[0].open.After(now) {
 		l := heap.Pop(&b.clock).(*lane)
 		b.wait(l, &b.ready[l.class], nil)
@@ -280,6 +324,7 @@ func (b *Board) Keep(gate string, taken time.Time) {
 	if taken.After(g.taken) {
 		g.taken = taken
 	}
+	b.drop(g)
 }
 
 // Return gives slots back.

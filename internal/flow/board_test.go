@@ -193,3 +193,34 @@ func TestBoardAgainstModel(t *testing.T) {
 		}
 	})
 }
+
+// A throttle by key has a gate for each value; those that say nothing any more
+// are forgotten, however many there were, and none before.
+func TestGatesThatSayNothingAreForgotten(t *testing.T) {
+	t.Parallel()
+	b := NewBoard()
+	specs := func(i int) []GateSpec {
+		return []GateSpec{{Name: fmt.Sprintf("throttle/%d", i), Rate: Throttle(1, 10*time.Second, 0)}, {Name: "fn", Slots: 5000}}
+	}
+	var held []string
+	for i := range 1000 {
+		lane := fmt.Sprint(i)
+		b.Offer(lane, Begin, specs(i))
+		_, pass, ok := b.Next(noon)
+		require.True(t, ok)
+		held = append(held, pass.Slots...)
+		b.Withdraw(lane)
+		b.Keep(fmt.Sprintf("throttle/before%d", i), noon.Add(3*time.Second))
+	}
+	b.Return(held)
+	b.Offer("7", Begin, specs(7))
+	_, _, ok := b.Next(noon.Add(9 * time.Second))
+	require.False(t, ok, "what it has admitted still counts")
+	require.Len(t, b.gates, 1001)
+	_, _, ok = b.Next(noon.Add(10 * time.Second))
+	require.True(t, ok)
+	b.Withdraw("7")
+	require.Len(t, b.gates, 2, "the one that has just admitted, and the function's slot")
+	b.Next(noon.Add(time.Minute))
+	require.Len(t, b.gates, 1)
+}
