@@ -194,7 +194,7 @@ func (e *Engine) expire(ctx context.Context, l store.Lease, claim durable.Claim)
 			return // its lease runs out, and it is tried again
 		}
 	}
-	e.settle(ctx, l.Run, durable.Due{Claim: claim})
+	e.settle(ctx, l, durable.Due{Claim: claim})
 }
 
 // report works an item of kind Report: it tells the step that waits for a run

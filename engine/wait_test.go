@@ -484,14 +484,18 @@ func TestItemOfNoRunLeavesTheQueue(t *testing.T) {
 		require.NoError(t, p.Close(t.Context()))
 		s, err := sqlite.Open(t.Context(), p.path, sqlite.Options{Durability: sqlite.None})
 		require.NoError(t, err)
-		lost := durable.Item{Run: engine.NewID(), Step: durable.Discovery, Due: time.Now()}
-		require.NoError(t, s.Schedule(t.Context(), []durable.Item{lost}, nil))
+		var lost []durable.Item
+		run := engine.NewID()
+		for i, kind := range []durable.ItemKind{durable.Call, durable.Wake, durable.Fetch, durable.Timeout} {
+			lost = append(lost, durable.Item{Run: run, Step: fmt.Sprint(i), Kind: kind, Due: time.Now()})
+		}
+		require.NoError(t, s.Schedule(t.Context(), lost, nil))
 		require.NoError(t, s.Close())
 		p.start()
 		synctest.Wait()
-		items, err := p.History().Items(t.Context(), lost.Run)
+		items, err := p.History().Items(t.Context(), run)
 		require.NoError(t, err)
-		require.Empty(t, items)
+		require.Empty(t, items, "of no kind")
 	})
 }
 

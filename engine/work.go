@@ -35,7 +35,7 @@ func (e *Engine) work(ctx context.Context, l store.Lease) {
 	case durable.Fetch:
 		e.fetch(ctx, l, claim)
 	case durable.Timeout:
-		e.settle(ctx, l.Run, durable.Due{Claim: claim})
+		e.settle(ctx, l, durable.Due{Claim: claim})
 		e.worker.Interrupt(l.Run)
 	case durable.Deliver:
 		e.deliver(ctx, l)
@@ -74,7 +74,7 @@ func (e *Engine) call(ctx context.Context, l store.Lease, claim durable.Claim) {
 		return // the lease was lost or the server stops: the item is claimed anew
 	}
 	e.seen(req.App, answer)
-	e.settle(ctx, l.Run, news(claim, answer, targeted, time.Now()))
+	e.settle(ctx, l, news(claim, answer, targeted, time.Now()))
 }
 
 // drop takes an item out of the queue whose run is not there: it would come
@@ -92,6 +92,10 @@ func (e *Engine) fetch(ctx context.Context, l store.Lease, claim durable.Claim) 
 		due = len(c.Drop) == 0
 		return nil
 	})
+	if errors.Is(err, store.ErrNotFound) {
+		e.drop(ctx, l)
+		return
+	}
 	if err != nil || !due {
 		if late(err) != nil && ctx.Err() == nil {
 			e.log.Error("a step's request cannot be made; it is tried again when its lease has run out", "run", l.Run, "err", err)
@@ -105,7 +109,7 @@ func (e *Engine) fetch(ctx context.Context, l store.Lease, claim durable.Claim) 
 		}
 		return // the lease was lost, or the server stops
 	}
-	e.settle(ctx, l.Run, in)
+	e.settle(ctx, l, in)
 }
 
 // dispatch notes that a request is about to be sent, and builds it.
@@ -191,10 +195,14 @@ const settleAgain = time.Second
 
 // settle brings news of a call home. While the store cannot write, the answer
 // is kept and offered again: the app has done its part.
-func (e *Engine) settle(ctx context.Context, run string, in durable.Input) {
+func (e *Engine) settle(ctx context.Context, l store.Lease, in durable.Input) {
+	run := l.Run
 	for {
 		_, err := e.transition(ctx, run, in, nil)
 		switch {
+		case errors.Is(err, store.ErrNotFound):
+			e.drop(ctx, l)
+			return
 		case err == nil, errors.Is(err, durable.ErrStale), errors.Is(err, durable.ErrEnded):
 			return // late news changes nothing
 		case errors.Is(err, store.ErrFull), errors.Is(err, store.ErrUnavailable):
