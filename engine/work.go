@@ -35,8 +35,9 @@ func (e *Engine) work(ctx context.Context, l store.Lease) {
 	case durable.Fetch:
 		e.fetch(ctx, l, claim)
 	case durable.Timeout:
-		e.settle(ctx, l, durable.Due{Claim: claim})
-		e.worker.Interrupt(l.Run)
+		if e.settle(ctx, l, durable.Due{Claim: claim}) {
+			e.worker.Interrupt(l.Run)
+		}
 	case durable.Deliver:
 		e.deliver(ctx, l)
 	case durable.Report:
@@ -194,29 +195,30 @@ func news(claim durable.Claim, a wire.Answer, targeted bool, now time.Time) dura
 const settleAgain = time.Second
 
 // settle brings news of a call home. While the store cannot write, the answer
-// is kept and offered again: the app has done its part.
-func (e *Engine) settle(ctx context.Context, l store.Lease, in durable.Input) {
+// is kept and offered again: the app has done its part. It reports whether the
+// run knows it now, because of this or from before.
+func (e *Engine) settle(ctx context.Context, l store.Lease, in durable.Input) bool {
 	run := l.Run
 	for {
 		_, err := e.transition(ctx, run, in, nil)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
 			e.drop(ctx, l)
-			return
+			return false
 		case err == nil, errors.Is(err, durable.ErrStale), errors.Is(err, durable.ErrEnded):
-			return // late news changes nothing
+			return true // late news changes nothing
 		case errors.Is(err, store.ErrFull), errors.Is(err, store.ErrUnavailable):
 			e.log.Warn("an answer cannot be saved yet", "run", run, "err", err)
 		default:
 			if ctx.Err() == nil {
 				e.log.Error("an answer cannot be saved; the call is made again when its lease has run out", "run", run, "err", err)
 			}
-			return
+			return false
 		}
 		select {
 		case <-time.After(settleAgain):
 		case <-ctx.Done():
-			return
+			return false
 		}
 	}
 }
