@@ -197,6 +197,9 @@ func (e *Engine) History() store.History { return e.store }
 // Ledger is for reading and voiding idempotency keys.
 func (e *Engine) Ledger() store.Ledger { return e.store }
 
+// Secret seals what this installation hands out and takes back, such as tokens.
+func (e *Engine) Secret() []byte { return e.store.Secret() }
+
 // NewID returns a ULID that no other event or run has.
 func NewID() string { return ulid.Make().String() }
 

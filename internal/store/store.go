@@ -50,6 +50,9 @@ type Store interface {
 	Cancellations
 	Schedules
 	Keeper
+	// Secret is 32 random bytes that were made with the store and stay with it and
+	// its backups: what was sealed with them is good after a restart, and nowhere else.
+	Secret() []byte
 	// Close waits for what is being written and closes the store.
 	Close() error
 }

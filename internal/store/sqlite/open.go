@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"crypto/rand"
 	"embed"
 	"errors"
 	"fmt"
@@ -62,6 +63,7 @@ type Store struct {
 	check   *conn // of the checkpointer alone
 	readers chan *conn
 	lent    int // readers that there are
+	secret  []byte
 
 	heads heads
 	queue queue
@@ -165,7 +167,7 @@ func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 		s.readers <- c
 		s.lent++
 	}
-	if err := s.nextEpoch(); err != nil {
+	if err := errors.Join(s.nextEpoch(), s.ownSecret()); err != nil {
 		return nil, err
 	}
 	if s.eventSeq, err = sqlitex.ResultInt64(s.write.Prep(
@@ -350,6 +352,20 @@ func (s *Store) nextEpoch() error {
 	s.queue.generation = epoch << epochShift
 	return nil
 }
+
+// ownSecret reads the store's secret, and makes it with a store that has none.
+func (s *Store) ownSecret() error {
+	fresh := make([]byte, secretBytes)
+	_, _ = rand.Read(fresh) // never fails
+	stmt := s.write.Prep(`INSERT INTO meta (key, value) VALUES ('secret', ?) ON CONFLICT (key) DO UPDATE SET value = value RETURNING value`)
+	stmt.BindBytes(1, fresh)
+	return fault(rows(stmt, func() { s.secret = blob(stmt, 0) }))
+}
+
+const secretBytes = 32
+
+// Secret is what this installation knows and no other.
+func (s *Store) Secret() []byte { return s.secret }
 
 // epochShift leaves room for 2^31 claims in one epoch and for 2^22 epochs in
 // the 53 bits that SDKs carry exactly.

@@ -57,6 +57,16 @@ var recoveryTests = []test{
 			}
 		}
 	}},
+	{"keeps its secret over a restart, and no other store has it", func(d *db) {
+		before := d.Secret()
+		require.Len(d, before, 32)
+		d.reopen()
+		require.Equal(d, before, d.Secret())
+		other := &db{T: d.T, fixture: d.another(d.T)}
+		other.open()
+		require.NotEqual(d, before, other.Secret())
+		require.NoError(d, other.Close())
+	}},
 	{"keeps what is due over a restart", func(d *db) {
 		ids := d.startMany(300, func(i int) time.Time { return noon.Add(time.Duration(i) * time.Minute) })
 		gone := d.claim(noon.Add(99*time.Minute), 100)

@@ -61,7 +61,7 @@ func Run(t *testing.T, fixture func(*testing.T) Fixture) {
 			for _, tt := range g.tests {
 				t.Run(strings.ReplaceAll(tt.name, " ", "_"), func(t *testing.T) {
 					t.Parallel()
-					d := &db{T: t, fixture: fixture(t)}
+					d := &db{T: t, fixture: fixture(t), another: fixture}
 					d.open()
 					t.Cleanup(func() {
 						require.NoError(t, d.Close(), "close")
@@ -84,6 +84,7 @@ type db struct {
 	*testing.T
 	store.Store
 	fixture Fixture
+	another func(*testing.T) Fixture // a database that nobody else has
 }
 
 func (d *db) open() { d.Store = d.fixture.Open(d.T) }
