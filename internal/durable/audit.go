@@ -148,7 +148,7 @@ func (a *Audit) items() {
 		fits := true
 		switch {
 		case step == Discovery:
-			fits = item.Kind == Call
+			fits = item.Kind == Call || item.Kind == Lapse
 		case step == StartStep, step == FinishStep:
 			fits = item.Kind == Timeout
 		case step == ReportStep:

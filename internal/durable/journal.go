@@ -21,7 +21,10 @@ const (
 	Deferred        EntryKind = 11
 	DeferredAborted EntryKind = 12
 	DeferredRefused EntryKind = 13
-	Unreachable     EntryKind = 10 // the app cannot be reached; it is tried again until it can be, or for too long
+	// Lapsed: whoever served the request in which the run began was not heard of
+	// any more; the endpoint is entered again.
+	Lapsed      EntryKind = 14
+	Unreachable EntryKind = 10 // the app cannot be reached; it is tried again until it can be, or for too long
 )
 
 // Entry is one line of a run's journal. It is never changed.

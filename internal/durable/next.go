@@ -9,7 +9,7 @@ import (
 )
 
 // Input is news about a run: Dispatch, Answer, Return, Refusal, Checkpoint,
-// Due, Resolved or Cancel.
+// Inline, Due, Resolved, Fetched or Cancel.
 type Input interface{ input() }
 
 // Claim names the request that an input belongs to: the item's step and the
@@ -89,6 +89,7 @@ func (Answer) input()     {}
 func (Return) input()     {}
 func (Refusal) input()    {}
 func (Checkpoint) input() {}
+func (Inline) input()     {}
 func (Due) input()        {}
 func (Resolved) input()   {}
 func (Fetched) input()    {}
@@ -165,6 +166,8 @@ func (t *turn) decide(in Input) (Change, error) {
 		return t.refused(in)
 	case Checkpoint:
 		return t.checkpoint(in)
+	case Inline:
+		return t.inline(in)
 	case Due:
 		return t.due(in)
 	case Resolved:

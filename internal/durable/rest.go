@@ -192,6 +192,10 @@ func (t *turn) due(in Due) (Change, error) {
 		t.stop(what)
 		return t.change(), nil
 	}
+	if item.Kind == Lapse {
+		t.lapse(item)
+		return t.change(), nil
+	}
 	if t.state(in.Step) == Asleep {
 		s := t.r.Steps[in.Step]
 		kind, memo := expired(s.Op)

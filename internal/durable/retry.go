@@ -14,11 +14,12 @@ type Policy struct {
 	Finish      time.Duration // from the run's start to its end; 0: any
 	Counted     bool          // the function limits how many runs begin, or go on
 	MaxAway     time.Duration // how long an app may be away before its runs fail
+	Lease       time.Duration // how long a request in which a run began may be silent
 }
 
 // DefaultPolicy has the limits that the official SDKs' documentation states.
 // Source: spec/11 §12, §17.
-var DefaultPolicy = Policy{MaxAttempts: 5, MaxSteps: 1000, MaxState: 32 << 20, MaxOutput: 4 << 20, MaxAway: 24 * time.Hour}
+var DefaultPolicy = Policy{MaxAttempts: 5, MaxSteps: 1000, MaxState: 32 << 20, MaxOutput: 4 << 20, MaxAway: 24 * time.Hour, Lease: 5 * time.Minute}
 
 // waits[n] is the pause after the n-th failed try, n from 0; the last one
 // stays. Source: spec/11 §12.

@@ -230,6 +230,8 @@ const (
 	Retry   ItemKind = 7 // a job that retries dead letters goes on
 	Sweep   ItemKind = 8 // a cancellation of many runs goes on
 	Fire    ItemKind = 9 // events have waited long enough for others
+	// The request in which the run began has not been heard of for too long.
+	Lapse ItemKind = 10
 )
 
 // Item is something due for a run at a time. A run has at most one item for

@@ -34,6 +34,7 @@ const (
 	WhyInvoke   = "invoke"   // a wait for another run
 	WhyFunction = "function" // its function is not known
 	WhyStuck    = "stuck"    // nothing will move it
+	WhyInline   = "inline"   // its app serves the request in which it began
 )
 
 // Around is what is known beside a run that explains it.
@@ -142,6 +143,10 @@ func (x explanation) item(step string, item *Item) Why {
 		x.call(&w, item)
 	case Wake:
 		x.rest(&w, item)
+	case Lapse:
+		w.Reason = WhyInline
+		w.Text = fmt.Sprintf("It is running: its app %s serves the request in which it began; if nothing is heard of it until %s, the endpoint is entered again",
+			x.r.App, moment(item.Due))
 	default:
 		return Why{} // a limit of the run, or its end
 	}

@@ -46,6 +46,7 @@ type world struct {
 	emitted []Event
 	letters []DeadLetter
 	err     error // of the last input
+	inline  bool  // the run began in an app
 }
 
 func newWorld(t tester, event Event) *world {
@@ -58,6 +59,9 @@ func newWorld(t tester, event Event) *world {
 }
 
 func (w *world) blank() *Run {
+	if w.inline {
+		return NewInline(runID, w.f, w.event, w.policy, w.start, w.start)
+	}
 	return NewRun(runID, w.f, w.event, w.start, w.start)
 }
 
@@ -300,14 +304,14 @@ func (w *world) differs(r *Run) string {
 // the step it is for (* enters the function) with the time until it is due, its
 // attempt (#), and whether it is claimed (!) or will be followed by another (+).
 // What ends a rest has ~, a request that the server makes ^, and what ends a run
-// that takes too long %. An app that is away has the time since when as ?.
+// that takes too long %; & is the lease of an app in which the run began. An app that is away has the time since when as ?.
 func (w *world) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%v %v", w.r.Status, w.r.Stack)
 	for _, id := range slices.Sorted(maps.Keys(w.r.Items)) {
 		i := w.r.Items[id]
 		fmt.Fprintf(&b, " %s", cmp.Or(strings.TrimSpace(id), "*"))
-		b.WriteString(map[ItemKind]string{Wake: "~", Fetch: "^", Timeout: "%"}[i.Kind])
+		b.WriteString(map[ItemKind]string{Wake: "~", Fetch: "^", Timeout: "%", Lapse: "&"}[i.Kind])
 		if d := i.Due.Sub(w.now); d > 0 {
 			fmt.Fprintf(&b, "@%v", d)
 		}

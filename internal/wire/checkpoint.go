@@ -10,16 +10,26 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Checkpoint is what an app reports while a call goes on. Source: SDK protocol
-// notes 04 §2.
+// Checkpoint is what an app reports while a call goes on, or while it serves a
+// request in which a run began. Source: SDK protocol notes 04 §2, §5.
 type Checkpoint struct {
 	ItemID     string // ctx.qi_id of the call, as it was sent
 	Generation int64  // X-Inngest-Generation-ID of the call; 0 when the SDK does not echo it
 	Ops        []Op
+
+	// Of a run that began in a request. In the first report of one Event is set;
+	// in a later one FunctionID and AppID are.
+	RunID      string
+	FunctionID string         // UUID
+	AppID      string         // UUID
+	Event      jsontext.Value // what was asked for: {"name":…,"data":…}
+	Version    int            // of the protocol, as the SDK pins it; 0 if it does not say
+	Retries    *int           // tries after the first; nil if it does not say
+	Key        string         // idempotency key; "" for none
 }
 
-// ParseCheckpoint reads the body of an async checkpoint. Members that it does
-// not know are ignored; the ops share the memory of body.
+// ParseCheckpoint reads the body of a checkpoint. Members that it does
+// not know are ignored; what it returns shares the memory of body.
 func ParseCheckpoint(body []byte) (Checkpoint, error) {
 	if err := checkNesting(body); err != nil {
 		return Checkpoint{}, err
@@ -62,17 +72,50 @@ func parseCheckpoint(body []byte) (cp Checkpoint, err error) {
 }
 
 func (cp *Checkpoint) set(member string, v jsontext.Value) (err error) {
-	switch {
-	case member == "generation_id" && v.Kind() == '0':
-		n, err := strconv.ParseFloat(string(v), 64)
-		if err != nil || n < 0 || n > 1<<53 || n != float64(int64(n)) {
-			return errors.New("generation_id must be a whole number")
+	switch member {
+	case "generation_id":
+		if v.Kind() == '0' {
+			cp.Generation, err = count(v)
 		}
-		cp.Generation = int64(n)
-	case member == "qi_id" && v.Kind() == '"':
-		if cp.ItemID, err = text(v); err != nil {
-			return fmt.Errorf("qi_id: %w", err)
+	case "request_version", "retries":
+		if v.Kind() != '0' {
+			return nil
+		}
+		n, err := count(v)
+		if err != nil || n > maxCount {
+			return fmt.Errorf("%s must be a whole number up to %d", member, maxCount)
+		}
+		if member == "retries" {
+			cp.Retries = new(int(n))
+		} else {
+			cp.Version = int(n)
+		}
+	case "event":
+		if v.Kind() == '{' {
+			cp.Event = v
+		}
+	default:
+		into := map[string]*string{
+			"qi_id": &cp.ItemID, "run_id": &cp.RunID, "fn_id": &cp.FunctionID, "app_id": &cp.AppID, "idempotency": &cp.Key,
+		}[member]
+		if into != nil && v.Kind() == '"' {
+			*into, err = text(v)
 		}
 	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", member, err)
+	}
 	return nil
+}
+
+// maxCount bounds small numbers of the protocol.
+const maxCount = 1000
+
+// count reads a whole number that is not negative.
+func count(v jsontext.Value) (int64, error) {
+	n, err := strconv.ParseFloat(string(v), 64)
+	if err != nil || n < 0 || n > 1<<53 || n != float64(int64(n)) {
+		return 0, errors.New("must be a whole number")
+	}
+	return int64(n), nil
 }

@@ -14,7 +14,9 @@ func TestParseCheckpoint(t *testing.T) {
 	require.NoError(t, err)
 	want, err := ParseOps([]byte(checkpointOps))
 	require.NoError(t, err)
-	require.Equal(t, Checkpoint{ItemID: "01JF.7", Generation: 7, Ops: want}, cp)
+	require.Equal(t, Checkpoint{
+		ItemID: "01JF.7", Generation: 7, Ops: want, RunID: "01JF", FunctionID: "11111111-1111-4111-8111-111111111111",
+	}, cp)
 
 	for name, body := range map[string]string{
 		"no object":               `[]`,

@@ -14,6 +14,9 @@ type Settings struct {
 	Once   string        // the option "idempotency": an expression; "" if not set
 	Start  time.Duration // 0: none
 	Finish time.Duration // 0: none
+	// Endpoint means that the function is an HTTP handler, which is entered by a
+	// request like the one in which its run began.
+	Endpoint bool
 }
 
 // CancelOn is one entry of the option "cancel". Source: SDK protocol notes 11 §10.
@@ -40,11 +43,12 @@ func ParseSettings(config jsontext.Value) Settings {
 			Start  jsontext.Value `json:"start"`
 			Finish jsontext.Value `json:"finish"`
 		} `json:"timeouts"`
+		Endpoint bool `json:"endpoint"` // Pawl's own: no SDK registers it
 	}
 	if err := decode(config, &b); err != nil {
 		return Settings{}
 	}
-	s := Settings{Once: b.Idempotency}
+	s := Settings{Once: b.Idempotency, Endpoint: b.Endpoint}
 	for _, c := range b.Cancel {
 		on := CancelOn{Event: c.Event, If: c.If}
 		if !blank(c.Timeout) {
