@@ -143,7 +143,7 @@ func (r *Run) Enqueue(due, now time.Time, priority time.Duration) {
 }
 
 // Start is a run as it is born: with what would cancel it, and what it knows
-// from a run that it repeats.
+// from a run that it repeats, or has done already.
 type Start struct {
 	Run     *Run
 	Waits   []Wait
@@ -160,6 +160,8 @@ type Start struct {
 	Replaces bool
 	// Park means that the event waits for others; nil: the run starts now.
 	Park *StartPark
+	// Dead is the dead letter of a run that has failed already.
+	Dead *DeadLetter
 }
 
 // StartPark lets the event of a start wait for others, with an item in the queue.

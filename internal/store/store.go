@@ -116,6 +116,12 @@ type Runs interface {
 	// and the error is a *RepeatedError, or a *KeyConflictError.
 	AcceptOnce(ctx context.Context, now time.Time, batch []Accepted, once Once) ([]string, error)
 
+	// Begin is Accept for a run that began in an app: the first start of the first
+	// event. The run may have done something already, and may have ended; its entries
+	// are folded. It fails with ErrExists, and nothing is written, when there is a
+	// run of that id.
+	Begin(ctx context.Context, now time.Time, batch []Accepted) error
+
 	// Holder returns the id of the run that has a name (durable.Start.Single), or
 	// ErrNotFound, and whether the event of that run was accepted after another. A
 	// start that names it is written as a run that is skipped, until that run has

@@ -106,11 +106,12 @@ func (hs *heads) park(h *head) {
 
 // rests reports whether nothing is going to happen to a run for a while, as far
 // as is known: it sleeps or waits, or begins later. What was called before is
-// kept, since only its head knows which call was the newest.
+// kept, since only its head knows which call was the newest, and so is what an app
+// serves by itself.
 func rests(r *durable.Run, now time.Time) bool {
 	soon := now.Add(lookahead)
 	for _, i := range r.Items {
-		called := i.Kind == durable.Call && i.Generation != 0
+		called := i.Kind == durable.Call && i.Generation != 0 || i.Kind == durable.Lapse
 		if i.Claimed || called || !i.Due.After(soon) {
 			return false
 		}

@@ -120,7 +120,7 @@ func scanEntry(stmt *sqlite.Stmt) durable.Entry {
 
 func insertRun(c *conn, r *durable.Run) error {
 	stmt := c.Prep(`INSERT INTO runs (id, function, app, version, event, status, queued, started, ended, protocol,
-		parent_run, parent_step, original, cron, depth, keys, others) VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?)`)
+		parent_run, parent_step, original, cron, depth, keys, others, output) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
 	stmt.BindText(1, r.ID)
 	stmt.BindText(2, r.Function)
 	stmt.BindText(3, r.App)
@@ -128,13 +128,16 @@ func insertRun(c *conn, r *durable.Run) error {
 	stmt.BindText(5, r.Events[0].ID)
 	stmt.BindInt64(6, int64(r.Status))
 	stmt.BindInt64(7, micros(r.Queued))
-	stmt.BindInt64(8, int64(r.Protocol))
+	stmt.BindInt64(8, micros(r.Started))
+	stmt.BindInt64(9, micros(r.Ended))
+	stmt.BindInt64(10, int64(r.Protocol))
 	for i, v := range []string{r.Parent.Run, r.Parent.Step, r.Original, r.Cron} {
-		stmt.BindText(9+i, v)
+		stmt.BindText(11+i, v)
 	}
-	stmt.BindInt64(13, int64(r.Depth))
-	stmt.BindText(14, r.Keys)
-	stmt.BindInt64(15, int64(len(r.Events)-1))
+	stmt.BindInt64(15, int64(r.Depth))
+	stmt.BindText(16, r.Keys)
+	stmt.BindInt64(17, int64(len(r.Events)-1))
+	bindBlob(stmt, 18, r.Output)
 	if err := exec(stmt); err != nil {
 		return err
 	}
@@ -168,6 +171,13 @@ func scanRun(stmt *sqlite.Stmt) *durable.Run {
 		r.Events = append(r.Events, durable.Event{}) // readOthers says which
 	}
 	return r
+}
+
+func hasRun(c *conn, id string) (there bool, err error) {
+	stmt := c.Prep(`SELECT 1 FROM runs WHERE id = ?`)
+	stmt.BindText(1, id)
+	err = rows(stmt, func() { there = true })
+	return there, err
 }
 
 func updateHead(c *conn, run string, h durable.Head) error {

@@ -37,6 +37,20 @@ func (s *Store) AcceptOnce(ctx context.Context, now time.Time, batch []store.Acc
 	return w.started, nil
 }
 
+// Begin writes a run that began in an app, with its event.
+func (s *Store) Begin(ctx context.Context, now time.Time, batch []store.Accepted) error {
+	w := newWrite(now)
+	w.accepted = batch
+	w.unless = batch[0].Starts[0].Run.ID
+	for _, item := range batch[0].Starts[0].Run.Items {
+		w.mayQueue = append(w.mayQueue, *item)
+	}
+	if err := s.submit(ctx, w); err != nil {
+		return err
+	}
+	return s.await(w)
+}
+
 // Start writes runs of known events.
 func (s *Store) Start(ctx context.Context, now time.Time, starts []durable.Start) error {
 	w := newWrite(now)

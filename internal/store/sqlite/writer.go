@@ -42,6 +42,7 @@ type write struct {
 	rouse    []durable.Ref   // items due at once
 
 	once    *store.Once     // the key that it takes
+	unless  string          // the run that must not be there; "": any may
 	void    *store.KeyEntry // a key that is forgotten
 	begins  bool            // the run, which was queued, or it ends without that
 	control *durable.Control
@@ -167,8 +168,9 @@ func (s *Store) commit(group []*write) {
 		s.commits.Add(1)
 		for _, w := range group {
 			for _, st := range w.fresh {
-				// It will be called soon. What it knows already is read from disk.
-				if len(st.Entries) == 0 {
+				// It will be called soon. What it knows already is read from disk,
+				// unless it is folded.
+				if len(st.Entries) == st.Run.Seq && !st.Run.Status.Final() {
 					s.heads.add(st.Run)
 				}
 			}
@@ -288,6 +290,16 @@ func (s *Store) apply(w *write) error {
 	if w.once != nil {
 		if first, err := s.applyOnce(w); err != nil || !first {
 			return err
+		}
+	}
+	if w.unless != "" {
+		there, err := hasRun(s.write, w.unless)
+		if err != nil {
+			return err
+		}
+		if there {
+			w.outcome = store.ErrExists
+			return nil
 		}
 	}
 	if w.void != nil {
@@ -455,6 +467,11 @@ func (s *Store) applyStarts(w *write, a store.Accepted, seq int64) error {
 		}
 		for _, wait := range st.Waits {
 			if err := insertWait(c, wait, seq); err != nil {
+				return err
+			}
+		}
+		if st.Dead != nil {
+			if err := insertLetter(c, *st.Dead); err != nil {
 				return err
 			}
 		}
