@@ -52,6 +52,10 @@ type Config struct {
 	MaxAppCalls   int           // calls in flight to one host; default 512
 	MaxBacklog    int           // runs that wait to begin; more are refused; default 1,000,000
 	MaxAway       time.Duration // how long an app may be away before its runs fail; default 24 h
+	// EndpointLease is how long an app may be silent that serves a request in which
+	// a run began, before the endpoint is entered again: longer than its longest
+	// step; default 5 min.
+	EndpointLease time.Duration
 	Drain         time.Duration // for calls in flight at Close; default 30 s
 	Retention     store.Retention
 	// AllowPrivate lets the requests that steps ask the server to make reach
@@ -73,6 +77,7 @@ type Engine struct {
 	retry time.Duration
 
 	maxAway     time.Duration
+	lease       time.Duration
 	maxAppCalls int
 	maxBacklog  int64
 
@@ -118,7 +123,7 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 		o.Key = c.Keys.Current
 	}
 	e := &Engine{
-		store: c.Store, log: c.Log, keys: c.Keys, dev: c.Dev, retry: c.RetryInterval, maxAway: c.MaxAway, maxAppCalls: c.MaxAppCalls, maxBacklog: int64(c.MaxBacklog),
+		store: c.Store, log: c.Log, keys: c.Keys, dev: c.Dev, retry: c.RetryInterval, maxAway: c.MaxAway, lease: c.EndpointLease, maxAppCalls: c.MaxAppCalls, maxBacklog: int64(c.MaxBacklog),
 		client: call.New(o), egress: egress.New(egress.Options{AllowPrivate: c.AllowPrivate}), programs: newPrograms(), stopped: make(chan struct{}),
 	}
 	if err := e.loadApps(ctx); err != nil {
@@ -209,6 +214,9 @@ func (e *Engine) policy(f durable.Function) durable.Policy {
 	p.MaxAttempts, p.Finish, p.Counted = f.MaxAttempts(), f.Finish, f.Limits.Counted()
 	if e.maxAway > 0 {
 		p.MaxAway = e.maxAway
+	}
+	if e.lease > 0 {
+		p.Lease = e.lease
 	}
 	p.Interval = e.retry
 	p.Jitter = rand.Float64() //nolint:gosec // spreads load; nothing is secured by it

@@ -129,6 +129,7 @@ type pawl struct {
 	app  *app
 	// maxBacklog is that of the engines that start; 0: the usual one.
 	maxBacklog int
+	transport  http.RoundTripper // of the engines that start; nil: app
 	*engine.Engine
 }
 
@@ -164,8 +165,12 @@ func (p *pawl) start() {
 	p.t.Helper()
 	s, err := sqlite.Open(p.t.Context(), p.path, sqlite.Options{Durability: sqlite.None})
 	require.NoError(p.t, err)
+	transport := p.transport
+	if transport == nil {
+		transport = p.app
+	}
 	p.Engine, err = engine.Open(p.t.Context(), engine.Config{
-		Store: s, Log: slog.New(slog.DiscardHandler), Dev: true, Transport: p.app, Drain: time.Millisecond,
+		Store: s, Log: slog.New(slog.DiscardHandler), Dev: true, Transport: transport, Drain: time.Millisecond,
 		MaxBacklog: p.maxBacklog,
 	})
 	require.NoError(p.t, err)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/pawlhq/pawl/internal/durable"
 	"github.com/pawlhq/pawl/internal/store"
+	"github.com/pawlhq/pawl/internal/wire"
 )
 
 // ErrNotStarted means that a function's settings kept a run from being started.
@@ -27,6 +28,9 @@ func (e *Engine) Invoke(ctx context.Context, in durable.Invoke, once *store.Once
 	f, ok := table.Served(in.Function)
 	if !ok {
 		return "", "", fmt.Errorf("function %q: %w", in.Function, store.ErrNotFound)
+	}
+	if f.Endpoint {
+		return "", "", fmt.Errorf("function %s is an endpoint, which a request to %s starts: %w", f.Slug, wire.PublicURL(f.URL), ErrNotStarted)
 	}
 	now := time.Now()
 	target := durable.Target{Function: f.Slug}

@@ -17,16 +17,13 @@ import (
 // say, so that Next need not look anything up: which function is invoked, and
 // by what a wait is found.
 func (e *Engine) prepare(table *match.Table, r *durable.Run, in durable.Input) {
-	answer, ok := in.(durable.Answer)
-	if !ok {
-		return
-	}
+	ops := durable.OpsOf(in)
 	var doc *match.Doc
-	for i := range answer.Ops {
-		op := &answer.Ops[i]
+	for i := range ops {
+		op := &ops[i]
 		switch op.Kind {
 		case durable.OpInvoke:
-			if f, ok := table.Served(op.Invoke.Function); ok {
+			if f, ok := table.Served(op.Invoke.Function); ok && !f.Endpoint {
 				op.Invoke.Slug = f.Slug
 			}
 		case durable.OpWait:
@@ -67,13 +64,10 @@ func badCondition(op *durable.Op, err error) durable.Failure {
 // reserve looks which signals of an answer are taken. Until release is called
 // nobody else can take them or send them.
 func (e *Engine) reserve(ctx context.Context, run string, in durable.Input) (release func(), err error) {
-	answer, ok := in.(durable.Answer)
-	if !ok {
-		return func() {}, nil
-	}
+	ops := durable.OpsOf(in)
 	var waits []*durable.Op
-	for i := range answer.Ops {
-		if op := &answer.Ops[i]; op.Kind == durable.OpWait && op.Wait.Kind == durable.ForSignal {
+	for i := range ops {
+		if op := &ops[i]; op.Kind == durable.OpWait && op.Wait.Kind == durable.ForSignal {
 			waits = append(waits, op)
 		}
 	}

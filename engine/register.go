@@ -256,7 +256,7 @@ func hold(f *durable.Function) {
 	s := wire.ParseSettings(f.Config)
 	f.Limits = limitsOf(f.Config)
 	f.Unheld = slices.DeleteFunc(f.Unheld, isHeld) // as an earlier version noted it
-	f.Once, f.Start, f.Finish, f.Cancel = s.Once, s.Start, s.Finish, nil
+	f.Once, f.Start, f.Finish, f.Endpoint, f.Cancel = s.Once, s.Start, s.Finish, s.Endpoint, nil
 	for _, c := range s.Cancel {
 		f.Cancel = append(f.Cancel, durable.CancelOn(c))
 	}

@@ -3,13 +3,63 @@ package engine
 import (
 	"context"
 	"sync"
+
+	"github.com/pawlhq/pawl/internal/durable"
 )
 
-// watchers are those who wait for news of a run.
+// watchers are those who wait for news of a run, or for its end.
 type watchers struct {
 	mu     sync.Mutex
 	byRun  map[string]map[chan struct{}]bool
+	ends   map[string]*ending
 	closed bool
+}
+
+// ending is what all who wait for the end of one run share, so that many of them
+// cost little and none has to ask the store.
+type ending struct {
+	waiting int
+	done    chan struct{} // closed at the end, or when the engine closes
+	head    *durable.Head // set before done is closed, by an end
+}
+
+// await returns the ending of a run. It is left when it is not waited for any more.
+func (w *watchers) await(run string) *ending {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	en := w.ends[run]
+	if en == nil {
+		en = &ending{done: make(chan struct{})}
+		if w.closed {
+			close(en.done)
+			return en
+		}
+		if w.ends == nil {
+			w.ends = map[string]*ending{}
+		}
+		w.ends[run] = en
+	}
+	en.waiting++
+	return en
+}
+
+func (w *watchers) leave(run string, en *ending) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	en.waiting--
+	if en.waiting == 0 && w.ends[run] == en {
+		delete(w.ends, run)
+	}
+}
+
+func (w *watchers) end(run string, head durable.Head) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if en := w.ends[run]; en != nil {
+		en.head = &head
+		close(en.done)
+		delete(w.ends, run)
+	}
 }
 
 // add returns a channel that is closed at the next news of run.
@@ -59,6 +109,10 @@ func (w *watchers) close() {
 		}
 	}
 	w.byRun = nil
+	for _, en := range w.ends {
+		close(en.done)
+	}
+	w.ends = nil
 }
 
 // Await returns when the journal of run is longer than seq or the run has
@@ -85,5 +139,29 @@ func (e *Engine) Await(ctx context.Context, run string, seq int) error {
 			e.watchers.remove(run, c)
 			return ctx.Err()
 		}
+	}
+}
+
+// End waits for the end of a run, however long that takes. The commit of the end
+// wakes it. Errors: store.ErrNotFound, ErrClosing, and that of ctx.
+func (e *Engine) End(ctx context.Context, run string) (durable.Head, error) {
+	en := e.watchers.await(run)
+	defer e.watchers.leave(run, en)
+	// Who ends it after this tells en.
+	r, err := e.store.Run(ctx, run)
+	if err != nil {
+		return durable.Head{}, err
+	}
+	if r.Status.Final() {
+		return r.Head, nil
+	}
+	select {
+	case <-en.done:
+		if en.head == nil {
+			return durable.Head{}, ErrClosing
+		}
+		return *en.head, nil
+	case <-ctx.Done():
+		return durable.Head{}, ctx.Err()
 	}
 }

@@ -50,6 +50,8 @@ func (e *Engine) work(ctx context.Context, l store.Lease) {
 		e.fire(ctx, l)
 	case durable.Sweep:
 		e.cancelMore(ctx, l)
+	case durable.Lapse:
+		e.settle(ctx, l, durable.Due{Claim: claim})
 	default:
 		e.log.Error("an item is of a kind that this version does not know", "run", l.Run, "step", l.Step, "kind", l.Kind)
 	}
@@ -73,6 +75,9 @@ func (e *Engine) call(ctx context.Context, l store.Lease, claim durable.Claim) {
 	answer := e.client.Call(ctx, *req)
 	if ctx.Err() != nil {
 		return // the lease was lost or the server stops: the item is claimed anew
+	}
+	if req.Entry != nil {
+		answer = endpointAnswer(answer)
 	}
 	e.seen(req.App, answer)
 	e.settle(ctx, l, news(claim, answer, targeted, time.Now()))
@@ -127,8 +132,15 @@ func (e *Engine) dispatch(ctx context.Context, l store.Lease, claim durable.Clai
 	return req, targeted, err
 }
 
-// request is the call for an item of run r, with all that the run knows now.
+// request is the call for an item of run r, with all that the run knows now. An
+// endpoint asks for that itself.
 func (e *Engine) request(r *durable.Run, f durable.Function, l store.Lease) *call.Request {
+	if f.Endpoint {
+		return &call.Request{
+			App: r.App, URL: f.URL, RunID: r.ID, StepID: l.Step, RequestID: NewID(), ItemID: itemID(l),
+			Generation: l.Generation, Version: r.Protocol, Entry: r.Events[0].Body, Plan: r.Plan,
+		}
+	}
 	c := wire.Call{
 		RunID: r.ID, FunctionID: f.ID, ItemID: itemID(l), StepID: l.Step,
 		Attempt: l.Attempt, MaxAttempts: f.MaxAttempts(),
@@ -283,6 +295,9 @@ func (e *Engine) tell(ctx context.Context, run, fn string, queued time.Time, c d
 		return
 	}
 	e.watchers.notify(run)
+	if c.Head != nil && c.Head.Status.Final() {
+		e.watchers.end(run, *c.Head)
+	}
 	for _, en := range c.Entries {
 		if en.Step == durable.Discovery {
 			en.Name = "" // the function's body, which has none

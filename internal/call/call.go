@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/pawlhq/pawl/internal/wire"
 )
 
@@ -95,6 +97,11 @@ type Request struct {
 	Generation int64
 	Version    int
 	Body       []byte // as wire.Call.AppendBody made it
+	// Entry, of an endpoint, is the event that stands for the request with which it
+	// is entered, in place of URL and Body. Plan asks it to report new steps and not
+	// to run one.
+	Entry jsontext.Value
+	Plan  bool
 }
 
 // Call sends a request and reads the answer. It never fails: what went wrong
@@ -102,6 +109,9 @@ type Request struct {
 func (c *Client) Call(ctx context.Context, r Request) wire.Answer {
 	ctx, cancel := context.WithTimeout(ctx, maxCall)
 	defer cancel()
+	if r.Entry != nil {
+		return c.enter(ctx, r)
+	}
 	u, err := wire.CallURL(r.URL, r.StepID)
 	if err != nil {
 		return failed(wire.CodeUnreachable, err.Error())
@@ -120,7 +130,16 @@ func (c *Client) Call(ctx context.Context, r Request) wire.Answer {
 	if err != nil {
 		return failed(wire.CodeUnreachable, err.Error())
 	}
-	h := req.Header
+	r.mark(req.Header)
+	status, header, answer, err := c.do(req)
+	if err != nil {
+		return problem(err, r.URL)
+	}
+	return wire.ReadAnswer(status, header, answer, time.Now())
+}
+
+// mark says in the headers of a request what it is.
+func (r Request) mark(h http.Header) {
 	h.Set(wire.HeaderRunID, r.RunID)
 	h.Set(wire.HeaderRequestID, r.RequestID)
 	h.Set(wire.HeaderJobID, r.ItemID)
@@ -129,11 +148,6 @@ func (c *Client) Call(ctx context.Context, r Request) wire.Answer {
 	if r.StepID != "" {
 		h.Set(HeaderStepKey, r.RunID+"."+r.StepID)
 	}
-	status, header, answer, err := c.do(req)
-	if err != nil {
-		return problem(err, r.URL)
-	}
-	return wire.ReadAnswer(status, header, answer, time.Now())
 }
 
 var errBadURL = errors.New("the app's URL cannot be parsed")

@@ -33,6 +33,7 @@ type Function struct {
 	Once     string        // an expression: the function starts once a day for each of its values; "" if not set
 	Start    time.Duration // a run that has not started by then is cancelled; 0: never
 	Finish   time.Duration // a run that has not ended by then, from its start, is cancelled; 0: never
+	Endpoint bool          // an HTTP handler, entered by the request in which its run began
 	Unheld   []string      // options that were registered and that this version does not hold
 	Archived bool          // no longer served; its runs in progress go on
 }

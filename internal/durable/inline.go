@@ -111,3 +111,15 @@ func (r *Run) Knows(in Inline) bool {
 	}
 	return true
 }
+
+// OpsOf are the ops that news brings.
+func OpsOf(in Input) []Op {
+	switch in := in.(type) {
+	case Answer:
+		return in.Ops
+	case Inline:
+		return in.Ops
+	default:
+		return nil
+	}
+}

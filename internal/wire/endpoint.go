@@ -239,3 +239,25 @@ func ReadEndpointAnswer(e Endpoint, status int, h http.Header, body []byte, now 
 		Output: Response{status, h, body}.JSON(),
 	}
 }
+
+// ResponseError is a response as the error of a run: {"name","message","stack",
+// "response"}, where the last is what Response.JSON gives.
+func ResponseError(r Response) Error {
+	message := strings.TrimSpace(fmt.Sprintf("the endpoint answered %d %s", r.Status, http.StatusText(r.Status)))
+	e := NewError("EndpointError", withExcerpt(message, r.Body), "", false)
+	b := bytes.TrimSuffix(e.Raw, []byte("}"))
+	b = append(append(b[:len(b):len(b)], `,"response":`...), r.JSON()...)
+	e.Raw = append(b, '}')
+	return e
+}
+
+// FailedResponse is the response in the error of a run, if it has one.
+func FailedResponse(failure jsontext.Value) (Response, bool) {
+	var e struct {
+		Response jsontext.Value `json:"response"`
+	}
+	if decode(failure, &e) != nil || len(e.Response) == 0 {
+		return Response{}, false
+	}
+	return ParseResponse(e.Response)
+}
