@@ -142,12 +142,39 @@ func (e *Engine) Await(ctx context.Context, run string, seq int) error {
 	}
 }
 
+// Ending is the end of a run, for one who waits for it.
+type Ending struct {
+	of  *watchers
+	run string
+	en  *ending
+}
+
+// Ending lets the caller wait for the end of a run. Whoever asks the store after
+// this whether it has ended misses nothing. It must be closed.
+func (e *Engine) Ending(run string) *Ending {
+	return &Ending{&e.watchers, run, e.watchers.await(run)}
+}
+
+// Done is closed when the run has ended, or when the engine closes.
+func (x *Ending) Done() <-chan struct{} { return x.en.done }
+
+// Head is the end of the run, once Done is closed. It reports false when the
+// engine has closed before.
+func (x *Ending) Head() (durable.Head, bool) {
+	if x.en.head == nil {
+		return durable.Head{}, false
+	}
+	return *x.en.head, true
+}
+
+// Close ends the wait.
+func (x *Ending) Close() { x.of.leave(x.run, x.en) }
+
 // End waits for the end of a run, however long that takes. The commit of the end
 // wakes it. Errors: store.ErrNotFound, ErrClosing, and that of ctx.
 func (e *Engine) End(ctx context.Context, run string) (durable.Head, error) {
-	en := e.watchers.await(run)
-	defer e.watchers.leave(run, en)
-	// Who ends it after this tells en.
+	end := e.Ending(run)
+	defer end.Close()
 	r, err := e.store.Run(ctx, run)
 	if err != nil {
 		return durable.Head{}, err
@@ -156,11 +183,11 @@ func (e *Engine) End(ctx context.Context, run string) (durable.Head, error) {
 		return r.Head, nil
 	}
 	select {
-	case <-en.done:
-		if en.head == nil {
-			return durable.Head{}, ErrClosing
+	case <-end.Done():
+		if head, ok := end.Head(); ok {
+			return head, nil
 		}
-		return *en.head, nil
+		return durable.Head{}, ErrClosing
 	case <-ctx.Done():
 		return durable.Head{}, ctx.Err()
 	}

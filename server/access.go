@@ -13,7 +13,7 @@ import (
 // key, and would take a 403 for the same. Source: spec/01 §4.3, spec/10 §2.
 func (s *Server) allowed(who caller, w http.ResponseWriter, r *http.Request) bool {
 	switch who {
-	case anyone:
+	case anyone, queryToken:
 		return true
 	case eventKey:
 		return s.eventKeyAllowed(w, r)

@@ -170,7 +170,7 @@ func (s *schemas) responses(rt route, a about) object {
 	}
 	all := object{"200": ok}
 	codes := append([]int{http.StatusInternalServerError, http.StatusServiceUnavailable}, a.codes...)
-	if rt.who == signingKey || rt.who == eventKey {
+	if rt.who != anyone {
 		codes = append(codes, http.StatusUnauthorized)
 	}
 	if rt.body > 0 {

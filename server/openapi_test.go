@@ -17,24 +17,31 @@ var update = flag.Bool("update", false, "write docs/openapi.json anew")
 
 // untold are routes that are not for people, and why.
 var untold = map[string]string{
-	"GET /dev":                        "SDKs look for a dev server",
-	"POST /dev/traces":                "SDKs",
-	"POST /e/{$}":                     "lets nobody in",
-	"POST /e":                         "lets nobody in",
-	"POST /fn/register":               "SDKs",
-	"GET /v0/runs/{run}/batch":        "SDKs",
-	"GET /v0/runs/{run}/actions":      "SDKs",
-	"POST /v1/runs/{run}/metadata":    "SDKs",
-	"POST /v1/traces/userland":        "SDKs",
-	"POST /v1/checkpoint/{run}/async": "SDKs",
-	"POST /v1/http/runs/{run}/async":  "SDKs",
-	"GET /{$}":                        "a page",
-	"GET /runs/{run}":                 "a page",
-	"GET /assets/pawl.css":            "of pages",
-	"GET /assets/pawl.svg":            "of pages",
-	"GET /favicon.ico":                "of pages",
-	"GET /v2/env/webhooks":            "501",
-	"POST /v2/env/webhooks":           "501",
+	"GET /dev":                           "SDKs look for a dev server",
+	"POST /dev/traces":                   "SDKs",
+	"POST /e/{$}":                        "lets nobody in",
+	"POST /e":                            "lets nobody in",
+	"POST /fn/register":                  "SDKs",
+	"GET /v0/runs/{run}/batch":           "SDKs",
+	"GET /v0/runs/{run}/actions":         "SDKs",
+	"POST /v1/runs/{run}/metadata":       "SDKs",
+	"POST /v1/traces/userland":           "SDKs",
+	"POST /v1/checkpoint/{run}/async":    "SDKs",
+	"POST /v1/http/runs/{run}/async":     "SDKs",
+	"POST /v1/checkpoint":                "SDKs",
+	"POST /v1/http/runs":                 "SDKs",
+	"POST /v1/checkpoint/{run}/steps":    "SDKs",
+	"POST /v1/http/runs/{run}/steps":     "SDKs",
+	"POST /v1/checkpoint/{run}/response": "SDKs",
+	"POST /v1/http/runs/{run}/response":  "SDKs",
+	"GET /v1/checkpoint/{run}/output":    "as /v1/http/runs",
+	"GET /{$}":                           "a page",
+	"GET /runs/{run}":                    "a page",
+	"GET /assets/pawl.css":               "of pages",
+	"GET /assets/pawl.svg":               "of pages",
+	"GET /favicon.ico":                   "of pages",
+	"GET /v2/env/webhooks":               "501",
+	"POST /v2/env/webhooks":              "501",
 }
 
 func TestEveryRouteIsTold(t *testing.T) {
@@ -106,7 +113,7 @@ func TestOpenAPIIsWhole(t *testing.T) {
 			ids[op.ID] = true
 			require.Contains(t, op.Responses, "200")
 			require.Equal(t, who[name] == signingKey, len(op.Security) == 1, name)
-			require.Equal(t, who[name] == signingKey || who[name] == eventKey, op.Responses["401"] != nil, name)
+			require.Equal(t, who[name] != anyone, op.Responses["401"] != nil, name)
 			var got []string
 			seen := map[string]bool{}
 			for _, p := range op.Parameters {
@@ -134,7 +141,7 @@ func TestOpenAPIParametersAreTheHandlers(t *testing.T) {
 	asked := 0
 	for name, a := range told() {
 		method, path, _ := strings.Cut(name, " ")
-		if len(a.query) == 0 {
+		if len(a.query) == 0 || strings.HasSuffix(path, "/output") { // people hand that link on, and decorate it
 			continue
 		}
 		asked++

@@ -15,6 +15,7 @@ const (
 	anyone            // no credential is asked for
 	eventKey          // whoever has an event key, in the path
 	signingKey        // whoever has a signing key, as bearer
+	queryToken        // whoever has a token in the query, which the handler reads
 )
 
 // route is one line of the table.
@@ -101,10 +102,10 @@ func routes() []route {
 	for _, prefix := range []string{"/v1/checkpoint", "/v1/http/runs"} {
 		table = append(table,
 			route{method: "POST", pattern: prefix + "/{run}/async", who: signingKey, serve: (*Server).checkpoint, body: maxCheckpointBody, json: true},
-			later("POST", prefix, "durable endpoints"),
-			later("POST", prefix+"/{run}/steps", "durable endpoints"),
-			later("POST", prefix+"/{run}/response", "durable endpoints"),
-			later("GET", prefix+"/{run}/output", "durable endpoints"),
+			route{method: "POST", pattern: prefix, who: signingKey, serve: (*Server).begin, body: maxCheckpointBody, json: true},
+			route{method: "POST", pattern: prefix + "/{run}/steps", who: signingKey, serve: (*Server).report, body: maxCheckpointBody, json: true},
+			route{method: "POST", pattern: prefix + "/{run}/response", who: signingKey, serve: (*Server).respond, body: maxCheckpointBody, json: true},
+			route{method: "GET", pattern: prefix + "/{run}/output", who: queryToken, serve: (*Server).output, cors: true},
 		)
 	}
 	table = append(table,

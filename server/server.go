@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/pawlhq/pawl/engine"
+	"github.com/pawlhq/pawl/internal/ticket"
 	"github.com/pawlhq/pawl/internal/wire"
 )
 
@@ -61,6 +62,7 @@ type Server struct {
 	origin *http.CrossOriginProtection
 	held   *semaphore.Weighted // bytes of bodies
 	sealer sealer              // of cursors
+	tokens *ticket.Signer
 	// specification is the OpenAPI document, made when it is first asked for.
 	specification func() []byte
 
@@ -87,6 +89,7 @@ func New(eng *engine.Engine, c Config) *Server {
 		origin: http.NewCrossOriginProtection(),
 		held:   semaphore.NewWeighted(cmp.Or(c.HeldBytes, defaultHeldBytes)),
 		sealer: newSealer(c.Keys),
+		tokens: ticket.New(eng.Secret()),
 
 		draining: c.Draining, unsynced: c.Unsynced,
 	}

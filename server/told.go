@@ -133,6 +133,11 @@ var told = sync.OnceValue(func() map[string]about {
 		"POST /v1/runs/{run}/rerun": {
 			id: "rerunRun", what: "Start a run anew, from its start or from a step", in: rerunIn{}, data: startedView{}, header: keyed(), codes: once422,
 		},
+		"GET /v1/http/runs/{run}/output": {
+			id: "getOutput", what: "The result of a run, once it has ended: an endpoint's response as it was, data or error; with Accept: text/event-stream as an event",
+			data: resultView{}, wrap: unwrapped, codes: []int{http.StatusAccepted, http.StatusTemporaryRedirect, http.StatusNotFound},
+			query: []param{needed(paramText("token", "which the endpoint's client was given")), paramText("wait", "how long to wait at most, such as 30s; 202 then")},
+		},
 		"GET /v1/schedules": {
 			id: "listSchedules", what: "Schedules of functions and those that people made, each with its next 10 ticks; by id", data: []scheduleView{},
 			query: []param{paramLimit(100, 500), lastRow("id"), paramText("function", "slug")},
