@@ -262,7 +262,7 @@ func (e *Engine) endpoint(ctx context.Context, in wire.Endpoint, retries *int, s
 	}
 	old := e.apps.Load()
 	app, isKnown := old.apps[f.App]
-	if isKnown && app.Framework != frameworkEndpoint {
+	if isKnown && app.Registers() {
 		return f, &BeginError{fmt.Sprintf("an app of the name %s has registered functions; give that app another id", f.App)}
 	}
 	all := make([]durable.Function, 0, len(old.table.Functions())+1)
@@ -290,7 +290,7 @@ func (e *Engine) endpoint(ctx context.Context, in wire.Endpoint, retries *int, s
 	limit(&f, old.controls[f.Slug])
 	app = durable.App{
 		Name: f.App, ID: uuid.NewSHA1(namespace, []byte(f.App)).String(), URL: in.URL.Scheme + "://" + in.URL.Host,
-		SDK: cmp.Or(sdk, app.SDK), Framework: frameworkEndpoint, SyncedAt: now,
+		SDK: cmp.Or(strings.TrimPrefix(sdk, "inngest-"), app.SDK), Framework: durable.FrameworkEndpoint, SyncedAt: now,
 	}
 	if err := e.store.SaveApp(ctx, app, []durable.Function{f}, nil, nil); err != nil {
 		return f, err
@@ -300,10 +300,6 @@ func (e *Engine) endpoint(ctx context.Context, in wire.Endpoint, retries *int, s
 	e.log.InfoContext(ctx, "endpoint found", "app", app.Name, "endpoint", f.Name, "function", f.Slug)
 	return f, nil
 }
-
-// frameworkEndpoint marks apps that came to be by their endpoints: they cannot be
-// asked for functions.
-const frameworkEndpoint = "endpoint"
 
 // otherEndpoints is the name of all endpoints of an app beyond the first thousand.
 const otherEndpoints = "other endpoints"

@@ -143,6 +143,11 @@ func (e *Engine) Register(ctx context.Context, reg wire.Registration) (Synced, e
 	if isKnown && known.Checksum == reg.Checksum && known.URL == reg.URL && known.Problem == "" && known.ArchivedAt.IsZero() {
 		return s, nil
 	}
+	if isKnown && !known.Registers() {
+		return Synced{}, &wire.RegistrationError{Problems: []wire.Problem{{
+			Code: wire.CodeConfigInvalid, Message: fmt.Sprintf("the app's id %q is the address of an app with durable endpoints; choose another", reg.App),
+		}}}
+	}
 	app := durable.App{
 		Name: reg.App, ID: s.AppID, URL: reg.URL, SDK: reg.SDK, Framework: reg.Framework,
 		AppVersion: reg.AppVersion, Checksum: reg.Checksum, SyncedAt: time.Now(),

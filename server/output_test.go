@@ -262,7 +262,7 @@ func TestReportsThatAreRefused(t *testing.T) {
 	} {
 		require.Contains(t, wantRefusal(t, f.post(tt.path, tt.body), tt.status), tt.says, tt.path)
 	}
-	require.Contains(t, wantRefusal(t, b.report(stepRun("1")), 410), "ended", "too large a step has failed it")
+	require.Contains(t, wantRefusal(t, b.report(complete("1")), 410), "ended", "too large a step has failed it")
 }
 
 func TestReaderOfAServerThatStops(t *testing.T) {

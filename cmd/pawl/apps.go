@@ -82,7 +82,7 @@ func (y *syncer) run(ctx context.Context) {
 		y.syncAll(ctx, urls)
 		// An app that was asked for has until the second look before others are
 		// looked for.
-		if y.discover && len(y.eng.Apps()) == 0 && (len(y.apps) == 0 || !first) {
+		if y.discover && len(y.known()) == 0 && (len(y.apps) == 0 || !first) {
 			y.look(ctx)
 		}
 		if !y.rest(ctx, tick.C) {
@@ -94,7 +94,7 @@ func (y *syncer) run(ctx context.Context) {
 // look finds apps, while none is known. Source: spec/02 §7.
 func (y *syncer) look(ctx context.Context) {
 	y.syncAll(ctx, y.find(ctx))
-	if len(y.eng.Apps()) > 0 && !y.looked {
+	if len(y.known()) > 0 && !y.looked {
 		y.looked = true
 		y.log.Info("no other apps are looked for")
 	}
@@ -132,7 +132,7 @@ func (y *syncer) waiting() []string {
 // unsynced are the URLs that were asked for and where no app has told its
 // functions yet.
 func (y *syncer) unsynced() (list []server.Unsynced) {
-	known := y.eng.Apps()
+	known := y.known()
 	y.mu.Lock()
 	defer y.mu.Unlock()
 	for _, url := range y.apps {
@@ -153,7 +153,7 @@ func (y *syncer) unsynced() (list []server.Unsynced) {
 // URL that it gave, whatever other names of this machine lead to it: otherwise
 // it would move to and fro between them.
 func (y *syncer) due() []string {
-	known := y.eng.Apps()
+	known := y.known()
 	y.mu.Lock()
 	defer y.mu.Unlock()
 	var urls []string
@@ -172,6 +172,11 @@ func (y *syncer) due() []string {
 		}
 	}
 	return urls
+}
+
+// known are the apps that can be asked for their functions.
+func (y *syncer) known() []engine.AppView {
+	return slices.DeleteFunc(y.eng.Apps(), func(a engine.AppView) bool { return !a.Registers() })
 }
 
 func (y *syncer) syncAll(ctx context.Context, urls []string) {

@@ -16,6 +16,14 @@ type App struct {
 	ArchivedAt time.Time // when somebody removed it; zero: it is served, as far as we know
 }
 
+// FrameworkEndpoint is the Framework of an app that came to be by the requests to
+// its endpoints.
+const FrameworkEndpoint = "endpoint"
+
+// Registers reports whether the app tells its functions itself, and can be asked
+// for them.
+func (a App) Registers() bool { return a.Framework != FrameworkEndpoint }
+
 // Function is one handler of an app, in one version of its settings.
 type Function struct {
 	Slug     string // "<app>-<function>", unique
