@@ -90,6 +90,41 @@ func (e *Engine) Begin(ctx context.Context, cp wire.Checkpoint, sdk string) (Beg
 	return b, err
 }
 
+// gatewayRetries are those of an endpoint that nobody has entered by itself: what
+// the TypeScript SDK says by default.
+const gatewayRetries = 3
+
+// Enter begins a run of an endpoint for a client that asks Pawl in the app's place.
+// The run is on disk before the endpoint is called, is under the limits of its
+// function, and is the only one for a key. in is as wire.ReadEndpoint gives it.
+// Errors are those of Invoke.
+func (e *Engine) Enter(ctx context.Context, in wire.Endpoint, once *store.Once) (run string, err error) {
+	if e.closing.Load() {
+		return "", ErrClosing
+	}
+	now := time.Now()
+	f := endpointFunction(in, gatewayRetries)
+	if known, _ := e.knownEndpoint(&f); known.Endpoint && !known.Archived {
+		f = known // with the retries that its SDK has told
+	} else if f, err = e.endpoint(ctx, in, new(gatewayRetries), "", now); err != nil {
+		return "", err
+	}
+	in.Go = strings.HasPrefix(e.apps.Load().apps[f.App].SDK, "go:")
+	ev := durable.Event{
+		ID: NewID(), Name: wire.EventHTTPRequest, At: now.UTC().Truncate(time.Millisecond), Received: now,
+		Target: &durable.Target{Function: f.Slug},
+	}
+	if in.Go {
+		ev.Name = wire.EventHTTPStarted
+	}
+	data, err := in.Data()
+	if err != nil {
+		return "", &BeginError{err.Error()}
+	}
+	ev.Body = fmt.Appendf(nil, `{"data":%s,"id":"%s","name":"%s","ts":%d,"user":{}}`, data, ev.ID, ev.Name, ev.At.UnixMilli())
+	return e.startOne(ctx, f, ev, now, once, func(run string) []byte { return []byte(run) })
+}
+
 // mostAhead is how long before its first report a run may have begun.
 const mostAhead = 24 * time.Hour
 

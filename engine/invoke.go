@@ -36,16 +36,23 @@ func (e *Engine) Invoke(ctx context.Context, in durable.Invoke, once *store.Once
 	target := durable.Target{Function: f.Slug}
 	ev := durable.Event{ID: NewID(), Name: durable.EventInvoked, At: now, Received: now, Target: &target}
 	ev.Body = durable.InvokedBody(ev.ID, target, in, f.Name, time.Time{}, now)
+	run, err = e.startOne(ctx, f, ev, now, once, func(run string) []byte { return reply(ev.ID, run) })
+	return ev.ID, run, err
+}
+
+// startOne writes an event that is for one function, with its run. Errors are those
+// of Invoke.
+func (e *Engine) startOne(ctx context.Context, f durable.Function, ev durable.Event, now time.Time, once *store.Once, reply func(run string) []byte) (run string, err error) {
 	a := store.Accepted{Event: ev, Starts: e.starts(ctx, []durable.Function{f}, ev, now)}
 	if len(a.Starts) == 0 {
-		return "", "", fmt.Errorf("function %s: the key of its idempotency or rate limit cannot be evaluated for this payload: %w", f.Slug, ErrNotStarted)
+		return "", fmt.Errorf("function %s: the key of its idempotency or rate limit cannot be evaluated for this payload: %w", f.Slug, ErrNotStarted)
 	}
 	if err := e.room(1); err != nil {
-		return "", "", err
+		return "", err
 	}
 	release, err := e.makeRoom(ctx, ev, a.Starts)
 	if err != nil {
-		return "", "", err
+		return "", err
 	}
 	defer release()
 	run = a.Starts[0].Run.ID
@@ -53,14 +60,14 @@ func (e *Engine) Invoke(ctx context.Context, in durable.Invoke, once *store.Once
 	if once == nil {
 		started, err = e.store.Accept(ctx, now, []store.Accepted{a})
 	} else {
-		once.Reply = reply(ev.ID, run)
+		once.Reply = reply(run)
 		started, err = e.store.AcceptOnce(ctx, now, []store.Accepted{a}, *once)
 	}
 	switch {
 	case err != nil:
-		return "", "", err
+		return "", err
 	case len(started) == 0:
-		return "", "", fmt.Errorf("function %s was started for the same idempotency key before, or as often as its rate limit allows, or is a singleton of which a run goes on: %w", f.Slug, ErrNotStarted)
+		return "", fmt.Errorf("function %s was started for the same idempotency key before, or as often as its rate limit allows, or is a singleton of which a run goes on: %w", f.Slug, ErrNotStarted)
 	}
-	return ev.ID, started[0], nil // a batch may have its run already
+	return started[0], nil // a batch may have its run already
 }

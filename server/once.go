@@ -102,7 +102,7 @@ func viewKey(e store.KeyEntry) keyView {
 // scopeWords are the scopes that there are: start has event ids and ticks, runs
 // the keys of the v2 API, unique the values of the function's option
 // "idempotency".
-const scopeWords = "events, signals, retry, invoke/<function>, start/<function>, runs/<function>, unique/<function>, rerun/<run> or retry/<run>"
+const scopeWords = "events, signals, retry, invoke/<function>, start/<function>, runs/<function>, unique/<function>, rerun/<run>, retry/<run> or endpoint/<method and URL without scheme>"
 
 // uniqueScopes is what the scopes of the option "idempotency" begin with.
 const uniqueScopes = "unique/"
@@ -113,7 +113,7 @@ func knownScope(scope string) bool {
 		return !named
 	case "retry":
 		return !named || of != ""
-	case "invoke", "start", "runs", "unique", "rerun":
+	case "invoke", "start", "runs", "unique", "rerun", "endpoint":
 		return of != ""
 	}
 	return false

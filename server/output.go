@@ -140,6 +140,7 @@ type reader struct {
 	run    *durable.Run
 	stream bool // server-sent events
 	white  bool // white space may come before the result
+	direct bool // the client asked for the endpoint and not for a result
 	opened bool // the status line is sent
 }
 
@@ -244,6 +245,9 @@ func (x *reader) ended(head durable.Head) {
 	default:
 		res.Error = jsontext.Value(`{"name":"Cancelled","message":"the run was ` + res.Status + `"}`)
 	}
+	if replay && x.direct && x.run.Events[0].Name == wire.EventHTTPRequest {
+		response = response.Inner()
+	}
 	if replay {
 		res.Response, res.Data = response.JSON(), nil
 	}
@@ -283,11 +287,15 @@ func (x *reader) plain(res resultView) {
 		member, value = "error", res.Error
 	}
 	body := `{"` + member + `":` + string(value) + `}`
+	status := http.StatusOK
+	if x.direct {
+		status = http.StatusInternalServerError
+	}
 	if x.opened {
 		x.put(body)
 		return
 	}
-	raw(x.w, http.StatusOK, body)
+	raw(x.w, status, body)
 }
 
 // replay gives an endpoint's response back as it was. It comes from Pawl's origin

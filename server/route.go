@@ -43,6 +43,7 @@ const (
 	maxEventsBody     = 64 << 20
 	maxRegisterBody   = 8 << 20
 	maxCheckpointBody = 40 << 20
+	maxEndpointBody   = 2 << 20 // an event has it as text in JSON
 )
 
 // routes is the table of all that is served.
@@ -95,6 +96,9 @@ func routes() []route {
 		{method: "GET", pattern: "/assets/pawl.css", who: anyone, serve: (*Server).style},
 		{method: "GET", pattern: "/assets/pawl.svg", who: anyone, serve: (*Server).icon},
 		{method: "GET", pattern: "/favicon.ico", who: anyone, serve: (*Server).icon}, // where browsers look
+	}
+	for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
+		table = append(table, route{method: method, pattern: "/x/{host}/{rest...}", who: anyone, serve: (*Server).enter, body: maxEndpointBody, cors: true})
 	}
 	table = append(table, letterRoutes...)
 	table = append(table, controlRoutes...)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"path"
 	"runtime/debug"
 	"slices"
@@ -31,6 +32,10 @@ type Config struct {
 	EventKeys []string     // of whoever sends events; not asked for in Dev
 	Version   string       // of this program, for people
 	Log       *slog.Logger // default: nothing is logged
+
+	// Endpoints are the durable endpoints that anybody may ask at /x/ in their apps'
+	// place: URLs, each of an endpoint and of all whose path begins with its path.
+	Endpoints []*url.URL
 
 	// Unsynced tells which URLs were asked for and have not told their functions;
 	// nil: none.
@@ -66,6 +71,8 @@ type Server struct {
 	// specification is the OpenAPI document, made when it is first asked for.
 	specification func() []byte
 
+	endpoints []*url.URL
+
 	draining context.Context
 	unsynced func() []Unsynced
 	bodies   sync.Pool // of *[]byte
@@ -91,7 +98,8 @@ func New(eng *engine.Engine, c Config) *Server {
 		sealer: newSealer(c.Keys),
 		tokens: ticket.New(eng.Secret()),
 
-		draining: c.Draining, unsynced: c.Unsynced,
+		endpoints: c.Endpoints,
+		draining:  c.Draining, unsynced: c.Unsynced,
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

@@ -49,17 +49,8 @@ func (l *loader) check(s *settings) {
 	if _, err := sqlite.ParseDurability(s.Durability); err != nil {
 		l.problem("%s: %w", l.given["durability"], err)
 	}
-	for i, app := range s.App {
-		given := app
-		word := !strings.ContainsAny(app, ":/.") // shop:3000 and shop/api are places, shop is a mistake
-		if !strings.Contains(app, "://") {
-			app = "http://" + app
-			s.App[i] = app
-		}
-		if u, err := url.Parse(app); word || err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			l.problem("%s %s: want a URL such as http://localhost:3000/api/inngest", l.given["app"], wire.PublicURL(given))
-		}
-	}
+	l.urls("app", s.App, "http://localhost:3000/api/inngest")
+	l.urls("endpoint", s.Endpoint, "http://localhost:3000/api/book")
 	if s.PollInterval <= 0 && !l.unread["poll-interval"] {
 		l.problem("%s: must be more than 0s", l.given["poll-interval"])
 	}
@@ -92,6 +83,19 @@ const (
 	leastSigningKeyBytes = 16
 	leastEventKeyChars   = 8
 )
+
+// urls checks a setting that is a list of URLs; http:// may be left out.
+func (l *loader) urls(setting string, list []string, example string) {
+	for i, given := range list {
+		word := !strings.ContainsAny(given, ":/.") // shop:3000 and shop/api are places, shop is a mistake
+		if !strings.Contains(given, "://") {
+			list[i] = "http://" + given
+		}
+		if u, err := url.Parse(list[i]); word || err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			l.problem("%s %s: want a URL such as %s", l.given[setting], wire.PublicURL(given), example)
+		}
+	}
+}
 
 func (l *loader) checkKeys(s *settings) {
 	if s.SigningKey == "" {

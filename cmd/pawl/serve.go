@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"net/url"
 	"os"
 	"strings"
 	"sync"
@@ -99,6 +100,13 @@ func (p *process) run(ctx context.Context) (err error) {
 	cfg.Unsynced = syncer.unsynced
 	if keys != nil {
 		cfg.Keys = *keys
+	}
+	for _, raw := range p.Endpoint {
+		u, err := url.Parse(raw)
+		if err != nil {
+			return err // the settings were checked
+		}
+		cfg.Endpoints = append(cfg.Endpoints, u)
 	}
 	front := server.New(eng, cfg).HTTPServer()
 	failed := make(chan error, 2)

@@ -31,6 +31,7 @@ type settings struct {
 	Listen             string        `key:"listen" in:"dev serve" default:"127.0.0.1:8288" help:"Address to listen on, as host:port"`
 	DB                 string        `key:"db" in:"dev serve doctor" default:"dev=;serve=sqlite:pawl.db;doctor=sqlite:pawl.db" help:"Where everything is kept, as sqlite:PATH" dev:"; a temporary file unless given"`
 	App                []string      `key:"app" in:"dev serve" help:"Where an app serves its functions, as a URL; may be given several times"`
+	Endpoint           []string      `key:"endpoint" in:"dev serve" help:"A durable endpoint that anybody may ask at /x/, with all below it, as a URL; may be given several times"`
 	SigningKey         string        `key:"signing-key" in:"serve" help:"Key shared with the apps; better given as PAWL_SIGNING_KEY or INNGEST_SIGNING_KEY"`
 	SigningKeyPrevious string        `key:"signing-key-previous" in:"serve" help:"Key that was the signing key before and is still accepted"`
 	EventKey           []string      `key:"event-key" in:"serve" help:"Key of those who send events; may be given several times; also PAWL_EVENT_KEY or INNGEST_EVENT_KEY"`

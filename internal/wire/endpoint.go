@@ -85,6 +85,34 @@ func ReadEndpoint(event jsontext.Value) (Endpoint, error) {
 	return e, nil
 }
 
+// Data is the data of the event that stands for the request, as ReadEndpoint reads
+// it. It fails when the body is not text and the SDK at the other end wants text.
+func (e Endpoint) Data() (jsontext.Value, error) {
+	body := string(e.Body)
+	switch {
+	case e.Go:
+		body = base64.StdEncoding.EncodeToString(e.Body)
+	case !utf8.Valid(e.Body):
+		return nil, errors.New("the body is not text in UTF-8, which the SDK of a TypeScript endpoint cannot take")
+	}
+	var b []byte
+	for i, m := range [...][2]string{
+		{"body", body},
+		{"content_type", e.ContentType},
+		{"domain", e.URL.Scheme + "://" + e.URL.Host},
+		{"fn", e.Name},
+		{"ip", ""},
+		{"method", e.Method},
+		{"path", e.URL.EscapedPath()},
+		{"query_params", e.URL.RawQuery},
+	} {
+		b = append(b, "{,"[min(i, 1)])
+		b = append(appendText(b, m[0]), ':')
+		b = appendText(b, m[1])
+	}
+	return append(b, '}'), nil
+}
+
 func isMethod(s string) bool {
 	_, err := http.NewRequest(s, "/", nil) //nolint:noctx // it is never sent
 	return err == nil && s != ""
@@ -209,6 +237,26 @@ func ParseResponse(output jsontext.Value) (r Response, ok bool) {
 		}
 	}
 	return r, true
+}
+
+// Inner is the response that the TypeScript SDK has wrapped: it writes the body that
+// the handler gave as a JSON string, and says that it is JSON. Source: SDK protocol
+// notes 05 §3.
+func (r Response) Inner() Response {
+	body := jsontext.Value(r.Body)
+	if body.Kind() != '"' || !body.IsValid() {
+		return r
+	}
+	s, err := text(body)
+	if err != nil {
+		return r
+	}
+	r.Body = []byte(s)
+	if !jsontext.Value(r.Body).IsValid() {
+		r.Header = r.Header.Clone()
+		r.Header.Set("Content-Type", "text/plain; charset=utf-8")
+	}
+	return r
 }
 
 // replayed reports whether a header belongs to the response, and not to the

@@ -1,0 +1,115 @@
+package server
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/pawlhq/pawl/engine"
+	"github.com/pawlhq/pawl/internal/store"
+	"github.com/pawlhq/pawl/internal/wire"
+)
+
+// A client that asks an endpoint's app tells Pawl nothing before the first step has
+// ended: until then nobody knows of its key, and no limit can hold it back. Whoever
+// wants those asks Pawl, at /x/<host>/<path>, which begins the run and then enters
+// the endpoint as after a crash. The answer is that of the endpoint.
+
+// Headers that are the run's.
+const (
+	headerRun    = "X-Run-Id"
+	scopeEntered = "endpoint/" // and the URL: of keys
+)
+
+// enter begins a run of an endpoint and answers with its response.
+func (s *Server) enter(w http.ResponseWriter, r *http.Request, body []byte) {
+	target, ok := s.endpointAt(r)
+	if !ok {
+		fail(w, http.StatusNotFound, "there is no endpoint "+printable(strings.TrimPrefix(r.URL.Path, "/x/"))+" here; those that may be asked are told to pawl with --endpoint")
+		return
+	}
+	in := wire.Endpoint{Method: r.Method, URL: target, ContentType: r.Header.Get("Content-Type"), Body: body}
+	scope := scopeEntered + r.Method + " " + target.Host + target.EscapedPath()
+	key, message := once(r, scope, append([]byte(target.RawQuery+"\n"), body...))
+	if message != "" {
+		fail(w, http.StatusBadRequest, message)
+		return
+	}
+	run, err := s.eng.Enter(r.Context(), in, key)
+	if again, ok := errors.AsType[*store.RepeatedError](err); ok {
+		w.Header().Set(headerReplayed, "true")
+		run, err = string(again.Entry.Reply), nil
+	}
+	if bad, ok := errors.AsType[*engine.BeginError](err); ok {
+		fail(w, http.StatusUnprocessableEntity, bad.Message)
+		return
+	}
+	switch {
+	case err == nil:
+		w.Header().Set(headerRun, run)
+		s.answerFor(w, r, run)
+	case replayed(w, err, nil): // for another request
+	case errors.Is(err, engine.ErrNotStarted):
+		w.Header().Set("Retry-After", "1")
+		fail(w, http.StatusTooManyRequests, err.Error())
+	default:
+		s.failWith(w, r, err, "")
+	}
+}
+
+// endpointAt is the URL that a request means, if it may be asked for.
+func (s *Server) endpointAt(r *http.Request) (*url.URL, bool) {
+	host := r.PathValue("host")
+	path := strings.TrimPrefix(r.URL.EscapedPath(), "/x/"+url.PathEscape(host))
+	if path == r.URL.EscapedPath() {
+		path = strings.TrimPrefix(r.URL.EscapedPath(), "/x/"+host)
+	}
+	for _, e := range s.endpoints {
+		own := e.EscapedPath()
+		if !strings.EqualFold(e.Host, host) || path != own && !strings.HasPrefix(path, strings.TrimSuffix(own, "/")+"/") {
+			continue
+		}
+		u, err := url.Parse(e.Scheme + "://" + e.Host + path)
+		if err != nil {
+			return nil, false
+		}
+		u.RawQuery = r.URL.RawQuery
+		return u, true
+	}
+	return nil, false
+}
+
+// answerFor answers with the response of a run's endpoint. A client whose patience
+// or proxy may end before is sent to where the result will be.
+func (s *Server) answerFor(w http.ResponseWriter, r *http.Request, run string) {
+	end := s.eng.Ending(run)
+	defer end.Close()
+	known, err := s.eng.History().Run(r.Context(), run)
+	if err != nil {
+		s.failWith(w, r, err, "the run of this key is not kept any more")
+		return
+	}
+	x := reader{s: s, w: w, r: r, run: known, rc: http.NewResponseController(w), direct: true}
+	if known.Status.Final() {
+		x.ended(known.Head)
+		return
+	}
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	select {
+	case <-end.Done():
+		if head, ok := end.Head(); ok {
+			x.ended(head)
+			return
+		}
+	case <-late.C:
+	case <-s.draining.Done():
+	case <-r.Context().Done():
+		return
+	}
+	w.Header()["Cache-Control"] = noStore
+	http.Redirect(w, r, "/v1/http/runs/"+run+"/output?token="+url.QueryEscape(s.tokens.Result(run)), http.StatusSeeOther)
+}
+

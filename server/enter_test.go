@@ -1,0 +1,164 @@
+package server
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/pawlhq/pawl/engine"
+	"github.com/pawlhq/pawl/internal/durable"
+	"github.com/pawlhq/pawl/internal/store"
+)
+
+// fronting is a server that may be asked in the place of what is below
+// http://app/api, and endpoint serves that.
+func fronting(t *testing.T, endpoint func(r *http.Request, body string) *http.Response) *fixture {
+	t.Helper()
+	base, err := url.Parse("http://app/api")
+	require.NoError(t, err)
+	return newFixture(t, func(c *Config, _ *engine.Config) { c.Endpoints = []*url.URL{base} }, withApp(func(r *http.Request) *http.Response {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			panic(err)
+		}
+		return endpoint(r, string(body))
+	}))
+}
+
+// tsResponse is what the TypeScript SDK makes of a handler's response.
+func tsResponse(body string) *http.Response {
+	return sdk(206, complete(fmt.Sprintf(`{"status":200,"headers":{"content-type":"application/json"},"body":%q,"version":2}`, fmt.Sprintf("%q", body))))
+}
+
+// ask sends a request in the endpoint's place.
+func (f *fixture) ask(q request) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(q.method, "http://localhost:8288"+q.path, strings.NewReader(q.body))
+	for name, value := range q.header {
+		r.Header.Set(name, value)
+	}
+	w := httptest.NewRecorder()
+	f.s.ServeHTTP(w, r)
+	return w
+}
+
+func TestClientOfAnEndpointAsksPawl(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := fronting(t, func(r *http.Request, body string) *http.Response {
+			require.Equal(t, "POST http://app/api/book?day=1", r.Method+" "+r.URL.String())
+			require.Equal(t, `{"n":1}`, body)
+			require.Equal(t, "application/json", r.Header.Get("Content-Type"))
+			require.NotEmpty(t, r.Header.Get("X-Run-Id"))
+			return tsResponse(`{"ok":true}`)
+		})
+		w := f.ask(request{method: "POST", path: "/x/app/api/book?day=1", body: `{"n":1}`, header: map[string]string{"Content-Type": "application/json"}})
+		require.Equal(t, 200, w.Code)
+		require.Equal(t, `{"ok":true}`, w.Body.String(), "as the handler wrote it")
+		require.NotEmpty(t, w.Header().Get("X-Run-Id"))
+	})
+}
+
+func TestEndpointsThatMayNotBeAskedFor(t *testing.T) {
+	t.Parallel()
+	f := fronting(t, func(*http.Request, string) *http.Response { return tsResponse("no") })
+	for _, path := range []string{"/x/app/", "/x/app/apix", "/x/other/api/book", "/x/app/admin", "/x/app/api%2Fbook"} {
+		require.Equal(t, 404, f.ask(request{method: "GET", path: path}).Code, path)
+	}
+	require.Equal(t, 404, newFixture(t).ask(request{method: "GET", path: "/x/app/api"}).Code, "none unless it is told")
+}
+
+func TestManyRequestsWithOneKeyAreOneRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var ran atomic.Int64
+		f := fronting(t, func(*http.Request, string) *http.Response {
+			time.Sleep(time.Second)
+			return tsResponse(fmt.Sprintf("booking %d", ran.Add(1)))
+		})
+		ask := func(body string) *httptest.ResponseRecorder {
+			return f.ask(request{method: "POST", path: "/x/app/api/book", body: body, header: map[string]string{"Content-Type": "application/json", "Idempotency-Key": "k1"}})
+		}
+		var all sync.WaitGroup
+		answers := make([]string, 100)
+		for i := range answers {
+			all.Go(func() {
+				w := ask(`{"n": 1}`)
+				answers[i] = fmt.Sprint(w.Code, " ", w.Body, " ", w.Header().Get("X-Run-Id"))
+			})
+		}
+		all.Wait()
+		for _, a := range answers {
+			require.Equal(t, answers[0], a)
+		}
+		require.Contains(t, answers[0], "200 booking 1 ")
+		require.EqualValues(t, 1, ran.Load())
+		time.Sleep(24 * time.Hour)
+		again := ask(`{"n": 1}`)
+		require.Equal(t, "booking 1", again.Body.String(), "and so it is later")
+		require.Equal(t, "true", again.Header().Get("Idempotency-Replayed"))
+		require.Equal(t, 422, ask(`{"n": 2}`).Code, "another request is no repetition")
+	})
+}
+
+func TestLimitsHoldForEndpoints(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var now, most atomic.Int64
+		f := fronting(t, func(*http.Request, string) *http.Response {
+			most.Store(max(most.Load(), now.Add(1)))
+			defer now.Add(-1)
+			time.Sleep(time.Second)
+			return tsResponse("done")
+		})
+		ask := func() int { return f.ask(request{method: "POST", path: "/x/app/api/book", body: `1`}).Code }
+		require.Equal(t, 200, ask())
+		slug := f.eng.Functions("app")[0].Slug
+		require.NoError(t, f.eng.SetLimits(t.Context(), slug, durable.JSON(`{"concurrency":2}`), "test", ""))
+		start := time.Now()
+		var all sync.WaitGroup
+		for range 10 {
+			all.Go(func() { require.Equal(t, 200, ask()) })
+		}
+		all.Wait()
+		require.EqualValues(t, 2, most.Load())
+		require.Equal(t, 5*time.Second, time.Since(start))
+	})
+}
+
+func TestClientOfASlowEndpointIsSentToItsResult(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := fronting(t, func(*http.Request, string) *http.Response {
+			time.Sleep(10 * time.Minute)
+			return tsResponse("done")
+		})
+		w := f.ask(request{method: "GET", path: "/x/app/api/book"})
+		require.Equal(t, 303, w.Code)
+		w = f.ask(request{method: "GET", path: w.Header().Get("Location")})
+		require.Equal(t, `"done"`, strings.TrimLeft(w.Body.String(), " "), "as the SDK's own redirect gives it")
+	})
+}
+
+func TestEndpointAskedAtPawlFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := fronting(t, func(*http.Request, string) *http.Response {
+			r := sdk(400, `{"name":"Error","message":"sold out"}`)
+			r.Header.Set("X-Inngest-No-Retry", "true")
+			return r
+		})
+		w := f.ask(request{method: "GET", path: "/x/app/api/book"})
+		require.Equal(t, 500, w.Code)
+		require.Contains(t, w.Body.String(), "sold out")
+		letters, err := f.eng.Letters().DeadLetters(t.Context(), store.LetterFilter{}, store.Page{Limit: 5})
+		require.NoError(t, err)
+		require.Len(t, letters, 1)
+		w = f.ask(request{method: "POST", path: "/x/app/api/book", body: "\xff"})
+		require.Equal(t, 422, w.Code, "a body that is not text")
+	})
+}
