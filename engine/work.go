@@ -308,6 +308,8 @@ func (e *Engine) tell(ctx context.Context, run, fn string, queued time.Time, c d
 				"again", time.Until(en.Until).Round(100*time.Millisecond), "err", brief(en.Data))
 		case durable.Unreachable:
 			e.log.WarnContext(ctx, "app cannot be reached; the run waits for it", "run", run, "function", fn, "err", brief(en.Data))
+		case durable.Lapsed:
+			e.log.WarnContext(ctx, "an app that served a request is not heard of any more; the endpoint is entered again", "run", run, "function", fn)
 		case durable.StepFailed:
 			e.log.InfoContext(ctx, "step failed", "run", run, "function", fn, "step", en.Name, "attempt", en.Attempt+1, "err", brief(en.Data))
 		default:

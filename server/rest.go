@@ -288,8 +288,12 @@ func (s *Server) jobs(w http.ResponseWriter, r *http.Request, _ []byte) {
 		if item.Step == durable.Discovery {
 			views[i].Step = "step"
 		}
-		if item.Kind == durable.Wake {
+		switch item.Kind {
+		case durable.Wake:
 			views[i].Kind = "wake"
+		case durable.Lapse:
+			views[i].Kind = "lease"
+		default:
 		}
 	}
 	s.reply(w, views)

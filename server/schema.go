@@ -37,7 +37,7 @@ var words = map[string][]string{
 	"scheduleView.source":    {"api", "function"},
 	"scheduleView.overlap":   overlaps,
 	"scheduleIn.overlap":     overlaps,
-	"jobView.kind":           {"call", "wake"},
+	"jobView.kind":           {"call", "wake", "lease"},
 	"errorV2.code":           v2Codes,
 }
 

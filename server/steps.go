@@ -148,6 +148,8 @@ func (v *stepView) fold(e durable.Entry) {
 	case durable.Unreachable:
 		v.Status = "unreachable"
 		v.try(e, e.Data)
+	case durable.Lapsed:
+		v.Status, v.Reason = "taken over", "the app was not heard of any more; Pawl has entered the endpoint again"
 	case durable.Deferred:
 		v.Op, v.Status, v.Output = "DeferAdd", "deferred", nil
 	case durable.DeferredAborted:
