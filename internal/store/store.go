@@ -43,6 +43,7 @@ type Store interface {
 	Parking
 	Ledger
 	Controls
+	People
 	Queue
 	History
 	Letters

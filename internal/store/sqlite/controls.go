@@ -49,16 +49,20 @@ func (s *Store) applyControl(w *write) error {
 			return err
 		}
 	}
-	if a := w.act; a != nil {
-		stmt := s.write.Prep(`INSERT INTO audit (at, by, what, object, detail) VALUES (?, ?, ?, ?, ?)`)
-		stmt.BindInt64(1, micros(a.At))
-		stmt.BindText(2, a.By)
-		stmt.BindText(3, a.What)
-		stmt.BindText(4, a.Object)
-		bindBlob(stmt, 5, a.Detail)
-		return exec(stmt)
+	if w.act != nil {
+		return insertAct(s.write, *w.act)
 	}
 	return nil
+}
+
+func insertAct(c *conn, a durable.Act) error {
+	stmt := c.Prep(`INSERT INTO audit (at, by, what, object, detail) VALUES (?, ?, ?, ?, ?)`)
+	stmt.BindInt64(1, micros(a.At))
+	stmt.BindText(2, a.By)
+	stmt.BindText(3, a.What)
+	stmt.BindText(4, a.Object)
+	bindBlob(stmt, 5, a.Detail)
+	return exec(stmt)
 }
 
 // Controls returns all that operators have set.

@@ -53,6 +53,7 @@ func Run(t *testing.T, fixture func(*testing.T) Fixture) {
 		{"Apps", appTests},
 		{"Cancellations", cancellationTests},
 		{"Made", madeTests},
+		{"People", peopleTests},
 		{"Retention", retentionTests},
 		{"Close", closeTests},
 	}

@@ -1,0 +1,109 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/pawlhq/pawl/internal/durable"
+)
+
+// Role is what a person, or a token, may do.
+type Role int8
+
+// The numbers are stored; they never change. Each may do what those below it may.
+const (
+	Nobody   Role = 0
+	Viewer   Role = 1 // read
+	Operator Role = 2 // also change what runs: cancel, retry, pause
+	Admin    Role = 3 // also say who may do what
+)
+
+var roleNames = [...]string{"nobody", "viewer", "operator", "admin"}
+
+func (r Role) String() string {
+	if r < 0 || int(r) >= len(roleNames) {
+		return roleNames[0]
+	}
+	return roleNames[r]
+}
+
+// ParseRole knows "viewer", "operator" and "admin".
+func ParseRole(name string) (Role, bool) {
+	for r := Viewer; r <= Admin; r++ {
+		if roleNames[r] == name {
+			return r, true
+		}
+	}
+	return Nobody, false
+}
+
+// Person is somebody who may log in.
+type Person struct {
+	ID       string // ULID
+	Name     string // unique; by which they log in, such as a mail address
+	Role     Role
+	Password string // its argon2id hash; "" when they have none
+	Subject  string // by which an OpenID provider knows them: issuer and subject; "" when none does
+	Created  time.Time
+	Disabled bool
+	// Version rises when what they log in with changes: sessions of an earlier one
+	// are over.
+	Version int
+}
+
+// Token is what a program shows in a person's place.
+type Token struct {
+	ID      string // ULID
+	Name    string // for people
+	Role    Role
+	Hash    []byte // SHA-256 of the token, which itself is not kept
+	By      string // who made it
+	Created time.Time
+	Expires time.Time // zero: never
+}
+
+// Session is a login.
+type Session struct {
+	Hash    []byte // SHA-256 of what the browser shows
+	Person  string // id
+	Version int    // of the person, when they logged in
+	Created time.Time
+	Expires time.Time
+}
+
+// ErrLastAdmin means that nobody would be left who can say who may do what.
+var ErrLastAdmin = errors.New("the last admin cannot go or lose the role: make another one first")
+
+// People keeps who may do what. Every change is one transaction with its line of
+// the audit log.
+type People interface {
+	// AddPerson writes a new one. With first it fails with ErrExists when there is
+	// any already, otherwise when the name is taken.
+	AddPerson(ctx context.Context, p Person, first bool, act durable.Act) error
+	// ChangePerson writes one anew. It fails with ErrNotFound, with ErrExists when
+	// the name is another's, and with ErrLastAdmin.
+	ChangePerson(ctx context.Context, p Person, act durable.Act) error
+	// RemovePerson forgets one, with the sessions. ErrNotFound, ErrLastAdmin.
+	RemovePerson(ctx context.Context, id string, act durable.Act) error
+	People(ctx context.Context) ([]Person, error)
+	// Person returns one by id, PersonNamed by name in any letter case, and
+	// PersonOf by Subject: ErrNotFound.
+	Person(ctx context.Context, id string) (Person, error)
+	PersonNamed(ctx context.Context, name string) (Person, error)
+	PersonOf(ctx context.Context, subject string) (Person, error)
+
+	// AddToken writes a token, RemoveToken forgets it. ErrNotFound.
+	AddToken(ctx context.Context, t Token, act durable.Act) error
+	RemoveToken(ctx context.Context, id string, act durable.Act) error
+	Tokens(ctx context.Context) ([]Token, error)
+	// TokenOf returns the token of a hash, also one that has expired: ErrNotFound.
+	TokenOf(ctx context.Context, hash []byte) (Token, error)
+
+	// AddSession writes a login, and forgets some that are over. RemoveSession ends
+	// one; it is no error when there is none.
+	AddSession(ctx context.Context, s Session, act durable.Act) error
+	RemoveSession(ctx context.Context, hash []byte) error
+	// SessionOf returns the session of a hash, also one that is over: ErrNotFound.
+	SessionOf(ctx context.Context, hash []byte) (Session, error)
+}

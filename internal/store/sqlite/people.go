@@ -1,0 +1,319 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+
+	"github.com/pawlhq/pawl/internal/durable"
+	"github.com/pawlhq/pawl/internal/store"
+)
+
+// change writes what also does in one transaction with a line of the audit log;
+// nil: there is none.
+func (s *Store) change(ctx context.Context, act *durable.Act, also func(c *conn) error) error {
+	w := newWrite(time.Now())
+	w.also = func(w *write) error {
+		err := also(s.write)
+		for _, refusal := range []error{store.ErrExists, store.ErrNotFound, store.ErrLastAdmin} {
+			if errors.Is(err, refusal) {
+				w.outcome = err // nothing was written
+				return nil
+			}
+		}
+		if err != nil || act == nil {
+			return err
+		}
+		return insertAct(s.write, *act)
+	}
+	if err := s.submit(ctx, w); err != nil {
+		return err
+	}
+	return s.await(w)
+}
+
+const personColumns = `id, name, role, password, subject, created, disabled, version`
+
+func scanPerson(stmt *sqlite.Stmt) store.Person {
+	return store.Person{
+		ID: stmt.ColumnText(0), Name: stmt.ColumnText(1), Role: store.Role(stmt.ColumnInt64(2)), Password: stmt.ColumnText(3),
+		Subject: stmt.ColumnText(4), Created: fromMicros(stmt.ColumnInt64(5)), Disabled: stmt.ColumnBool(6), Version: stmt.ColumnInt(7),
+	}
+}
+
+// onePerson reads the row of a query that gives one at most.
+func onePerson(stmt *sqlite.Stmt, missing string) (p store.Person, err error) {
+	found := false
+	err = rows(stmt, func() { p, found = scanPerson(stmt), true })
+	if err == nil && !found {
+		err = fmt.Errorf("%s: %w", missing, store.ErrNotFound)
+	}
+	return p, err
+}
+
+func selectPerson(c *conn, id string) (store.Person, error) {
+	stmt := c.Prep(`SELECT ` + personColumns + ` FROM people WHERE id = ?`)
+	stmt.BindText(1, id)
+	return onePerson(stmt, "person "+id)
+}
+
+func selectPersonNamed(c *conn, name string) (store.Person, error) {
+	stmt := c.Prep(`SELECT ` + personColumns + ` FROM people WHERE lower(name) = lower(?)`)
+	stmt.BindText(1, name)
+	return onePerson(stmt, "person "+name)
+}
+
+func selectPersonOf(c *conn, subject string) (store.Person, error) {
+	stmt := c.Prep(`SELECT ` + personColumns + ` FROM people WHERE subject = ? AND subject <> ''`)
+	stmt.BindText(1, subject)
+	return onePerson(stmt, "subject "+subject)
+}
+
+func upsertPerson(c *conn, p store.Person) error {
+	stmt := c.Prep(`INSERT INTO people (` + personColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (id) DO UPDATE SET name = excluded.name, role = excluded.role, password = excluded.password,
+		subject = excluded.subject, disabled = excluded.disabled, version = excluded.version`)
+	for i, v := range []string{p.ID, p.Name} {
+		stmt.BindText(1+i, v)
+	}
+	stmt.BindInt64(3, int64(p.Role))
+	stmt.BindText(4, p.Password)
+	stmt.BindText(5, p.Subject)
+	stmt.BindInt64(6, micros(p.Created))
+	stmt.BindBool(7, p.Disabled)
+	stmt.BindInt64(8, int64(p.Version))
+	return exec(stmt)
+}
+
+// free reports, by an error, whether a name or a subject is another's.
+func free(c *conn, p store.Person) error {
+	other, err := selectPersonNamed(c, p.Name)
+	if errors.Is(err, store.ErrNotFound) && p.Subject != "" {
+		other, err = selectPersonOf(c, p.Subject)
+	}
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	case other.ID != p.ID:
+		return fmt.Errorf("a person named %s: %w", p.Name, store.ErrExists)
+	}
+	return nil
+}
+
+// anotherAdmin reports, by an error, whether somebody else could act as admin.
+func anotherAdmin(c *conn, id string) error {
+	was, err := selectPerson(c, id)
+	if err != nil {
+		return err
+	}
+	if was.Role != store.Admin || was.Disabled {
+		return nil
+	}
+	others := 0
+	stmt := c.Prep(`SELECT count(*) FROM people WHERE role = ? AND disabled = 0 AND id <> ?`)
+	stmt.BindInt64(1, int64(store.Admin))
+	stmt.BindText(2, id)
+	if err := rows(stmt, func() { others = stmt.ColumnInt(0) }); err != nil {
+		return err
+	}
+	if others == 0 {
+		return store.ErrLastAdmin
+	}
+	return nil
+}
+
+// AddPerson writes somebody who may log in.
+func (s *Store) AddPerson(ctx context.Context, p store.Person, first bool, act durable.Act) error {
+	return s.change(ctx, &act, func(c *conn) error {
+		if first {
+			there := 0
+			stmt := c.Prep(`SELECT count(*) FROM people`)
+			if err := rows(stmt, func() { there = stmt.ColumnInt(0) }); err != nil {
+				return err
+			}
+			if there > 0 {
+				return fmt.Errorf("the first person: %w", store.ErrExists)
+			}
+		}
+		if err := free(c, p); err != nil {
+			return err
+		}
+		return upsertPerson(c, p)
+	})
+}
+
+// ChangePerson writes somebody anew.
+func (s *Store) ChangePerson(ctx context.Context, p store.Person, act durable.Act) error {
+	return s.change(ctx, &act, func(c *conn) error {
+		if _, err := selectPerson(c, p.ID); err != nil {
+			return err
+		}
+		if p.Role != store.Admin || p.Disabled {
+			if err := anotherAdmin(c, p.ID); err != nil {
+				return err
+			}
+		}
+		if err := free(c, p); err != nil {
+			return err
+		}
+		return upsertPerson(c, p)
+	})
+}
+
+// RemovePerson forgets somebody.
+func (s *Store) RemovePerson(ctx context.Context, id string, act durable.Act) error {
+	return s.change(ctx, &act, func(c *conn) error {
+		if err := anotherAdmin(c, id); err != nil {
+			return err
+		}
+		for _, sql := range [...]string{`DELETE FROM sessions WHERE person = ?`, `DELETE FROM people WHERE id = ?`} {
+			stmt := c.Prep(sql)
+			stmt.BindText(1, id)
+			if err := exec(stmt); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// People returns all who may log in.
+func (s *Store) People(ctx context.Context) (list []store.Person, err error) {
+	err = s.read(ctx, func(c *conn) error {
+		stmt := c.Prep(`SELECT ` + personColumns + ` FROM people ORDER BY lower(name)`)
+		return rows(stmt, func() { list = append(list, scanPerson(stmt)) })
+	})
+	return list, err
+}
+
+// Person returns one by id.
+func (s *Store) Person(ctx context.Context, id string) (p store.Person, err error) {
+	err = s.read(ctx, func(c *conn) error { p, err = selectPerson(c, id); return err })
+	return p, err
+}
+
+// PersonNamed returns one by name.
+func (s *Store) PersonNamed(ctx context.Context, name string) (p store.Person, err error) {
+	err = s.read(ctx, func(c *conn) error { p, err = selectPersonNamed(c, name); return err })
+	return p, err
+}
+
+// PersonOf returns one by what an OpenID provider calls them.
+func (s *Store) PersonOf(ctx context.Context, subject string) (p store.Person, err error) {
+	err = s.read(ctx, func(c *conn) error { p, err = selectPersonOf(c, subject); return err })
+	return p, err
+}
+
+const tokenColumns = `id, name, role, hash, by, created, expires`
+
+func scanToken(stmt *sqlite.Stmt) store.Token {
+	return store.Token{
+		ID: stmt.ColumnText(0), Name: stmt.ColumnText(1), Role: store.Role(stmt.ColumnInt64(2)), Hash: blob(stmt, 3),
+		By: stmt.ColumnText(4), Created: fromMicros(stmt.ColumnInt64(5)), Expires: fromMicros(stmt.ColumnInt64(6)),
+	}
+}
+
+// AddToken writes a token.
+func (s *Store) AddToken(ctx context.Context, t store.Token, act durable.Act) error {
+	return s.change(ctx, &act, func(c *conn) error {
+		stmt := c.Prep(`INSERT INTO tokens (` + tokenColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?)`)
+		stmt.BindText(1, t.ID)
+		stmt.BindText(2, t.Name)
+		stmt.BindInt64(3, int64(t.Role))
+		stmt.BindBytes(4, t.Hash)
+		stmt.BindText(5, t.By)
+		stmt.BindInt64(6, micros(t.Created))
+		stmt.BindInt64(7, micros(t.Expires))
+		return exec(stmt)
+	})
+}
+
+// RemoveToken forgets a token.
+func (s *Store) RemoveToken(ctx context.Context, id string, act durable.Act) error {
+	return s.change(ctx, &act, func(c *conn) error {
+		stmt := c.Prep(`DELETE FROM tokens WHERE id = ?`)
+		stmt.BindText(1, id)
+		if err := exec(stmt); err != nil {
+			return err
+		}
+		if c.Changes() == 0 {
+			return fmt.Errorf("token %s: %w", id, store.ErrNotFound)
+		}
+		return nil
+	})
+}
+
+// Tokens returns all tokens.
+func (s *Store) Tokens(ctx context.Context) (list []store.Token, err error) {
+	err = s.read(ctx, func(c *conn) error {
+		stmt := c.Prep(`SELECT ` + tokenColumns + ` FROM tokens ORDER BY id`)
+		return rows(stmt, func() { list = append(list, scanToken(stmt)) })
+	})
+	return list, err
+}
+
+// TokenOf returns the token of a hash.
+func (s *Store) TokenOf(ctx context.Context, hash []byte) (t store.Token, err error) {
+	err = s.read(ctx, func(c *conn) error {
+		stmt := c.Prep(`SELECT ` + tokenColumns + ` FROM tokens WHERE hash = ?`)
+		stmt.BindBytes(1, hash)
+		found := false
+		if err := rows(stmt, func() { t, found = scanToken(stmt), true }); err != nil || found {
+			return err
+		}
+		return fmt.Errorf("token: %w", store.ErrNotFound)
+	})
+	return t, err
+}
+
+// AddSession writes a login.
+func (s *Store) AddSession(ctx context.Context, x store.Session, act durable.Act) error {
+	return s.change(ctx, &act, func(c *conn) error {
+		stmt := c.Prep(`DELETE FROM sessions WHERE hash IN (SELECT hash FROM sessions WHERE expires <= ? ORDER BY expires LIMIT 10)`)
+		stmt.BindInt64(1, micros(x.Created))
+		if err := exec(stmt); err != nil {
+			return err
+		}
+		stmt = c.Prep(`INSERT INTO sessions (hash, person, version, created, expires) VALUES (?, ?, ?, ?, ?)`)
+		stmt.BindBytes(1, x.Hash)
+		stmt.BindText(2, x.Person)
+		stmt.BindInt64(3, int64(x.Version))
+		stmt.BindInt64(4, micros(x.Created))
+		stmt.BindInt64(5, micros(x.Expires))
+		return exec(stmt)
+	})
+}
+
+// RemoveSession ends a login.
+func (s *Store) RemoveSession(ctx context.Context, hash []byte) error {
+	return s.change(ctx, nil, func(c *conn) error {
+		stmt := c.Prep(`DELETE FROM sessions WHERE hash = ?`)
+		stmt.BindBytes(1, hash)
+		return exec(stmt)
+	})
+}
+
+// SessionOf returns the login of a hash.
+func (s *Store) SessionOf(ctx context.Context, hash []byte) (x store.Session, err error) {
+	err = s.read(ctx, func(c *conn) error {
+		stmt := c.Prep(`SELECT hash, person, version, created, expires FROM sessions WHERE hash = ?`)
+		stmt.BindBytes(1, hash)
+		found := false
+		if err := rows(stmt, func() {
+			x = store.Session{
+				Hash: blob(stmt, 0), Person: stmt.ColumnText(1), Version: stmt.ColumnInt(2),
+				Created: fromMicros(stmt.ColumnInt64(3)), Expires: fromMicros(stmt.ColumnInt64(4)),
+			}
+			found = true
+		}); err != nil || found {
+			return err
+		}
+		return fmt.Errorf("session: %w", store.ErrNotFound)
+	})
+	return x, err
+}

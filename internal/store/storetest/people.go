@@ -1,0 +1,120 @@
+package storetest
+
+import (
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/pawlhq/pawl/internal/durable"
+	"github.com/pawlhq/pawl/internal/store"
+)
+
+func person(name string, role store.Role) store.Person {
+	return store.Person{ID: newID(), Name: name, Role: role, Password: "$argon2id$…", Created: noon, Version: 1}
+}
+
+func act(what, object string) durable.Act {
+	return durable.Act{At: noon, By: "test", What: what, Object: object}
+}
+
+var peopleTests = []test{
+	{"keeps people over a restart", func(d *db) {
+		ada, bob := person("Ada@example.com", store.Admin), person("bob", store.Viewer)
+		bob.Subject = "https://id.example.com|7"
+		require.NoError(d, d.AddPerson(d.Context(), ada, true, act("add", ada.ID)))
+		require.NoError(d, d.AddPerson(d.Context(), bob, false, act("add", bob.ID)))
+		for range 2 {
+			list, err := d.People(d.Context())
+			require.NoError(d, err)
+			same(d, []store.Person{ada, bob}, list)
+			p, err := d.PersonNamed(d.Context(), "ada@EXAMPLE.com")
+			require.NoError(d, err)
+			same(d, ada, p)
+			p, err = d.PersonOf(d.Context(), bob.Subject)
+			require.NoError(d, err)
+			same(d, bob, p)
+			d.reopen()
+		}
+		_, err := d.PersonOf(d.Context(), "")
+		require.ErrorIs(d, err, store.ErrNotFound, "nobody is known by no subject")
+		acts, err := d.Acts(d.Context(), bob.ID, 0, 10)
+		require.NoError(d, err)
+		require.Len(d, acts, 1)
+	}},
+	{"lets one be the first", func(d *db) {
+		require.NoError(d, d.AddPerson(d.Context(), person("ada", store.Admin), true, act("add", "ada")))
+		require.ErrorIs(d, d.AddPerson(d.Context(), person("eve", store.Admin), true, act("add", "eve")), store.ErrExists)
+		acts, err := d.Acts(d.Context(), "eve", 0, 10)
+		require.NoError(d, err)
+		require.Empty(d, acts, "what did not happen is in no log")
+	}},
+	{"takes a name once, in any letter case", func(d *db) {
+		ada, bob := person("ada", store.Admin), person("bob", store.Viewer)
+		require.NoError(d, d.AddPerson(d.Context(), ada, false, act("add", "ada")))
+		require.NoError(d, d.AddPerson(d.Context(), bob, false, act("add", "bob")))
+		require.ErrorIs(d, d.AddPerson(d.Context(), person("ADA", store.Viewer), false, act("add", "x")), store.ErrExists)
+		bob.Name = "Ada"
+		require.ErrorIs(d, d.ChangePerson(d.Context(), bob, act("change", "bob")), store.ErrExists)
+		ada.Name = "Ada"
+		require.NoError(d, d.ChangePerson(d.Context(), ada, act("change", "ada")), "one's own")
+		require.ErrorIs(d, d.ChangePerson(d.Context(), person("new", store.Viewer), act("change", "x")), store.ErrNotFound)
+	}},
+	{"never loses its last admin", func(d *db) {
+		ada, bob := person("ada", store.Admin), person("bob", store.Admin)
+		require.NoError(d, d.AddPerson(d.Context(), ada, true, act("add", "ada")))
+		for _, change := range []func(*store.Person){
+			func(p *store.Person) { p.Role = store.Operator },
+			func(p *store.Person) { p.Disabled = true },
+		} {
+			p := ada
+			change(&p)
+			require.ErrorIs(d, d.ChangePerson(d.Context(), p, act("change", "ada")), store.ErrLastAdmin)
+		}
+		require.ErrorIs(d, d.RemovePerson(d.Context(), ada.ID, act("remove", "ada")), store.ErrLastAdmin)
+		require.NoError(d, d.AddPerson(d.Context(), bob, false, act("add", "bob")))
+		require.NoError(d, d.RemovePerson(d.Context(), ada.ID, act("remove", "ada")))
+		require.ErrorIs(d, d.RemovePerson(d.Context(), bob.ID, act("remove", "bob")), store.ErrLastAdmin)
+		require.ErrorIs(d, d.RemovePerson(d.Context(), ada.ID, act("remove", "ada")), store.ErrNotFound)
+	}},
+	{"keeps sessions until they end or their person goes", func(d *db) {
+		ada, bob := person("ada", store.Admin), person("bob", store.Viewer)
+		require.NoError(d, d.AddPerson(d.Context(), ada, true, act("add", "ada")))
+		require.NoError(d, d.AddPerson(d.Context(), bob, false, act("add", "bob")))
+		login := func(p store.Person, hash string, at time.Time) store.Session {
+			x := store.Session{Hash: []byte(hash), Person: p.ID, Version: 1, Created: at, Expires: at.Add(time.Hour)}
+			require.NoError(d, d.AddSession(d.Context(), x, act("login", p.ID)))
+			return x
+		}
+		one, two := login(ada, "a", noon), login(bob, "b", noon)
+		d.reopen()
+		got, err := d.SessionOf(d.Context(), []byte("a"))
+		require.NoError(d, err)
+		same(d, one, got)
+		require.NoError(d, d.RemoveSession(d.Context(), one.Hash))
+		require.NoError(d, d.RemoveSession(d.Context(), one.Hash), "again")
+		_, err = d.SessionOf(d.Context(), one.Hash)
+		require.ErrorIs(d, err, store.ErrNotFound)
+		require.NoError(d, d.RemovePerson(d.Context(), bob.ID, act("remove", bob.ID)))
+		_, err = d.SessionOf(d.Context(), two.Hash)
+		require.ErrorIs(d, err, store.ErrNotFound)
+		old := login(ada, "old", noon)
+		login(ada, "new", noon.Add(2*time.Hour))
+		_, err = d.SessionOf(d.Context(), old.Hash)
+		require.ErrorIs(d, err, store.ErrNotFound, "what is over is forgotten")
+	}},
+	{"keeps tokens by their hash", func(d *db) {
+		t := store.Token{ID: newID(), Name: "ci", Role: store.Operator, Hash: []byte("hash"), By: "ada", Created: noon, Expires: noon.Add(time.Hour)}
+		require.NoError(d, d.AddToken(d.Context(), t, act("token", t.ID)))
+		d.reopen()
+		got, err := d.TokenOf(d.Context(), t.Hash)
+		require.NoError(d, err)
+		same(d, t, got)
+		list, err := d.Tokens(d.Context())
+		require.NoError(d, err)
+		same(d, []store.Token{t}, list)
+		require.NoError(d, d.RemoveToken(d.Context(), t.ID, act("untoken", t.ID)))
+		require.ErrorIs(d, d.RemoveToken(d.Context(), t.ID, act("untoken", t.ID)), store.ErrNotFound)
+		_, err = d.TokenOf(d.Context(), t.Hash)
+		require.ErrorIs(d, err, store.ErrNotFound)
+	}},
+}
