@@ -202,6 +202,9 @@ func (e *Engine) History() store.History { return e.store }
 // Ledger is for reading and voiding idempotency keys.
 func (e *Engine) Ledger() store.Ledger { return e.store }
 
+// People keeps who may do what.
+func (e *Engine) People() store.People { return e.store }
+
 // Secret seals what this installation hands out and takes back, such as tokens.
 func (e *Engine) Secret() []byte { return e.store.Secret() }
 

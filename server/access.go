@@ -8,32 +8,40 @@ import (
 	"strings"
 )
 
-// allowed lets a caller pass, or answers and reports false. It runs before any
-// byte of a body is read. Refusals are always 401: SDKs then try their fallback
-// key, and would take a 403 for the same. Source: spec/01 §4.3, spec/10 §2.
-func (s *Server) allowed(who caller, w http.ResponseWriter, r *http.Request) bool {
-	switch who {
+// allowed lets a caller pass, and returns the request with who it is, or answers
+// and returns nil. It runs before any byte of a body is read. Who shows no good
+// credential is told 401: SDKs then try their fallback key, and would take a 403 for
+// the same. Source: spec/01 §4.3, spec/10 §2.
+func (s *Server) allowed(rt *route, w http.ResponseWriter, r *http.Request) *http.Request {
+	switch rt.who {
 	case anyone, queryToken:
-		return true
+		return r
 	case eventKey:
-		return s.eventKeyAllowed(w, r)
+		if !s.eventKeyAllowed(w, r) {
+			return nil
+		}
+		return r
 	case signingKey:
 		if s.dev || s.keys.Authorize(r.Header.Get("Authorization")) == nil {
-			return true
+			return r
 		}
-		w.Header().Set("WWW-Authenticate", "Bearer")
-		switch {
-		case !isV2(r.URL.Path):
-			fail(w, http.StatusUnauthorized, authenticationFailed)
-		case r.Header.Get("Authorization") == "":
-			refuseV2(w, http.StatusUnauthorized, codeNoCredential, "Authorization header is missing; send the signing key as bearer")
-		default:
-			refuseV2(w, http.StatusUnauthorized, codeBadCredential, authenticationFailed)
-		}
-		return false
+		return s.letIn(rt, w, r)
 	default:
 		failAt(w, r, http.StatusForbidden, "nobody may call this")
-		return false
+		return nil
+	}
+}
+
+// askForKey answers one who has shown no good credential.
+func (s *Server) askForKey(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("WWW-Authenticate", "Bearer")
+	switch {
+	case !isV2(r.URL.Path):
+		fail(w, http.StatusUnauthorized, authenticationFailed)
+	case r.Header.Get("Authorization") == "":
+		refuseV2(w, http.StatusUnauthorized, codeNoCredential, "Authorization header is missing; send the signing key as bearer")
+	default:
+		refuseV2(w, http.StatusUnauthorized, codeBadCredential, authenticationFailed)
 	}
 }
 

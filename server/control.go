@@ -1,7 +1,6 @@
 package server
 
 import (
-	"net"
 	"net/http"
 	"time"
 
@@ -120,14 +119,14 @@ func (s *Server) setLimits(w http.ResponseWriter, r *http.Request, body []byte) 
 
 // actor is who makes a request, as far as that is known.
 func (s *Server) actor(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		host = r.RemoteAddr
-	}
+	who := "signing key"
 	if s.dev {
-		return "dev from " + host
+		who = "dev"
 	}
-	return "signing key from " + host
+	if id, ok := identified(r); ok {
+		who = id.name
+	}
+	return who + " from " + address(r)
 }
 
 // actView is a line of the audit log.

@@ -102,6 +102,7 @@ func routes() []route {
 	}
 	table = append(table, letterRoutes...)
 	table = append(table, controlRoutes...)
+	table = append(table, peopleRoutes...)
 	// SDKs know checkpoints under two prefixes.
 	for _, prefix := range []string{"/v1/checkpoint", "/v1/http/runs"} {
 		table = append(table,

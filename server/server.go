@@ -37,6 +37,15 @@ type Config struct {
 	// place: URLs, each of an endpoint and of all whose path begins with its path.
 	Endpoints []*url.URL
 
+	// PublicURL is where browsers reach the server; nil: it is not known, and cookies
+	// are sent over plain HTTP too.
+	PublicURL *url.URL
+	// Setup is the secret of the link by which the first admin is made; "": there is
+	// none.
+	Setup string
+	// OpenID is a provider by which people log in; nil: none.
+	OpenID *OpenID
+
 	// Unsynced tells which URLs were asked for and have not told their functions;
 	// nil: none.
 	Unsynced func() []Unsynced
@@ -72,6 +81,9 @@ type Server struct {
 	specification func() []byte
 
 	endpoints []*url.URL
+	public    *url.URL
+	logins    *logins
+	openID    *openID
 
 	draining context.Context
 	unsynced func() []Unsynced
@@ -99,6 +111,7 @@ func New(eng *engine.Engine, c Config) *Server {
 		tokens: ticket.New(eng.Secret()),
 
 		endpoints: c.Endpoints,
+		public:    c.PublicURL, logins: newLogins(c.Setup), openID: newOpenID(c.OpenID, c.PublicURL),
 		draining:  c.Draining, unsynced: c.Unsynced,
 	}
 	if s.log == nil {
@@ -247,7 +260,7 @@ func (res *resource) options(w http.ResponseWriter) {
 
 // run checks who calls and what comes along, and then works.
 func (s *Server) run(rt *route, w http.ResponseWriter, r *http.Request) {
-	if !s.allowed(rt.who, w, r) {
+	if r = s.allowed(rt, w, r); r == nil {
 		return
 	}
 	if rt.body == 0 {

@@ -50,6 +50,7 @@ func (l *loader) check(s *settings) {
 		l.problem("%s: %w", l.given["durability"], err)
 	}
 	l.urls("app", s.App, "http://localhost:3000/api/inngest")
+	l.checkPeople(s)
 	l.urls("endpoint", s.Endpoint, "http://localhost:3000/api/book")
 	if s.PollInterval <= 0 && !l.unread["poll-interval"] {
 		l.problem("%s: must be more than 0s", l.given["poll-interval"])
@@ -83,6 +84,25 @@ const (
 	leastSigningKeyBytes = 16
 	leastEventKeyChars   = 8
 )
+
+// checkPeople checks what says how people log in.
+func (l *loader) checkPeople(s *settings) {
+	if s.PublicURL != "" {
+		u, err := url.Parse(s.PublicURL)
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
+			l.problem("%s %s: want the address of a host, such as https://pawl.example.com", l.given["public-url"], wire.PublicURL(s.PublicURL))
+		}
+	}
+	if s.OpenIDIssuer == "" {
+		return
+	}
+	if s.PublicURL == "" || s.OpenIDClientID == "" {
+		l.problem("%s: needs --public-url and --openid-client-id too", l.given["openid-issuer"])
+	}
+	if _, ok := store.ParseRole(s.OpenIDNewcomers); !ok && s.OpenIDNewcomers != store.Nobody.String() {
+		l.problem("%s %s: want nobody, viewer, operator or admin", l.given["openid-newcomers"], s.OpenIDNewcomers)
+	}
+}
 
 // urls checks a setting that is a list of URLs; http:// may be left out.
 func (l *loader) urls(setting string, list []string, example string) {

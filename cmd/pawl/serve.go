@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -108,6 +109,9 @@ func (p *process) run(ctx context.Context) (err error) {
 		}
 		cfg.Endpoints = append(cfg.Endpoints, u)
 	}
+	if err := p.people(ctx, eng, listener.Addr(), &cfg); err != nil {
+		return err
+	}
 	front := server.New(eng, cfg).HTTPServer()
 	failed := make(chan error, 2)
 	var running sync.WaitGroup
@@ -131,6 +135,37 @@ func (p *process) run(ctx context.Context) (err error) {
 	}
 	stop()
 	return errors.Join(err, p.close(eng, front, debug.server), waitFor(&running)) //nolint:contextcheck // ctx has ended: closing has its own time
+}
+
+// people says how people log in, and how the first of them does.
+func (p *process) people(ctx context.Context, eng *engine.Engine, at net.Addr, cfg *server.Config) error {
+	if p.dev {
+		return nil
+	}
+	if p.PublicURL != "" {
+		u, err := url.Parse(p.PublicURL)
+		if err != nil {
+			return err // the settings were checked
+		}
+		cfg.PublicURL = u
+	}
+	if p.OpenIDIssuer != "" {
+		role, _ := store.ParseRole(p.OpenIDNewcomers)
+		cfg.OpenID = &server.OpenID{
+			Name: p.OpenIDName, Issuer: p.OpenIDIssuer, ClientID: p.OpenIDClientID, Secret: p.OpenIDClientSecret, Newcomers: role,
+		}
+	}
+	list, err := eng.People().People(ctx)
+	if err != nil || len(list) > 0 {
+		return err
+	}
+	cfg.Setup = rand.Text()
+	base := "http://" + at.String()
+	if p.PublicURL != "" {
+		base = strings.TrimSuffix(p.PublicURL, "/")
+	}
+	_, err = fmt.Fprintf(p.out, "Nobody can log in yet. The first admin is made here, once:\n  %s/setup#%s\n", base, cfg.Setup)
+	return err
 }
 
 func waitFor(running *sync.WaitGroup) error {

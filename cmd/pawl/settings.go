@@ -35,6 +35,12 @@ type settings struct {
 	SigningKey         string        `key:"signing-key" in:"serve" help:"Key shared with the apps; better given as PAWL_SIGNING_KEY or INNGEST_SIGNING_KEY"`
 	SigningKeyPrevious string        `key:"signing-key-previous" in:"serve" help:"Key that was the signing key before and is still accepted"`
 	EventKey           []string      `key:"event-key" in:"serve" help:"Key of those who send events; may be given several times; also PAWL_EVENT_KEY or INNGEST_EVENT_KEY"`
+	PublicURL          string        `key:"public-url" in:"serve" help:"Where browsers reach Pawl, as https://pawl.example.com: for links, cookies and logins by OpenID"`
+	OpenIDIssuer       string        `key:"openid-issuer" in:"serve" help:"Provider by whom people log in with OpenID Connect, as a URL; needs public-url"`
+	OpenIDName         string        `key:"openid-name" in:"serve" default:"OpenID" help:"Name of the OpenID provider for people"`
+	OpenIDClientID     string        `key:"openid-client-id" in:"serve" help:"What the OpenID provider calls this Pawl"`
+	OpenIDClientSecret string        `key:"openid-client-secret" in:"serve" help:"Secret that the OpenID provider has given; better as PAWL_OPENID_CLIENT_SECRET"`
+	OpenIDNewcomers    string        `key:"openid-newcomers" in:"serve" default:"nobody" help:"Role of people whom the provider knows and nobody has added: nobody (they cannot log in), viewer, operator or admin"`
 	Durability         string        `key:"durability" in:"dev serve" default:"" help:"When an answer is on disk. full: synced before it is sent; relaxed: soon after; none: some time (default: full; none for a temporary file)"`
 	NoDiscovery        bool          `key:"no-discovery" in:"dev" help:"Do not look for apps on the usual ports"`
 	RetryInterval      time.Duration `key:"retry-interval" in:"dev serve" default:"0s" help:"Pause between tries, as 1s or 5m; 0s: rising from 15 seconds to 2 hours"`

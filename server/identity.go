@@ -1,0 +1,195 @@
+package server
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"crypto/rand"
+
+	"github.com/pawlhq/pawl/internal/store"
+)
+
+// Who asks. In dev everybody on this machine is an admin. In serve a program shows
+// the signing key, which opens everything, or a token that an admin has made; a
+// person shows the cookie of a login. Routes that are the SDKs' know the signing key
+// alone (sdkOnly); what a route needs of the others is in need.
+
+// identity is who asks, as far as it is known.
+type identity struct {
+	name   string // for the audit log
+	role   store.Role
+	person string // id of a person who is logged in; "" for programs
+}
+
+type identityKey struct{}
+
+// identified is the identity of a request that was let in.
+func identified(r *http.Request) (identity, bool) {
+	id, ok := r.Context().Value(identityKey{}).(identity)
+	return id, ok
+}
+
+// sdkOnly are the routes that people and tokens have nothing to ask of: they speak
+// for an app.
+var sdkOnly = map[string]bool{
+	"POST /fn/register": true, "GET /v0/runs/{run}/batch": true, "GET /v0/runs/{run}/actions": true,
+	"POST /v1/runs/{run}/metadata": true, "POST /v1/traces/userland": true,
+}
+
+// sdkPrefixes are the beginnings of further ones.
+var sdkPrefixes = []string{"/v1/checkpoint", "/v1/http/runs", "/v1/realtime", "/v0/connect", "/v0/gql"}
+
+// adminOnly are the routes that an operator may not ask.
+var adminOnly = map[string]bool{
+	"POST /v1/backup": true,
+	"GET /v1/people":  true, "POST /v1/people": true, "PATCH /v1/people/{id}": true, "DELETE /v1/people/{id}": true,
+	"GET /v1/tokens": true, "POST /v1/tokens": true, "DELETE /v1/tokens/{id}": true,
+}
+
+// need is the least role that may ask a route which asks for a signing key; Nobody
+// means that no person may.
+func (rt *route) need() store.Role {
+	name := rt.method + " " + rt.pattern
+	switch {
+	case sdkOnly[name]:
+		return store.Nobody
+	case adminOnly[name]:
+		return store.Admin
+	}
+	for _, p := range sdkPrefixes {
+		if rt.pattern == p || strings.HasPrefix(rt.pattern, p+"/") {
+			return store.Nobody
+		}
+	}
+	if rt.method == http.MethodGet {
+		return store.Viewer
+	}
+	return store.Operator
+}
+
+// tokenPrefix begins every token, so that one which has leaked is recognised.
+const tokenPrefix = "pawl_"
+
+// newSecret is 32 random bytes as text.
+func newSecret() string {
+	b := make([]byte, 32)
+	_, _ = rand.Read(b) // never fails
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+func hashed(secret string) []byte {
+	sum := sha256.Sum256([]byte(secret))
+	return sum[:]
+}
+
+// errStranger means that nobody is known by what was shown.
+var errStranger = errors.New("nobody is known by that")
+
+// identify says who asks by token or cookie. Errors are errStranger and those of the
+// store.
+func (s *Server) identify(ctx context.Context, r *http.Request) (id identity, byCookie bool, err error) {
+	if bearer, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "+tokenPrefix); ok {
+		id, err = s.byToken(ctx, tokenPrefix+bearer)
+		return id, false, err
+	}
+	if r.Header.Get("Authorization") != "" {
+		return identity{}, false, errStranger
+	}
+	id, err = s.bySession(ctx, r)
+	return id, true, err
+}
+
+func (s *Server) byToken(ctx context.Context, token string) (identity, error) {
+	t, err := s.eng.People().TokenOf(ctx, hashed(token))
+	switch {
+	case errors.Is(err, store.ErrNotFound), err == nil && !t.Expires.IsZero() && !t.Expires.After(time.Now()):
+		return identity{}, errStranger
+	case err != nil:
+		return identity{}, err
+	}
+	return identity{name: "token " + t.Name, role: t.Role}, nil
+}
+
+// bySession finds the person who is logged in.
+func (s *Server) bySession(ctx context.Context, r *http.Request) (identity, error) {
+	cookie, err := r.Cookie(s.cookieName())
+	if err != nil {
+		return identity{}, errStranger
+	}
+	x, err := s.eng.People().SessionOf(ctx, hashed(cookie.Value))
+	var p store.Person
+	if err == nil {
+		p, err = s.eng.People().Person(ctx, x.Person)
+	}
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return identity{}, errStranger
+	case err != nil:
+		return identity{}, err
+	case !x.Expires.After(time.Now()), p.Disabled, p.Version != x.Version:
+		return identity{}, errStranger
+	}
+	return identity{name: p.Name, role: p.Role, person: p.ID}, nil
+}
+
+// letIn is what allowed asks about a route that needs a signing key when none was
+// shown: it answers, and returns nil, when whoever asks may not.
+func (s *Server) letIn(rt *route, w http.ResponseWriter, r *http.Request) *http.Request {
+	need := rt.need()
+	if need == store.Nobody {
+		s.askForKey(w, r)
+		return nil
+	}
+	id, byCookie, err := s.identify(r.Context(), r)
+	switch {
+	case errors.Is(err, errStranger):
+		s.askForKey(w, r)
+		return nil
+	case err != nil:
+		s.failWith(w, r, err, "")
+		return nil
+	case id.role < need:
+		failAt(w, r, http.StatusForbidden, "this needs the role "+need.String()+"; you are "+id.role.String())
+		return nil
+	}
+	if byCookie { // which a browser sends along for any page
+		if err := s.origin.Check(r); err != nil {
+			failAt(w, r, http.StatusForbidden, "a page of another origin may not do this")
+			return nil
+		}
+	}
+	return r.WithContext(context.WithValue(r.Context(), identityKey{}, id))
+}
+
+const (
+	cookiePlain  = "pawl-session"
+	cookieSecure = "__Host-pawl-session"
+	sessionLife  = 7 * 24 * time.Hour
+)
+
+// secure reports whether browsers reach the server over TLS alone.
+func (s *Server) secure() bool { return s.public != nil && s.public.Scheme == "https" }
+
+func (s *Server) cookieName() string {
+	if s.secure() {
+		return cookieSecure
+	}
+	return cookiePlain
+}
+
+// setCookie gives a browser its session; "" takes it away.
+func (s *Server) setCookie(w http.ResponseWriter, value string) {
+	c := &http.Cookie{
+		Name: s.cookieName(), Value: value, Path: "/", HttpOnly: true, Secure: s.secure(), SameSite: http.SameSiteStrictMode,
+		MaxAge: int(sessionLife / time.Second),
+	}
+	if value == "" {
+		c.MaxAge = -1
+	}
+	http.SetCookie(w, c)
+}

@@ -1,0 +1,343 @@
+package server
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+
+	"github.com/alexedwards/argon2id"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/pawlhq/pawl/engine"
+	"github.com/pawlhq/pawl/internal/durable"
+	"github.com/pawlhq/pawl/internal/store"
+)
+
+// Bounds of logins.
+const (
+	leastPassword = 12
+	mostPassword  = 256
+	mostName      = 200
+	freeTries     = 5 // wrong ones in a row before a name has to wait
+	mostPause     = 5 * time.Minute
+	mostTracked   = 10_000 // names whose wrong tries are remembered
+	hashesAtOnce  = 2      // each takes 64 MiB and a core
+)
+
+// logins guards against guessing.
+type logins struct {
+	hashing *semaphore.Weighted
+	mu      sync.Mutex
+	failed  map[string]*guess // by name and address
+	setup   string            // the secret of the setup link; "" when there is none
+}
+
+type guess struct {
+	tries int
+	until time.Time
+}
+
+func newLogins(setup string) *logins {
+	return &logins{hashing: semaphore.NewWeighted(hashesAtOnce), failed: map[string]*guess{}, setup: setup}
+}
+
+// wait is how long a name must not be tried from an address.
+func (l *logins) wait(key string, now time.Time) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if g := l.failed[key]; g != nil {
+		return g.until.Sub(now)
+	}
+	return 0
+}
+
+// note remembers how a try has ended.
+func (l *logins) note(key string, good bool, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if good {
+		delete(l.failed, key)
+		return
+	}
+	g := l.failed[key]
+	if g == nil {
+		if len(l.failed) >= mostTracked {
+			for k := range l.failed { // any: somebody tries many names, each of them seldom
+				delete(l.failed, k)
+				break
+			}
+		}
+		g = &guess{}
+		l.failed[key] = g
+	}
+	if g.tries++; g.tries >= freeTries {
+		g.until = now.Add(min(time.Second<<min(g.tries-freeTries, 20), mostPause))
+	}
+}
+
+// loginIn is the body of a login.
+type loginIn struct {
+	Name     string `json:"name"`
+	Password string `json:"password"`
+}
+
+// meView is who asks, and how one can log in.
+type meView struct {
+	Dev    bool   `json:"dev"`            // nobody has to log in
+	Name   string `json:"name,omitzero"`  // of who is logged in
+	Role   string `json:"role,omitzero"`  // viewer, operator or admin
+	Setup  bool   `json:"setup,omitzero"` // nobody can log in yet: the link in the server's log says how to begin
+	OpenID string `json:"openid,omitzero"`
+}
+
+// me says who asks. It refuses nobody, so that a page can ask whether it has to
+// show a login.
+func (s *Server) me(w http.ResponseWriter, r *http.Request, _ []byte) {
+	v := meView{Dev: s.dev}
+	if s.dev {
+		v.Name, v.Role = "dev", store.Admin.String()
+		s.reply(w, v)
+		return
+	}
+	id, _, err := s.identify(r.Context(), r)
+	if err != nil && !errors.Is(err, errStranger) {
+		s.failWith(w, r, err, "")
+		return
+	}
+	if err == nil {
+		v.Name, v.Role = id.name, id.role.String()
+	}
+	v.Setup = s.logins.open()
+	if s.openID != nil {
+		v.OpenID = s.openID.name
+	}
+	s.reply(w, v)
+}
+
+func (l *logins) open() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.setup != ""
+}
+
+// login takes a name and a password.
+func (s *Server) login(w http.ResponseWriter, r *http.Request, body []byte) {
+	var in loginIn
+	if !s.personal(w, r) {
+		return
+	}
+	if message := read(body, &in); message != "" {
+		fail(w, http.StatusBadRequest, message)
+		return
+	}
+	now := time.Now()
+	key := strings.ToLower(clipped(in.Name)) + "\x00" + address(r)
+	if wait := s.logins.wait(key, now); wait > 0 {
+		tooManyTries(w, wait)
+		return
+	}
+	p, err := s.eng.People().PersonNamed(r.Context(), clipped(in.Name))
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		s.failWith(w, r, err, "")
+		return
+	}
+	good, err := s.logins.check(r.Context(), in.Password, p.Password)
+	if err != nil {
+		s.failWith(w, r, err, "")
+		return
+	}
+	good = good && !p.Disabled
+	s.logins.note(key, good, now)
+	if !good {
+		s.log.WarnContext(r.Context(), "a login failed", "name", printable(in.Name), "from", address(r))
+		fail(w, http.StatusUnauthorized, "the name or the password is wrong")
+		return
+	}
+	s.logIn(w, r, p)
+}
+
+// clipped bounds a name that somebody typed.
+func clipped(name string) string {
+	name = strings.TrimSpace(name)
+	return name[:min(len(name), mostName)]
+}
+
+func tooManyTries(w http.ResponseWriter, wait time.Duration) {
+	w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
+	fail(w, http.StatusTooManyRequests, "too many wrong passwords; wait "+wait.Round(time.Second).String())
+}
+
+// decoy is compared with when there is no hash, so that a name that is not there
+// takes as long as one that is.
+var decoy = sync.OnceValues(func() (string, error) { return argon2id.CreateHash("nobody's", argon2id.DefaultParams) })
+
+// check compares a password with a hash.
+func (l *logins) check(ctx context.Context, password, hash string) (bool, error) {
+	if err := l.hashing.Acquire(ctx, 1); err != nil {
+		return false, err
+	}
+	defer l.hashing.Release(1)
+	none := hash == ""
+	if none {
+		var err error
+		if hash, err = decoy(); err != nil {
+			return false, err
+		}
+	}
+	if len(password) > mostPassword {
+		return false, nil
+	}
+	good, err := argon2id.ComparePasswordAndHash(password, hash)
+	return good && !none, err
+}
+
+func (l *logins) hash(ctx context.Context, password string) (string, error) {
+	if err := l.hashing.Acquire(ctx, 1); err != nil {
+		return "", err
+	}
+	defer l.hashing.Release(1)
+	return argon2id.CreateHash(password, argon2id.DefaultParams)
+}
+
+// logIn begins a session and answers with who it is.
+func (s *Server) logIn(w http.ResponseWriter, r *http.Request, p store.Person) {
+	if err := s.beginSession(w, r, p); err != nil {
+		s.failWith(w, r, err, "")
+		return
+	}
+	s.reply(w, meView{Name: p.Name, Role: p.Role.String()})
+}
+
+func (s *Server) beginSession(w http.ResponseWriter, r *http.Request, p store.Person) error {
+	secret, now := newSecret(), time.Now()
+	x := store.Session{Hash: hashed(secret), Person: p.ID, Version: p.Version, Created: now, Expires: now.Add(sessionLife)}
+	if err := s.eng.People().AddSession(r.Context(), x, s.act(r, p.Name, "login", p.Name)); err != nil {
+		return err
+	}
+	s.setCookie(w, secret)
+	return nil
+}
+
+// logout ends a session.
+func (s *Server) logout(w http.ResponseWriter, r *http.Request, _ []byte) {
+	if !s.personal(w, r) {
+		return
+	}
+	if cookie, err := r.Cookie(s.cookieName()); err == nil {
+		if err := s.eng.People().RemoveSession(r.Context(), hashed(cookie.Value)); err != nil {
+			s.failWith(w, r, err, "")
+			return
+		}
+	}
+	s.setCookie(w, "")
+	s.reply(w, doneView{true})
+}
+
+// personal refuses what has no meaning in dev, and pages of other origins.
+func (s *Server) personal(w http.ResponseWriter, r *http.Request) bool {
+	if s.dev {
+		fail(w, http.StatusNotFound, "pawl dev knows no people: everybody on this machine may do everything")
+		return false
+	}
+	if err := s.origin.Check(r); err != nil {
+		fail(w, http.StatusForbidden, "a page of another origin may not do this")
+		return false
+	}
+	return true
+}
+
+// setupIn is the body of the first setup.
+type setupIn struct {
+	Token    string `json:"token"` // of the link
+	Name     string `json:"name"`
+	Password string `json:"password"`
+}
+
+// setup makes the first admin, by the link that the server has printed.
+func (s *Server) setup(w http.ResponseWriter, r *http.Request, body []byte) {
+	var in setupIn
+	if !s.personal(w, r) {
+		return
+	}
+	if message := read(body, &in); message != "" {
+		fail(w, http.StatusBadRequest, message)
+		return
+	}
+	s.logins.mu.Lock()
+	want := s.logins.setup
+	s.logins.mu.Unlock()
+	if want == "" || subtle.ConstantTimeCompare([]byte(want), []byte(in.Token)) != 1 {
+		fail(w, http.StatusUnauthorized, "the setup link is not valid, or was used: an admin can make people; start Pawl again for a new link if there is none")
+		return
+	}
+	p, message := newPerson(in.Name, store.Admin)
+	if message == "" {
+		message = passwordProblem(in.Password, in.Name)
+	}
+	if message != "" {
+		fail(w, http.StatusBadRequest, message)
+		return
+	}
+	hash, err := s.logins.hash(r.Context(), in.Password)
+	if err != nil {
+		s.failWith(w, r, err, "")
+		return
+	}
+	p.Password = hash
+	err = s.eng.People().AddPerson(r.Context(), p, true, s.act(r, p.Name, "setup", p.Name))
+	if err != nil && !errors.Is(err, store.ErrExists) {
+		s.failWith(w, r, err, "")
+		return
+	}
+	s.logins.mu.Lock()
+	s.logins.setup = "" // somebody is there
+	s.logins.mu.Unlock()
+	if err != nil {
+		fail(w, http.StatusConflict, "somebody has set Pawl up already")
+		return
+	}
+	s.logIn(w, r, p)
+}
+
+// newPerson is a new person, or says what is wrong with the name.
+func newPerson(name string, role store.Role) (p store.Person, message string) {
+	name = strings.TrimSpace(name)
+	if name == "" || len(name) > mostName || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return p, "name must be 1 to 200 printable characters, such as a mail address"
+	}
+	return store.Person{ID: engine.NewID(), Name: name, Role: role, Created: time.Now().UTC(), Version: 1}, ""
+}
+
+// passwordProblem says what is wrong with a password, or "".
+func passwordProblem(password, name string) string {
+	switch {
+	case len(password) < leastPassword:
+		return "password must have at least 12 characters"
+	case len(password) > mostPassword:
+		return "password must have at most 256 characters"
+	case strings.EqualFold(password, name):
+		return "password must not be the name"
+	}
+	return ""
+}
+
+// act is a line of the audit log for what by does.
+func (s *Server) act(r *http.Request, by, what, object string) durable.Act {
+	return durable.Act{At: time.Now(), By: by + " from " + address(r), What: what, Object: object}
+}
+
+// address is where a request comes from.
+func address(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}

@@ -1,0 +1,333 @@
+package server
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/pawlhq/pawl/internal/durable"
+	"github.com/pawlhq/pawl/internal/store"
+	"github.com/pawlhq/pawl/internal/wire"
+)
+
+// maxPersonBody bounds what logs in and what makes people and tokens, in bytes.
+const maxPersonBody = 16 << 10
+
+// peopleRoutes are those by which people log in, and by which an admin says who may.
+var peopleRoutes = []route{
+	{method: "GET", pattern: "/v1/me", who: anyone, serve: (*Server).me},
+	{method: "POST", pattern: "/v1/me/password", who: signingKey, serve: (*Server).changePassword, body: maxPersonBody, json: true},
+	{method: "POST", pattern: "/v1/login", who: anyone, serve: (*Server).login, body: maxPersonBody, json: true},
+	{method: "POST", pattern: "/v1/logout", who: anyone, serve: (*Server).logout},
+	{method: "POST", pattern: "/v1/setup", who: anyone, serve: (*Server).setup, body: maxPersonBody, json: true},
+	{method: "GET", pattern: "/v1/login/openid", who: anyone, serve: (*Server).askOpenID},
+	{method: "GET", pattern: "/v1/login/openid/callback", who: anyone, serve: (*Server).fromOpenID},
+	{method: "GET", pattern: "/v1/people", who: signingKey, serve: (*Server).listPeople},
+	{method: "POST", pattern: "/v1/people", who: signingKey, serve: (*Server).addPerson, body: maxPersonBody, json: true},
+	{method: "PATCH", pattern: "/v1/people/{id}", who: signingKey, serve: (*Server).changePerson, body: maxPersonBody, json: true},
+	{method: "DELETE", pattern: "/v1/people/{id}", who: signingKey, serve: (*Server).removePerson},
+	{method: "GET", pattern: "/v1/tokens", who: signingKey, serve: (*Server).listTokens},
+	{method: "POST", pattern: "/v1/tokens", who: signingKey, serve: (*Server).addToken, body: maxPersonBody, json: true},
+	{method: "DELETE", pattern: "/v1/tokens/{id}", who: signingKey, serve: (*Server).removeToken},
+}
+
+// Bounds of what an admin can make.
+const (
+	mostPeople = 1000
+	mostTokens = 1000
+)
+
+// personView is somebody who may log in.
+type personView struct {
+	ID        string    `json:"id"`
+	Name      string    `json:"name"`
+	Role      string    `json:"role"`
+	Password  bool      `json:"password"` // they have one
+	OpenID    bool      `json:"openid"`   // an OpenID provider knows them
+	Disabled  bool      `json:"disabled"`
+	CreatedAt time.Time `json:"created_at"`
+}
+
+func viewPerson(p store.Person) personView {
+	return personView{p.ID, p.Name, p.Role.String(), p.Password != "", p.Subject != "", p.Disabled, p.Created.UTC()}
+}
+
+// personIn makes or changes somebody. Of a change, what is left out stays.
+type personIn struct {
+	Name     *string `json:"name,omitzero"`
+	Role     *string `json:"role,omitzero"`
+	Password *string `json:"password,omitzero"` // none: they log in by OpenID, with name as their mail address
+	Disabled *bool   `json:"disabled,omitzero"`
+}
+
+func (s *Server) listPeople(w http.ResponseWriter, r *http.Request, _ []byte) {
+	list, err := s.eng.People().People(r.Context())
+	if err != nil {
+		s.failWith(w, r, err, "")
+		return
+	}
+	views := make([]personView, len(list))
+	for i, p := range list {
+		views[i] = viewPerson(p)
+	}
+	s.reply(w, views)
+}
+
+func (s *Server) addPerson(w http.ResponseWriter, r *http.Request, body []byte) {
+	var in personIn
+	if message := read(body, &in); message != "" {
+		fail(w, http.StatusBadRequest, message)
+		return
+	}
+	if in.Name == nil || in.Role == nil {
+		fail(w, http.StatusBadRequest, "name and role are required")
+		return
+	}
+	list, err := s.eng.People().People(r.Context())
+	switch {
+	case err != nil:
+		s.failWith(w, r, err, "")
+		return
+	case len(list) >= mostPeople:
+		fail(w, http.StatusUnprocessableEntity, "there are 1000 people, which is the most: remove some")
+		return
+	}
+	p, message := newPerson(*in.Name, store.Nobody)
+	if message != "" {
+		fail(w, http.StatusBadRequest, message)
+		return
+	}
+	if !s.fillPerson(w, r, &p, in) {
+		return
+	}
+	s.changedPerson(w, r, p, s.eng.People().AddPerson(r.Context(), p, false, s.acted(r, "add person", p)))
+}
+
+func (s *Server) changePerson(w http.ResponseWriter, r *http.Request, body []byte) {
+	var in personIn
+	if message := read(body, &in); message != "" {
+		fail(w, http.StatusBadRequest, message)
+		return
+	}
+	p, err := s.eng.People().Person(r.Context(), r.PathValue("id"))
+	if err != nil {
+		s.failWith(w, r, err, "there is no such person")
+		return
+	}
+	if in.Name != nil {
+		named, message := newPerson(*in.Name, store.Nobody)
+		if message != "" {
+			fail(w, http.StatusBadRequest, message)
+			return
+		}
+		p.Name = named.Name
+	}
+	if !s.fillPerson(w, r, &p, in) {
+		return
+	}
+	s.changedPerson(w, r, p, s.eng.People().ChangePerson(r.Context(), p, s.acted(r, "change person", p)))
+}
+
+// fillPerson puts into p what in says beside the name. It answers and reports false when
+// something is wrong with it. Sessions end when anything of this changes.
+func (s *Server) fillPerson(w http.ResponseWriter, r *http.Request, p *store.Person, in personIn) bool {
+	if in.Role != nil {
+		role, ok := store.ParseRole(*in.Role)
+		if !ok {
+			fail(w, http.StatusBadRequest, "role must be viewer, operator or admin")
+			return false
+		}
+		p.Role = role
+	}
+	if in.Disabled != nil {
+		p.Disabled = *in.Disabled
+	}
+	if in.Password != nil {
+		if message := passwordProblem(*in.Password, p.Name); message != "" {
+			fail(w, http.StatusBadRequest, message)
+			return false
+		}
+		hash, err := s.logins.hash(r.Context(), *in.Password)
+		if err != nil {
+			s.failWith(w, r, err, "")
+			return false
+		}
+		p.Password = hash
+	}
+	if in.Password != nil || in.Disabled != nil {
+		p.Version++
+	}
+	return true
+}
+
+// acted is a line of the audit log for what was done to somebody.
+func (s *Server) acted(r *http.Request, what string, p store.Person) durable.Act {
+	return durable.Act{
+		At: time.Now(), By: s.actor(r), What: what, Object: p.Name,
+		Detail: durable.JSON(`{"role":"` + p.Role.String() + `"}`),
+	}
+}
+
+// changedPerson answers for a change of people.
+func (s *Server) changedPerson(w http.ResponseWriter, r *http.Request, p store.Person, err error) {
+	switch {
+	case err == nil:
+		s.reply(w, viewPerson(p))
+	case errors.Is(err, store.ErrExists):
+		fail(w, http.StatusConflict, "there is somebody of that name already")
+	case errors.Is(err, store.ErrLastAdmin):
+		fail(w, http.StatusConflict, err.Error())
+	default:
+		s.failWith(w, r, err, "there is no such person")
+	}
+}
+
+func (s *Server) removePerson(w http.ResponseWriter, r *http.Request, _ []byte) {
+	p, err := s.eng.People().Person(r.Context(), r.PathValue("id"))
+	if err == nil {
+		err = s.eng.People().RemovePerson(r.Context(), p.ID, s.acted(r, "remove person", p))
+	}
+	s.changedPerson(w, r, p, err)
+}
+
+// passwordIn is the body of a change of one's own password.
+type passwordIn struct {
+	Old string `json:"old"`
+	New string `json:"new"`
+}
+
+// changePassword changes one's own password. Other sessions end.
+func (s *Server) changePassword(w http.ResponseWriter, r *http.Request, body []byte) {
+	var in passwordIn
+	if message := read(body, &in); message != "" {
+		fail(w, http.StatusBadRequest, message)
+		return
+	}
+	id, _ := identified(r)
+	if id.person == "" {
+		fail(w, http.StatusForbidden, "only somebody who is logged in has a password to change")
+		return
+	}
+	p, err := s.eng.People().Person(r.Context(), id.person)
+	if err != nil {
+		s.failWith(w, r, err, "there is no such person")
+		return
+	}
+	now, key := time.Now(), p.ID+"\x00"+address(r)
+	if wait := s.logins.wait(key, now); wait > 0 {
+		tooManyTries(w, wait)
+		return
+	}
+	good, err := s.logins.check(r.Context(), in.Old, p.Password)
+	if err != nil {
+		s.failWith(w, r, err, "")
+		return
+	}
+	s.logins.note(key, good, now)
+	if !good {
+		fail(w, http.StatusForbidden, "the old password is wrong")
+		return
+	}
+	if !s.fillPerson(w, r, &p, personIn{Password: &in.New}) {
+		return
+	}
+	if err := s.eng.People().ChangePerson(r.Context(), p, s.acted(r, "change password", p)); err != nil {
+		s.failWith(w, r, err, "there is no such person")
+		return
+	}
+	s.logIn(w, r, p)
+}
+
+// tokenView is a token without its secret, but for the one time that it is made.
+type tokenView struct {
+	ID        string     `json:"id"`
+	Name      string     `json:"name"`
+	Role      string     `json:"role"`
+	By        string     `json:"by"`
+	CreatedAt time.Time  `json:"created_at"`
+	ExpiresAt *time.Time `json:"expires_at"`
+	Token     string     `json:"token,omitzero"`
+}
+
+func viewToken(t store.Token) tokenView {
+	return tokenView{ID: t.ID, Name: t.Name, Role: t.Role.String(), By: t.By, CreatedAt: t.Created.UTC(), ExpiresAt: timeOrNull(t.Expires)}
+}
+
+// tokenIn makes a token.
+type tokenIn struct {
+	Name string `json:"name"`
+	Role string `json:"role"`
+	Life string `json:"life,omitzero"` // such as 90d; for ever when it is not given
+}
+
+func (s *Server) listTokens(w http.ResponseWriter, r *http.Request, _ []byte) {
+	list, err := s.eng.People().Tokens(r.Context())
+	if err != nil {
+		s.failWith(w, r, err, "")
+		return
+	}
+	views := make([]tokenView, len(list))
+	for i, t := range list {
+		views[i] = viewToken(t)
+	}
+	s.reply(w, views)
+}
+
+func (s *Server) addToken(w http.ResponseWriter, r *http.Request, body []byte) {
+	var in tokenIn
+	if message := read(body, &in); message != "" {
+		fail(w, http.StatusBadRequest, message)
+		return
+	}
+	named, message := newPerson(in.Name, store.Nobody)
+	role, ok := store.ParseRole(in.Role)
+	now := time.Now().UTC()
+	t := store.Token{ID: named.ID, Name: named.Name, Role: role, By: s.actor(r), Created: now}
+	switch {
+	case message != "":
+	case !ok:
+		message = "role must be viewer, operator or admin"
+	case in.Life != "":
+		life, err := wire.ParseDuration(in.Life)
+		if err != nil || life <= 0 {
+			message = "life must be a time such as 90d"
+		}
+		t.Expires = now.Add(life)
+	}
+	if message != "" {
+		fail(w, http.StatusBadRequest, message)
+		return
+	}
+	list, err := s.eng.People().Tokens(r.Context())
+	switch {
+	case err != nil:
+		s.failWith(w, r, err, "")
+		return
+	case len(list) >= mostTokens:
+		fail(w, http.StatusUnprocessableEntity, "there are 1000 tokens, which is the most: remove some")
+		return
+	}
+	secret := tokenPrefix + newSecret()
+	t.Hash = hashed(secret)
+	err = s.eng.People().AddToken(r.Context(), t, durable.Act{
+		At: now, By: s.actor(r), What: "add token", Object: t.Name, Detail: durable.JSON(`{"role":"` + t.Role.String() + `"}`),
+	})
+	if err != nil {
+		s.failWith(w, r, err, "")
+		return
+	}
+	v := viewToken(t)
+	v.Token = secret
+	s.reply(w, v)
+}
+
+func (s *Server) removeToken(w http.ResponseWriter, r *http.Request, _ []byte) {
+	id := r.PathValue("id")
+	err := s.eng.People().RemoveToken(r.Context(), id, durable.Act{At: time.Now(), By: s.actor(r), What: "remove token", Object: id})
+	if err != nil {
+		s.failWith(w, r, err, "there is no such token")
+		return
+	}
+	s.reply(w, doneView{true})
+}
+

@@ -1,0 +1,310 @@
+package server
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/stretchr/testify/require"
+
+	"github.com/pawlhq/pawl/engine"
+	"github.com/pawlhq/pawl/internal/store"
+)
+
+// peopled is a server in which ada, an admin, has set things up and is logged in.
+type peopled struct {
+	*fixture
+	ada string // her cookie
+}
+
+const goodPassword = "correct horse battery"
+
+func newPeopled(t testing.TB) peopled {
+	t.Helper()
+	f := newFixture(t, serving, func(c *Config, _ *engine.Config) { c.Setup = "the-link" })
+	w := f.jsonAs("", "POST", "/v1/setup", `{"token":"the-link","name":"ada","password":"`+goodPassword+`"}`)
+	require.Equal(t, 200, w.Code, w.Body)
+	return peopled{f, cookieOf(t, w)}
+}
+
+func cookieOf(t testing.TB, w *httptest.ResponseRecorder) string {
+	t.Helper()
+	cookies := w.Result().Cookies()
+	require.Len(t, cookies, 1)
+	c := cookies[0]
+	require.True(t, c.HttpOnly)
+	require.Equal(t, http.SameSiteStrictMode, c.SameSite)
+	return c.Name + "=" + c.Value
+}
+
+// jsonAs sends a request as who shows a cookie, a token, or nothing.
+func (f *fixture) jsonAs(who, method, path, body string) *httptest.ResponseRecorder {
+	f.t.Helper()
+	h := map[string]string{"Content-Type": "application/json"}
+	switch {
+	case strings.HasPrefix(who, tokenPrefix):
+		h["Authorization"] = "Bearer " + who
+	case who != "":
+		h["Cookie"] = who
+	}
+	return f.do(request{method: method, path: path, body: body, header: h})
+}
+
+func (p peopled) token(role, life string) string {
+	p.t.Helper()
+	w := p.jsonAs(p.ada, "POST", "/v1/tokens", `{"name":"ci","role":"`+role+`","life":"`+life+`"}`)
+	return data[tokenView](p.t, w).Token
+}
+
+// person adds somebody and logs them in.
+func (p peopled) person(name, role string) (id, cookie string) {
+	p.t.Helper()
+	w := p.jsonAs(p.ada, "POST", "/v1/people", `{"name":"`+name+`","role":"`+role+`","password":"`+goodPassword+`"}`)
+	id = data[personView](p.t, w).ID
+	w = p.jsonAs("", "POST", "/v1/login", `{"name":"`+name+`","password":"`+goodPassword+`"}`)
+	require.Equal(p.t, 200, w.Code, w.Body)
+	return id, cookieOf(p.t, w)
+}
+
+// TestEveryRouteForEveryRole asks each route that needs a signing key in each role,
+// and asserts who gets in.
+func TestEveryRouteForEveryRole(t *testing.T) {
+	t.Parallel()
+	p := newPeopled(t)
+	_, viewer := p.person("vic", "viewer")
+	shown := map[string]store.Role{
+		viewer: store.Viewer, p.token("viewer", "1d"): store.Viewer, p.token("operator", "1d"): store.Operator, p.token("admin", "1d"): store.Admin,
+		tokenPrefix + "made-up": store.Nobody, cookiePlain + "=made-up": store.Nobody,
+	}
+	for _, rt := range routes() {
+		if rt.who != signingKey {
+			continue
+		}
+		need := rt.need()
+		for who, role := range shown {
+			path := wildcards.Replace(rt.pattern)
+			w := p.jsonAs(who, rt.method, path, "")
+			name := rt.method + " " + path + " as " + role.String()
+			switch {
+			case role == store.Nobody, need == store.Nobody:
+				require.Equal(t, http.StatusUnauthorized, w.Code, name)
+			case role < need:
+				require.Equal(t, http.StatusForbidden, w.Code, name)
+				require.Contains(t, w.Body.String(), "you are "+role.String(), name)
+			case rt.pattern == "/v1/me/password": // of somebody who is logged in
+			default:
+				require.NotContains(t, []int{401, 403, 405}, w.Code, name)
+			}
+		}
+	}
+}
+
+func TestWhatChangesNeedsMoreThanToRead(t *testing.T) {
+	t.Parallel()
+	for _, rt := range routes() {
+		if rt.who != signingKey || rt.need() == store.Nobody {
+			continue
+		}
+		require.Equal(t, rt.method == "GET", rt.need() == store.Viewer || adminOnly[rt.method+" "+rt.pattern] && rt.method == "GET", "%s %s", rt.method, rt.pattern)
+	}
+	for name := range adminOnly {
+		require.True(t, routeNamed(name), name)
+	}
+	for name := range sdkOnly {
+		require.True(t, routeNamed(name), name)
+	}
+}
+
+func routeNamed(name string) bool {
+	for _, rt := range routes() {
+		if rt.method+" "+rt.pattern == name {
+			return true
+		}
+	}
+	return false
+}
+
+func TestSetupLinkWorksOnce(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, serving, func(c *Config, _ *engine.Config) { c.Setup = "the-link" })
+	require.True(t, data[meView](t, f.get("/v1/me")).Setup)
+	for _, tt := range []struct {
+		body   string
+		status int
+	}{
+		{`{"token":"","name":"eve","password":"` + goodPassword + `"}`, 401},
+		{`{"token":"other","name":"eve","password":"` + goodPassword + `"}`, 401},
+		{`{"token":"the-link","name":"","password":"` + goodPassword + `"}`, 400},
+		{`{"token":"the-link","name":"ada","password":"short"}`, 400},
+		{`{"token":"the-link","name":"ada@example.com","password":"ada@example.com"}`, 400},
+		{`{"token":"the-link","name":"ada","password":"` + goodPassword + `"}`, 200},
+		{`{"token":"the-link","name":"eve","password":"` + goodPassword + `"}`, 401},
+	} {
+		require.Equal(t, tt.status, f.jsonAs("", "POST", "/v1/setup", tt.body).Code, tt.body)
+	}
+	require.False(t, data[meView](t, f.get("/v1/me")).Setup)
+	require.Equal(t, 401, newFixture(t, serving).jsonAs("", "POST", "/v1/setup", `{"token":"","name":"eve","password":"`+goodPassword+`"}`).Code, "no link, no setup")
+}
+
+func TestLoginAndLogout(t *testing.T) {
+	t.Parallel()
+	p := newPeopled(t)
+	require.Equal(t, "ada", data[meView](t, p.jsonAs(p.ada, "GET", "/v1/me", "")).Name)
+	require.Empty(t, data[meView](t, p.get("/v1/me")).Name)
+	require.Equal(t, 200, p.jsonAs(p.ada, "GET", "/v1/runs", "").Code)
+	second := cookieOf(t, p.jsonAs("", "POST", "/v1/login", `{"name":"ADA","password":"`+goodPassword+`"}`))
+	require.NotEqual(t, p.ada, second)
+	require.Equal(t, 200, p.jsonAs(second, "POST", "/v1/logout", "").Code)
+	require.Equal(t, 401, p.jsonAs(second, "GET", "/v1/runs", "").Code)
+	require.Equal(t, 200, p.jsonAs(p.ada, "GET", "/v1/runs", "").Code, "the other login goes on")
+	for _, body := range []string{`{"name":"ada","password":"wrong password!"}`, `{"name":"nobody","password":"` + goodPassword + `"}`} {
+		require.Equal(t, "the name or the password is wrong", wantRefusal(t, p.jsonAs("", "POST", "/v1/login", body), 401))
+	}
+	require.NotContains(t, p.logs.String(), goodPassword)
+}
+
+func TestOtherOriginsDoNotActForWhoIsLoggedIn(t *testing.T) {
+	t.Parallel()
+	p := newPeopled(t)
+	ask := func(method, path, site string) int {
+		return p.do(request{method: method, path: path, body: `{}`, header: map[string]string{
+			"Cookie": p.ada, "Content-Type": "application/json", "Sec-Fetch-Site": site, "Origin": "https://evil.example.com",
+		}}).Code
+	}
+	require.Equal(t, 403, ask("POST", "/v1/tokens", "cross-site"))
+	require.Equal(t, 403, ask("POST", "/v1/tokens", "same-site"))
+	require.Equal(t, 403, ask("POST", "/v1/login", "cross-site"))
+	require.Equal(t, 403, ask("POST", "/v1/logout", "cross-site"))
+	require.Equal(t, 400, ask("POST", "/v1/tokens", "same-origin"))
+	token := p.token("admin", "1d")
+	w := p.do(request{method: "POST", path: "/v1/tokens", body: `{}`, header: map[string]string{
+		"Authorization": "Bearer " + token, "Content-Type": "application/json", "Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example.com",
+	}})
+	require.Equal(t, 400, w.Code, "a token is not sent along by itself")
+}
+
+func TestGuessingTakesEverLonger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPeopled(t)
+		try := func(password string) int {
+			return p.jsonAs("", "POST", "/v1/login", `{"name":"ada","password":"`+password+`"}`).Code
+		}
+		for range freeTries {
+			require.Equal(t, 401, try("wrong password!"))
+		}
+		require.Equal(t, 429, try(goodPassword), "even the right one has to wait")
+		time.Sleep(time.Second)
+		require.Equal(t, 401, try("wrong password!"))
+		time.Sleep(time.Second)
+		require.Equal(t, 429, try(goodPassword))
+		time.Sleep(time.Second)
+		require.Equal(t, 200, try(goodPassword))
+		require.Equal(t, 401, try("wrong password!"), "and the count begins anew")
+	})
+}
+
+func TestSessionEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPeopled(t)
+		id, bob := p.person("bob", "operator")
+		for name, change := range map[string]string{"disabled": `{"disabled":true}`, "a new password": `{"disabled":false,"password":"another good one"}`} {
+			require.Equal(t, 200, p.jsonAs(bob, "GET", "/v1/runs", "").Code)
+			require.Equal(t, 200, p.jsonAs(p.ada, "PATCH", "/v1/people/"+id, change).Code)
+			require.Equal(t, 401, p.jsonAs(bob, "GET", "/v1/runs", "").Code, name)
+			require.Equal(t, 200, p.jsonAs(p.ada, "PATCH", "/v1/people/"+id, `{"disabled":false,"password":"`+goodPassword+`"}`).Code)
+			bob = cookieOf(t, p.jsonAs("", "POST", "/v1/login", `{"name":"bob","password":"`+goodPassword+`"}`))
+		}
+		require.Equal(t, 200, p.jsonAs(p.ada, "PATCH", "/v1/people/"+id, `{"role":"viewer"}`).Code)
+		require.Equal(t, 200, p.jsonAs(bob, "GET", "/v1/runs", "").Code)
+		require.Equal(t, 403, p.jsonAs(bob, "DELETE", "/v1/runs/x", "").Code, "a role changes at once")
+		require.Equal(t, 200, p.jsonAs(p.ada, "DELETE", "/v1/people/"+id, "").Code)
+		require.Equal(t, 401, p.jsonAs(bob, "GET", "/v1/runs", "").Code, "removed")
+		time.Sleep(sessionLife)
+		require.Equal(t, 401, p.jsonAs(p.ada, "GET", "/v1/runs", "").Code, "after a week")
+	})
+}
+
+func TestTokenEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPeopled(t)
+		token := p.token("viewer", "1h")
+		list := data[[]tokenView](t, p.jsonAs(p.ada, "GET", "/v1/tokens", ""))
+		require.Len(t, list, 1)
+		require.Empty(t, list[0].Token, "told once")
+		require.Equal(t, 200, p.jsonAs(token, "GET", "/v1/runs", "").Code)
+		time.Sleep(time.Hour)
+		require.Equal(t, 401, p.jsonAs(token, "GET", "/v1/runs", "").Code)
+		token = p.token("viewer", "1h")
+		for _, x := range data[[]tokenView](t, p.jsonAs(p.ada, "GET", "/v1/tokens", "")) {
+			require.Equal(t, 200, p.jsonAs(p.ada, "DELETE", "/v1/tokens/"+x.ID, "").Code)
+		}
+		require.Equal(t, 401, p.jsonAs(token, "GET", "/v1/runs", "").Code)
+	})
+}
+
+func TestOneChangesOnesOwnPassword(t *testing.T) {
+	t.Parallel()
+	p := newPeopled(t)
+	require.Equal(t, 403, p.jsonAs(p.ada, "POST", "/v1/me/password", `{"old":"wrong password!","new":"another good one"}`).Code)
+	require.Equal(t, 400, p.jsonAs(p.ada, "POST", "/v1/me/password", `{"old":"`+goodPassword+`","new":"short"}`).Code)
+	w := p.jsonAs(p.ada, "POST", "/v1/me/password", `{"old":"`+goodPassword+`","new":"another good one"}`)
+	require.Equal(t, 200, w.Code)
+	require.Equal(t, 401, p.jsonAs(p.ada, "GET", "/v1/runs", "").Code, "logins of before end")
+	require.Equal(t, 200, p.jsonAs(cookieOf(t, w), "GET", "/v1/runs", "").Code)
+	require.Equal(t, 403, p.jsonAs(p.fixture.tokenOf(t), "POST", "/v1/me/password", `{"old":"a","new":"b"}`).Code, "a token has none")
+}
+
+// tokenOf makes a token with the signing key.
+func (f *fixture) tokenOf(t *testing.T) string {
+	t.Helper()
+	w := f.do(request{method: "POST", path: "/v1/tokens", body: `{"name":"x","role":"admin"}`, header: map[string]string{"Content-Type": "application/json", "Authorization": "Bearer " + testKey}})
+	return data[tokenView](t, w).Token
+}
+
+func TestPeopleAreInTheAuditLog(t *testing.T) {
+	t.Parallel()
+	p := newPeopled(t)
+	id, _ := p.person("bob", "viewer")
+	require.Equal(t, 409, p.jsonAs(p.ada, "POST", "/v1/people", `{"name":"Bob","role":"viewer"}`).Code)
+	require.Equal(t, 400, p.jsonAs(p.ada, "POST", "/v1/people", `{"name":"eve","role":"king"}`).Code)
+	require.Equal(t, 200, p.jsonAs(p.ada, "PATCH", "/v1/people/"+id, `{"role":"operator"}`).Code)
+	require.Equal(t, 404, p.jsonAs(p.ada, "PATCH", "/v1/people/x", `{"role":"operator"}`).Code)
+	var whats []string
+	for _, a := range data[[]actView](t, p.jsonAs(p.ada, "GET", "/v1/audit", "")) {
+		whats = append(whats, a.What)
+	}
+	require.Equal(t, []string{"change person", "login", "add person", "login", "setup"}, whats)
+	list := data[[]personView](t, p.jsonAs(p.ada, "GET", "/v1/people", ""))
+	require.Len(t, list, 2)
+	b, err := json.Marshal(list)
+	require.NoError(t, err)
+	require.NotContains(t, string(b), "argon2id")
+	require.Equal(t, 409, p.jsonAs(p.ada, "DELETE", "/v1/people/"+list[0].ID, "").Code, "the last admin")
+}
+
+func TestDevKnowsNoPeople(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	me := data[meView](t, f.get("/v1/me"))
+	require.True(t, me.Dev)
+	require.Equal(t, "admin", me.Role)
+	require.Equal(t, 404, f.jsonAs("", "POST", "/v1/login", `{"name":"a","password":"b"}`).Code)
+}
+
+func TestCookieOfAServerBehindTLS(t *testing.T) {
+	t.Parallel()
+	public, err := url.Parse("https://pawl.example.com")
+	require.NoError(t, err)
+	f := newFixture(t, serving, func(c *Config, _ *engine.Config) { c.Setup, c.PublicURL = "the-link", public })
+	w := f.jsonAs("", "POST", "/v1/setup", `{"token":"the-link","name":"ada","password":"`+goodPassword+`"}`)
+	c := w.Result().Cookies()[0]
+	require.Equal(t, cookieSecure, c.Name)
+	require.True(t, c.Secure)
+	require.Equal(t, "/", c.Path)
+	require.Empty(t, c.Domain)
+}
