@@ -56,20 +56,28 @@ var adminOnly = map[string]bool{
 func (rt *route) need() store.Role {
 	name := rt.method + " " + rt.pattern
 	switch {
-	case sdkOnly[name]:
+	case rt.ofSDKs():
 		return store.Nobody
 	case adminOnly[name]:
 		return store.Admin
+	case rt.method == http.MethodGet:
+		return store.Viewer
+	default:
+		return store.Operator
+	}
+}
+
+// ofSDKs reports whether a route is for what speaks for an app.
+func (rt *route) ofSDKs() bool {
+	if sdkOnly[rt.method+" "+rt.pattern] {
+		return true
 	}
 	for _, p := range sdkPrefixes {
 		if rt.pattern == p || strings.HasPrefix(rt.pattern, p+"/") {
-			return store.Nobody
+			return true
 		}
 	}
-	if rt.method == http.MethodGet {
-		return store.Viewer
-	}
-	return store.Operator
+	return false
 }
 
 // tokenPrefix begins every token, so that one which has leaked is recognised.

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/pawlhq/pawl/engine"
+	"github.com/pawlhq/pawl/internal/redact"
 	"github.com/pawlhq/pawl/internal/ticket"
 	"github.com/pawlhq/pawl/internal/wire"
 )
@@ -40,6 +41,8 @@ type Config struct {
 	// PublicURL is where browsers reach the server; nil: it is not known, and cookies
 	// are sent over plain HTTP too.
 	PublicURL *url.URL
+	// Redact is taken out of what people and tokens read.
+	Redact redact.Rules
 	// Setup is the secret of the link by which the first admin is made; "": there is
 	// none.
 	Setup string
@@ -82,6 +85,7 @@ type Server struct {
 
 	endpoints []*url.URL
 	public    *url.URL
+	rules     redact.Rules
 	logins    *logins
 	openID    *openID
 
@@ -111,7 +115,7 @@ func New(eng *engine.Engine, c Config) *Server {
 		tokens: ticket.New(eng.Secret()),
 
 		endpoints: c.Endpoints,
-		public:    c.PublicURL, logins: newLogins(c.Setup), openID: newOpenID(c.OpenID, c.PublicURL),
+		public:    c.PublicURL, rules: c.Redact, logins: newLogins(c.Setup), openID: newOpenID(c.OpenID, c.PublicURL),
 		draining:  c.Draining, unsynced: c.Unsynced,
 	}
 	if s.log == nil {
@@ -263,8 +267,12 @@ func (s *Server) run(rt *route, w http.ResponseWriter, r *http.Request) {
 	if r = s.allowed(rt, w, r); r == nil {
 		return
 	}
+	serve := rt.serve
+	if s.redacts(rt) {
+		serve = func(s *Server, w http.ResponseWriter, r *http.Request, body []byte) { s.redacted(rt, w, r, body) }
+	}
 	if rt.body == 0 {
-		rt.serve(s, w, r, nil)
+		serve(s, w, r, nil)
 		return
 	}
 	b, err := s.readBody(rt, w, r)
@@ -273,7 +281,7 @@ func (s *Server) run(rt *route, w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.free(b)
-	rt.serve(s, w, r, b.bytes)
+	serve(s, w, r, b.bytes)
 }
 
 // refuseBody answers for a body that was not read.

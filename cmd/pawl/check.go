@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/pawlhq/pawl/internal/redact"
 	"github.com/pawlhq/pawl/internal/store"
 	"github.com/pawlhq/pawl/internal/store/sqlite"
 	"github.com/pawlhq/pawl/internal/wire"
@@ -51,6 +52,9 @@ func (l *loader) check(s *settings) {
 	}
 	l.urls("app", s.App, "http://localhost:3000/api/inngest")
 	l.checkPeople(s)
+	if _, err := redact.Parse(s.Redact); err != nil {
+		l.problem("%s: %w", l.given["redact"], err)
+	}
 	l.urls("endpoint", s.Endpoint, "http://localhost:3000/api/book")
 	if s.PollInterval <= 0 && !l.unread["poll-interval"] {
 		l.problem("%s: must be more than 0s", l.given["poll-interval"])

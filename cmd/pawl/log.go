@@ -17,6 +17,7 @@ import (
 
 	"github.com/pawlhq/pawl/engine"
 	"github.com/pawlhq/pawl/internal/durable"
+	"github.com/pawlhq/pawl/internal/redact"
 	"github.com/pawlhq/pawl/internal/wire"
 )
 
@@ -26,11 +27,14 @@ import (
 func newLog(s settings, dev bool, out, errOut io.Writer) (*slog.Logger, *narrator) {
 	level := new(slog.LevelVar)
 	_ = level.UnmarshalText([]byte(s.LogLevel)) // check has seen to it
+	f, isFile := errOut.(*os.File)
+	if rules, err := redact.Parse(s.Redact); err == nil && rules.Any() {
+		out, errOut = cleaner{out, rules}, cleaner{errOut, rules}
+	}
 	if dev && s.LogFormat != "json" {
 		n := &narrator{&narration{out: &lineWriter{w: out}, err: &lineWriter{w: errOut}, level: level}, "", ""}
 		return slog.New(n), n
 	}
-	f, isFile := errOut.(*os.File)
 	switch {
 	case s.LogFormat == "json":
 		return slog.New(slog.NewJSONHandler(errOut, &slog.HandlerOptions{Level: level})), nil
@@ -38,6 +42,20 @@ func newLog(s settings, dev bool, out, errOut io.Writer) (*slog.Logger, *narrato
 		return slog.New(tint.NewTextHandler(errOut, &tint.Options{Level: level, TimeFormat: time.TimeOnly})), nil
 	}
 	return slog.New(slog.NewTextHandler(errOut, &slog.HandlerOptions{Level: level})), nil
+}
+
+// cleaner takes out of what is logged what the patterns of redaction match. Each
+// write is a line.
+type cleaner struct {
+	w     io.Writer
+	rules redact.Rules
+}
+
+func (c cleaner) Write(b []byte) (int, error) {
+	if _, err := io.WriteString(c.w, c.rules.Text(string(b))); err != nil {
+		return 0, err
+	}
+	return len(b), nil
 }
 
 // narrator tells the life of apps and runs in sentences, and what it has no

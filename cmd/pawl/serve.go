@@ -20,6 +20,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pawlhq/pawl/engine"
+	"github.com/pawlhq/pawl/internal/redact"
 	"github.com/pawlhq/pawl/internal/store"
 	"github.com/pawlhq/pawl/internal/store/sqlite"
 	"github.com/pawlhq/pawl/internal/wire"
@@ -101,6 +102,9 @@ func (p *process) run(ctx context.Context) (err error) {
 	cfg.Unsynced = syncer.unsynced
 	if keys != nil {
 		cfg.Keys = *keys
+	}
+	if cfg.Redact, err = redact.Parse(p.Redact); err != nil {
+		return err // the settings were checked
 	}
 	for _, raw := range p.Endpoint {
 		u, err := url.Parse(raw)

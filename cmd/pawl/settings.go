@@ -35,6 +35,7 @@ type settings struct {
 	SigningKey         string        `key:"signing-key" in:"serve" help:"Key shared with the apps; better given as PAWL_SIGNING_KEY or INNGEST_SIGNING_KEY"`
 	SigningKeyPrevious string        `key:"signing-key-previous" in:"serve" help:"Key that was the signing key before and is still accepted"`
 	EventKey           []string      `key:"event-key" in:"serve" help:"Key of those who send events; may be given several times; also PAWL_EVENT_KEY or INNGEST_EVENT_KEY"`
+	Redact             []string      `key:"redact" in:"dev serve" help:"What is taken out of all that people see: the end of a path, as card.number, or pattern: and a regular expression; may be given several times"`
 	PublicURL          string        `key:"public-url" in:"serve" help:"Where browsers reach Pawl, as https://pawl.example.com: for links, cookies and logins by OpenID"`
 	OpenIDIssuer       string        `key:"openid-issuer" in:"serve" help:"Provider by whom people log in with OpenID Connect, as a URL; needs public-url"`
 	OpenIDName         string        `key:"openid-name" in:"serve" default:"OpenID" help:"Name of the OpenID provider for people"`

@@ -1,0 +1,53 @@
+package server
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/pawlhq/pawl/engine"
+	"github.com/pawlhq/pawl/internal/redact"
+)
+
+// TestNobodyReadsWhatIsRedacted asks each route that people may read for a run whose
+// event, step, result and error have what must not be seen.
+func TestNobodyReadsWhatIsRedacted(t *testing.T) {
+	t.Parallel()
+	rules, err := redact.Parse([]string{"card", `pattern:sk_live_\w+`})
+	require.NoError(t, err)
+	secrets := []string{"4111-1111", "sk_live_abc"}
+	f := newFixture(t, func(c *Config, _ *engine.Config) { c.Redact = rules }, withApp(func(*http.Request) *http.Response {
+		return sdk(400, `{"name":"Error","message":"no money for sk_live_abc","stack":"at sk_live_abc"}`)
+	}))
+	f.register()
+	run := f.ended(`{"name":"order/paid","data":{"card":"4111-1111","note":"key sk_live_abc"}}`)
+	names := strings.NewReplacer("{run}", run.RunID, "{event}", run.EventID, "{slug}", "shop-charge", "{app}", "shop", "{function}", "charge", "{id}", run.RunID, "{action}", "note")
+	seen := 0
+	for _, rt := range routes() {
+		if rt.method != "GET" || rt.who != signingKey {
+			continue
+		}
+		w := f.get(names.Replace(rt.pattern))
+		if w.Code == 200 && strings.Contains(w.Body.String(), redact.Mark) {
+			seen++
+		}
+		for _, secret := range secrets {
+			if !rt.ofSDKs() {
+				require.NotContains(t, w.Body.String(), secret, "%s", rt.pattern)
+			}
+		}
+	}
+	require.Greater(t, seen, 5, "the answers have what is to be taken out")
+	require.Contains(t, f.get("/v0/runs/"+run.RunID+"/batch").Body.String(), "4111-1111", "the app reads what it needs")
+}
+
+func TestWhatWasRedactedIsNotWrittenBack(t *testing.T) {
+	t.Parallel()
+	rules, err := redact.Parse([]string{"card"})
+	require.NoError(t, err)
+	f := newFixture(t, func(c *Config, _ *engine.Config) { c.Redact = rules })
+	w := f.post("/v1/signals", `{"signal":"s","data":{"card":"[redacted]"}}`)
+	require.Contains(t, wantRefusal(t, w, http.StatusUnprocessableEntity), "may not see")
+}
