@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -48,12 +50,19 @@ func (e *BeginError) Error() string { return e.Message }
 var ErrForeign = errors.New("the run is another one")
 
 // Begun is what an app needs to know about a run that began in it.
-type Begun struct{ FunctionID, AppID string }
+type Begun struct {
+	FunctionID, AppID string
+	// Run is the run that began; another one than the app has named when that had
+	// begun before for the same idempotency key.
+	Run string
+}
 
 // Begin takes the first report on a run that began in an app: the request, and
 // what was done so far. When it returns nil, that is on disk. A report that was
-// sent before changes nothing. sdk is what the app calls its SDK. Errors:
-// *BeginError, ErrForeign, *TooLarge, durable.ErrEnded, ErrClosing, and those of the store.
+// sent before changes nothing. sdk is what the app calls its SDK. With an idempotency
+// key in the report, the run that was the first for the key is the one, and nothing is
+// written for another. Errors: *BeginError, ErrForeign, *TooLarge, durable.ErrEnded,
+// ErrClosing, *store.KeyConflictError, and those of the store.
 func (e *Engine) Begin(ctx context.Context, cp wire.Checkpoint, sdk string) (Begun, error) {
 	if e.closing.Load() {
 		return Begun{}, ErrClosing
@@ -75,13 +84,26 @@ func (e *Engine) Begin(ctx context.Context, cp wire.Checkpoint, sdk string) (Beg
 	if err != nil {
 		return Begun{}, err
 	}
-	b := Begun{FunctionID: f.ID, AppID: e.apps.Load().apps[f.App].ID}
+	b := Begun{FunctionID: f.ID, AppID: e.apps.Load().apps[f.App].ID, Run: cp.RunID}
+	var once *store.Once
+	if cp.Key != "" {
+		if len(cp.Key) > mostKey {
+			return Begun{}, &BeginError{fmt.Sprintf("idempotency has more than %d bytes", mostKey)}
+		}
+		once = &store.Once{
+			Scope: "endpoint/" + f.Slug, Key: cp.Key, Reply: durable.JSON(cp.RunID), Life: keyLife, Fingerprint: fingerprint(dataOf(ev.Body)),
+		}
+	}
 	in := durable.Inline{Ops: endpointOps(call.Ops(cp.Ops, now)), Protocol: cp.Version}
 	began := ulid.Time(id.Time())
 	if began.After(now) || now.Sub(began) > mostAhead {
 		began = now
 	}
-	err = e.begin(ctx, cp.RunID, f, ev, in, began, now)
+	err = e.begin(ctx, cp.RunID, f, ev, in, began, now, once)
+	if again, ok := errors.AsType[*store.RepeatedError](err); ok {
+		b.Run = string(again.Entry.Reply)
+		return b, nil
+	}
 	if errors.Is(err, store.ErrExists) {
 		if err = e.same(ctx, cp.RunID, f, ev); err == nil {
 			err = e.inline(ctx, cp.RunID, in, Begun{})
@@ -125,6 +147,20 @@ func (e *Engine) Enter(ctx context.Context, in wire.Endpoint, once *store.Once) 
 	return e.startOne(ctx, f, ev, now, once, func(run string) []byte { return []byte(run) })
 }
 
+// An idempotency key, in bytes, and how long it holds.
+const (
+	mostKey = 255
+	keyLife = 7 * 24 * time.Hour
+)
+
+// fingerprint tells payloads apart, however they are written.
+func fingerprint(payload jsontext.Value) string {
+	same := payload.Clone()
+	_ = same.Canonicalize() // what cannot be is compared as it is
+	sum := sha256.Sum256(same)
+	return hex.EncodeToString(sum[:])
+}
+
 // mostAhead is how long before its first report a run may have begun.
 const mostAhead = 24 * time.Hour
 
@@ -150,7 +186,7 @@ func requestEvent(sent jsontext.Value, now time.Time) (durable.Event, error) {
 }
 
 // begin writes a run with what it has done.
-func (e *Engine) begin(ctx context.Context, id string, f durable.Function, ev durable.Event, in durable.Inline, began, now time.Time) error {
+func (e *Engine) begin(ctx context.Context, id string, f durable.Function, ev durable.Event, in durable.Inline, began, now time.Time, once *store.Once) error {
 	table := e.apps.Load().table
 	policy := e.policy(f)
 	r := durable.NewInline(id, f, ev, policy, began.UTC(), now)
@@ -170,7 +206,7 @@ func (e *Engine) begin(ctx context.Context, id string, f durable.Function, ev du
 	for _, sent := range c.Emit {
 		batch = append(batch, e.accept(ctx, table, sent, now))
 	}
-	if err := e.store.Begin(ctx, now, batch); err != nil {
+	if err := e.store.Begin(ctx, now, batch, once); err != nil {
 		return err
 	}
 	e.tell(ctx, id, f.Slug, began, c)

@@ -322,3 +322,28 @@ func TestEndpointsWhosePathsLookAlikeAreTwo(t *testing.T) {
 		require.Equal(t, []string{"POST /a/b", "POST /a-b"}, []string{fns[0].Name, fns[1].Name})
 	})
 }
+
+func TestRequestWithAKeyIsOneRun(t *testing.T) {
+	endpointTest(t, func(t *testing.T, p *pawl, _ *app, run string) {
+		begins := func(run, event string) (engine.Begun, error) {
+			cp, err := wire.ParseCheckpoint(fmt.Appendf(nil, `{"run_id":%q,"event":%s,"steps":[],"idempotency":"order-7"}`, run, event))
+			require.NoError(t, err)
+			return p.Begin(t.Context(), cp, "")
+		}
+		b, err := begins(run, request)
+		require.NoError(t, err)
+		require.Equal(t, run, b.Run)
+		again := engine.NewID()
+		b, err = begins(again, request)
+		require.NoError(t, err)
+		require.Equal(t, run, b.Run, "the first one")
+		_, err = p.History().Run(t.Context(), again)
+		require.ErrorIs(t, err, store.ErrNotFound)
+		b, err = begins(run, request)
+		require.NoError(t, err, "the first one, whose answer was lost")
+		require.Equal(t, run, b.Run)
+		_, err = begins(engine.NewID(), strings.Replace(request, "q=1", "q=2", 1))
+		var conflict *store.KeyConflictError
+		require.ErrorAs(t, err, &conflict)
+	})
+}

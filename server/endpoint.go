@@ -34,14 +34,20 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request, body []byte) {
 		return
 	}
 	b, err := s.eng.Begin(r.Context(), cp, r.Header.Get(wire.HeaderSDK))
+	if replayed(w, err, nil) { // the key stands for another request
+		return
+	}
 	if err != nil {
 		s.failReport(w, r, err, cp.RunID)
 		return
 	}
-	stream := ticket.Grant{Topics: []ticket.Topic{{Channel: cp.RunID, Name: streamTopic}}}
+	if b.Run != cp.RunID {
+		w.Header().Set(headerReplayed, "true")
+	}
+	stream := ticket.Grant{Topics: []ticket.Topic{{Channel: b.Run, Name: streamTopic}}}
 	s.reply(w, begunView{
-		RunID: cp.RunID, FunctionID: b.FunctionID, AppID: b.AppID,
-		Token: s.tokens.Result(cp.RunID), RealtimeToken: s.tokens.Topics(stream, streamLife),
+		RunID: b.Run, FunctionID: b.FunctionID, AppID: b.AppID,
+		Token: s.tokens.Result(b.Run), RealtimeToken: s.tokens.Topics(stream, streamLife),
 	})
 }
 

@@ -112,4 +112,3 @@ func (s *Server) answerFor(w http.ResponseWriter, r *http.Request, run string) {
 	w.Header()["Cache-Control"] = noStore
 	http.Redirect(w, r, "/v1/http/runs/"+run+"/output?token="+url.QueryEscape(s.tokens.Result(run)), http.StatusSeeOther)
 }
-

@@ -2,14 +2,13 @@ package server
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"net/http"
 	"strings"
 	"time"
-
-	"crypto/rand"
 
 	"github.com/pawlhq/pawl/internal/store"
 )

@@ -212,4 +212,3 @@ func (s *Server) known(ctx context.Context, r *http.Request, who claimed) (store
 	}
 	return p, err
 }
-

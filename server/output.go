@@ -340,4 +340,3 @@ func (x *reader) absolute(reference string) string {
 	}
 	return u.String()
 }
-

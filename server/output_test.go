@@ -200,7 +200,6 @@ func decoded(t *testing.T, body []byte) (m map[string]jsontext.Value) {
 	return m
 }
 
-
 func TestResultOfAFailedRun(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

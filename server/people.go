@@ -330,4 +330,3 @@ func (s *Server) removeToken(w http.ResponseWriter, r *http.Request, _ []byte) {
 	}
 	s.reply(w, doneView{true})
 }
-

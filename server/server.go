@@ -116,7 +116,7 @@ func New(eng *engine.Engine, c Config) *Server {
 
 		endpoints: c.Endpoints,
 		public:    c.PublicURL, rules: c.Redact, logins: newLogins(c.Setup), openID: newOpenID(c.OpenID, c.PublicURL),
-		draining:  c.Draining, unsynced: c.Unsynced,
+		draining: c.Draining, unsynced: c.Unsynced,
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

@@ -120,8 +120,8 @@ type Runs interface {
 	// Begin is Accept for a run that began in an app: the first start of the first
 	// event. The run may have done something already, and may have ended; its entries
 	// are folded. It fails with ErrExists, and nothing is written, when there is a
-	// run of that id.
-	Begin(ctx context.Context, now time.Time, batch []Accepted) error
+	// run of that id. With once it happens once for a key, as in AcceptOnce.
+	Begin(ctx context.Context, now time.Time, batch []Accepted, once *Once) error
 
 	// Holder returns the id of the run that has a name (durable.Start.Single), or
 	// ErrNotFound, and whether the event of that run was accepted after another. A

@@ -38,9 +38,9 @@ func (s *Store) AcceptOnce(ctx context.Context, now time.Time, batch []store.Acc
 }
 
 // Begin writes a run that began in an app, with its event.
-func (s *Store) Begin(ctx context.Context, now time.Time, batch []store.Accepted) error {
+func (s *Store) Begin(ctx context.Context, now time.Time, batch []store.Accepted, once *store.Once) error {
 	w := newWrite(now)
-	w.accepted = batch
+	w.accepted, w.once = batch, once
 	w.unless = batch[0].Starts[0].Run.ID
 	for _, item := range batch[0].Starts[0].Run.Items {
 		w.mayQueue = append(w.mayQueue, *item)

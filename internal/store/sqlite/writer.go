@@ -287,11 +287,6 @@ func (s *Store) transact(group []*write) (err error) {
 func (s *Store) apply(w *write) error {
 	w.started, w.fresh, w.items, w.removed = w.started[:0], w.fresh[:0], w.items[:0], w.removed[:0]
 	w.outcome, w.queued = nil, 0
-	if w.once != nil {
-		if first, err := s.applyOnce(w); err != nil || !first {
-			return err
-		}
-	}
 	if w.unless != "" {
 		there, err := hasRun(s.write, w.unless)
 		if err != nil {
@@ -300,6 +295,11 @@ func (s *Store) apply(w *write) error {
 		if there {
 			w.outcome = store.ErrExists
 			return nil
+		}
+	}
+	if w.once != nil {
+		if first, err := s.applyOnce(w); err != nil || !first {
+			return err
 		}
 	}
 	if w.void != nil {

@@ -31,7 +31,7 @@ var beginTests = []test{
 		a := begun(d, ran("a"))
 		run := a.Starts[0].Run
 		want := snapshot(run)
-		require.NoError(d, d.Begin(d.Context(), noon, []store.Accepted{a}))
+		require.NoError(d, d.Begin(d.Context(), noon, []store.Accepted{a}, nil))
 		for range 2 {
 			same(d, want, d.view(run.ID), unclaimed)
 			read, err := d.Run(d.Context(), run.ID)
@@ -49,7 +49,7 @@ var beginTests = []test{
 		nap := durable.Op{Kind: durable.OpSleep, Step: "nap", Op: "Sleep", Name: "nap", Until: noon.Add(time.Hour)}
 		a := begun(d, ran("a"), nap)
 		id := a.Starts[0].Run.ID
-		require.NoError(d, d.Begin(d.Context(), noon, []store.Accepted{a}))
+		require.NoError(d, d.Begin(d.Context(), noon, []store.Accepted{a}, nil))
 		require.Equal(d, "nap", d.claimOne(noon.Add(time.Hour)).Step)
 		d.reopen()
 		require.Equal(d, "nap", d.claimOne(noon.Add(time.Hour)).Step)
@@ -58,7 +58,7 @@ var beginTests = []test{
 	{"writes a run that has ended", func(d *db) {
 		a := begun(d, ran("a"), durable.Op{Kind: durable.OpComplete, Step: durable.CompleteID, Memo: durable.JSON(`{"ok":true}`)})
 		want := snapshot(a.Starts[0].Run)
-		require.NoError(d, d.Begin(d.Context(), noon, []store.Accepted{a}))
+		require.NoError(d, d.Begin(d.Context(), noon, []store.Accepted{a}, nil))
 		read, err := d.Run(d.Context(), want.ID)
 		require.NoError(d, err)
 		same(d, want.Head, read.Head)
@@ -70,18 +70,32 @@ var beginTests = []test{
 		failed := durable.Op{Kind: durable.OpFailed, Step: durable.CompleteID, Err: durable.Failure{Name: "Error", Message: "no"}}
 		a := begun(d, failed)
 		id := a.Starts[0].Run.ID
-		require.NoError(d, d.Begin(d.Context(), noon, []store.Accepted{a}))
+		require.NoError(d, d.Begin(d.Context(), noon, []store.Accepted{a}, nil))
 		l, err := d.DeadLetter(d.Context(), id)
 		require.NoError(d, err)
 		require.Equal(d, id, l.Run)
 	}},
+	{"begins once for a key", func(d *db) {
+		once := func(reply string) *store.Once {
+			return &store.Once{Scope: "endpoint/x", Key: "k", Fingerprint: "f", Reply: durable.JSON(reply), Life: time.Hour}
+		}
+		a, b := begun(d, ran("a")), begun(d, ran("a"))
+		first, second := a.Starts[0].Run.ID, b.Starts[0].Run.ID
+		require.NoError(d, d.Begin(d.Context(), noon, []store.Accepted{a}, once(first)))
+		var again *store.RepeatedError
+		require.ErrorAs(d, d.Begin(d.Context(), noon, []store.Accepted{b}, once(second)), &again)
+		require.Equal(d, first, string(again.Entry.Reply))
+		_, err := d.Run(d.Context(), second)
+		require.ErrorIs(d, err, store.ErrNotFound)
+		require.ErrorIs(d, d.Begin(d.Context(), noon, []store.Accepted{a}, once(first)), store.ErrExists, "sent again by who was first")
+	}},
 	{"does not write a run twice", func(d *db) {
 		a := begun(d, ran("a"))
 		id := a.Starts[0].Run.ID
-		require.NoError(d, d.Begin(d.Context(), noon, []store.Accepted{a}))
+		require.NoError(d, d.Begin(d.Context(), noon, []store.Accepted{a}, nil))
 		b := begun(d, ran("b"))
 		b.Starts[0].Run.ID = id
-		require.ErrorIs(d, d.Begin(d.Context(), noon, []store.Accepted{b}), store.ErrExists)
+		require.ErrorIs(d, d.Begin(d.Context(), noon, []store.Accepted{b}, nil), store.ErrExists)
 		require.Equal(d, []string{"a"}, d.view(id).Stack)
 		_, err := d.Event(d.Context(), b.Event.ID)
 		require.ErrorIs(d, err, store.ErrNotFound, "nothing of it is written")
