@@ -291,7 +291,7 @@ func overLimit(c durable.Change, in durable.Inline) error {
 func endpointOps(ops []durable.Op) []durable.Op {
 	for i := range ops {
 		if op := &ops[i]; op.Kind == durable.OpComplete {
-			if err, bad := badResponse(jsontext.Value(op.Memo)); bad {
+			if err, bad := badResponse(op.Memo); bad {
 				op.Kind, op.Step, op.Err, op.Memo = durable.OpFailed, durable.CompleteID, call.Failure(err), nil
 			}
 		}

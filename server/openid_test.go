@@ -24,7 +24,6 @@ type provider struct {
 	*httptest.Server
 	key    *rsa.PrivateKey
 	claims string // of the next token, with %s for its nonce
-	nonce  string // of whom was sent here last
 }
 
 func newProvider(t *testing.T) *provider {

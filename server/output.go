@@ -236,12 +236,12 @@ func (x *reader) ended(head durable.Head) {
 	f, _ := x.s.eng.Function(x.run.Function)
 	switch head.Status {
 	case durable.Completed:
-		res.Data = jsontext.Value(head.Output)
-		response, replay = wire.ParseResponse(jsontext.Value(head.Output))
+		res.Data = head.Output
+		response, replay = wire.ParseResponse(head.Output)
 		replay = replay && f.Endpoint
 	case durable.Failed:
-		res.Error = jsontext.Value(head.Output)
-		response, replay = wire.FailedResponse(jsontext.Value(head.Output))
+		res.Error = head.Output
+		response, replay = wire.FailedResponse(head.Output)
 	default:
 		res.Error = jsontext.Value(`{"name":"Cancelled","message":"the run was ` + res.Status + `"}`)
 	}
@@ -330,7 +330,7 @@ func bodyAllowed(status int) bool {
 
 // absolute is a reference as the endpoint meant it.
 func (x *reader) absolute(reference string) string {
-	e, err := wire.ReadEndpoint(jsontext.Value(x.run.Events[0].Body))
+	e, err := wire.ReadEndpoint(x.run.Events[0].Body)
 	if err != nil {
 		return reference
 	}

@@ -209,7 +209,7 @@ func (s *Store) PersonOf(ctx context.Context, subject string) (p store.Person, e
 	return p, err
 }
 
-const tokenColumns = `id, name, role, hash, by, created, expires`
+const tokenColumns = `id, name, role, hash, by, created, expires` //nolint:gosec // names of columns
 
 func scanToken(stmt *sqlite.Stmt) store.Token {
 	return store.Token{
