@@ -272,6 +272,22 @@ func TestBatch(t *testing.T) {
 	})
 }
 
+// TestBatchIsFullAtAnyTime: a time is stored as whole microseconds, rounded up.
+func TestBatchIsFullAtAnyTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &app{serve: serial()}
+		p := newPawl(t, a, with(function("f", "x", 0), `"batchEvents":{"maxSize":2,"timeout":"2s"}`))
+		time.Sleep(100 * time.Nanosecond)
+		p.send(repeat(7, numbered))
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		require.Equal(t, 4, p.count(durable.Completed))
+		for _, c := range a.seen() {
+			require.LessOrEqual(t, c.of(), 2)
+		}
+	})
+}
+
 func TestBatchThatFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := &app{serve: func(callSeen) (int, string, http.Header) {

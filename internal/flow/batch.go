@@ -19,13 +19,17 @@ type Gathered struct {
 // reports whether the event opens a new one: then the old one, if there is one,
 // is closed and starts now.
 func (b Batch) Add(g Gathered, bytes int, now time.Time) (next Gathered, opens bool) {
-	if g.N == 0 || !g.Due.After(now) || g.Bytes+bytes > b.Bytes {
+	if g.N == 0 || b.full(g) || !g.Due.After(now) || g.Bytes+bytes > b.Bytes {
 		g, opens = Gathered{Due: now.Add(b.Timeout)}, true
 	}
 	g.N++
 	g.Bytes += bytes
-	if g.N >= b.Size || g.Bytes >= b.Bytes {
+	if b.full(g) {
 		g.Due = now
 	}
 	return g, opens
 }
+
+// full reports whether a batch takes no more, whatever the time: that it is due
+// does not say so to who comes in the same moment, once its time was rounded up.
+func (b Batch) full(g Gathered) bool { return g.N >= b.Size || g.Bytes >= b.Bytes }
