@@ -252,6 +252,20 @@ func TestRateLimit(t *testing.T) {
 	})
 }
 
+// TestRateLimitBurst: a time is stored as whole microseconds, rounded up.
+func TestRateLimitBurst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPawl(t, &app{serve: serial()}, with(function("f", "x", 0), `"rateLimit":{"limit":30,"period":"1s"}`))
+		for _, after := range []time.Duration{time.Second, time.Second + 100*time.Nanosecond, time.Second + 1900*time.Nanosecond} {
+			time.Sleep(after)
+			before := len(p.runs())
+			p.send(repeat(10, plainEvent))
+			synctest.Wait()
+			require.Len(t, p.runs(), before+4, "a tenth of the limit and one at once")
+		}
+	})
+}
+
 func TestRateLimitByAKeyThatIsFalseOrFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPawl(t, &app{serve: serial()},

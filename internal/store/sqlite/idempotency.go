@@ -165,7 +165,10 @@ func startReply(st durable.Start) durable.JSON {
 
 // takeRate notes one more start, and reports false when that is one too many.
 func takeRate(c *conn, l durable.StartLimit, now time.Time) (bool, error) {
-	rate := flow.Rate{Every: l.Every, Burst: l.Burst}
+	// In whole microseconds, as they are stored: those who come in one moment must
+	// not be refused for what was rounded up.
+	now = fromMicros(dueMicros(now))
+	rate := flow.Rate{Every: (l.Every + time.Microsecond - 1).Truncate(time.Microsecond), Burst: l.Burst}
 	var taken time.Time
 	stmt := c.Prep(`SELECT taken FROM rates WHERE gate = ?`)
 	stmt.BindText(1, l.Gate)
