@@ -19,7 +19,16 @@ type appView struct {
 	AppVersion string         `json:"app_version"`
 	Problem    string         `json:"problem"` // why the last sync failed, "" if it did not
 	SyncedAt   *time.Time     `json:"synced_at"`
+	Circuit    *circuitView   `json:"circuit"` // null unless it answers nothing but errors
 	Functions  []functionView `json:"functions"`
+}
+
+// circuitView is the open circuit of an app: its runs wait, and it is asked now
+// and then whether it is back.
+type circuitView struct {
+	Since time.Time `json:"since"` // of the first failure
+	Error string    `json:"error"` // the newest
+	Every string    `json:"every"` // how often it is asked, such as "4s"
 }
 
 type functionView struct {
@@ -63,12 +72,22 @@ func (s *Server) listApps(w http.ResponseWriter, r *http.Request, _ []byte) {
 	if q := readQuery(r); q.refused(w) {
 		return
 	}
+	s.reply(w, s.viewApps())
+}
+
+// viewApps are all apps, as they are now.
+func (s *Server) viewApps() []appView {
+	open := map[string]*circuitView{}
+	for _, c := range s.eng.Circuits() {
+		open[c.App] = &circuitView{Since: c.Since.UTC(), Error: c.Last, Every: c.Probe.String()}
+	}
 	apps := s.eng.Apps()
 	views := make([]appView, len(apps))
 	for i, a := range apps {
 		views[i] = viewApp(a)
+		views[i].Circuit = open[a.Name]
 	}
-	s.reply(w, views)
+	return views
 }
 
 // appFunctions is the one list of the v1 API that comes without an envelope.

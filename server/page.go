@@ -118,9 +118,7 @@ func (s *Server) home(w http.ResponseWriter, r *http.Request, _ []byte) {
 		URL: "http://" + r.Host, Ports: portsText(DiscoveryPorts(0)), Paths: DiscoveryPaths(),
 		Function: function, Filtered: function != "" || filter.Statuses != nil,
 	}
-	for _, a := range s.eng.Apps() {
-		data.Apps = append(data.Apps, viewApp(a))
-	}
+	data.Apps = s.viewApps()
 	if s.unsynced != nil {
 		data.Unsynced = s.unsynced()
 	}
