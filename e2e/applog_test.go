@@ -21,12 +21,23 @@ import (
 // of them append to one file, so the order of lines is the order of facts.
 type line struct {
 	Run     string   `json:"run"`
-	What    string   `json:"what"`              // start, end, memo, ack, refused, answer or cut
+	What    string   `json:"what"`              // start, end, broken, memo, ack, refused, answer or cut
 	Step    string   `json:"step,omitempty"`    // start, end: step id, with ":n" for a repeat; cut: why
 	Attempt int      `json:"attempt,omitempty"` // start, end
 	IDs     []string `json:"ids,omitempty"`     // memo, ack, refused: hashed step ids; answer: the ops, as "op id"
-	Gen     int      `json:"gen,omitempty"`     // memo, ack, refused, cut: generation of the dispatch
+	Gen     int      `json:"gen,omitempty"`     // memo, ack, refused, cut, answer: generation of the dispatch
 	T       int64    `json:"t"`                 // Unix milliseconds
+
+	// Of functions under flow control, start and end also say:
+	Fn   string    `json:"fn,omitempty"`
+	Data []payload `json:"data,omitempty"` // of the run's events
+}
+
+// payload is what the events of functions under flow control carry, as far as
+// the tests want to know it again.
+type payload struct {
+	N   int    `json:"n"`
+	Key string `json:"key,omitempty"`
 }
 
 // appLog is the file that an app and its recorder append to.

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,8 +18,9 @@ import (
 )
 
 // recorder stands between pawl and one app, in both directions. It changes
-// nothing, unless it is told to lose an answer; a broken connection on one side is a broken connection on the other.
-// What it sees goes into the app log, and what concerns a run into its traffic.
+// nothing, unless it is told to lose an answer; a broken connection on one side is a
+// broken connection on the other. What it sees goes into the app log, and what
+// concerns a run into its traffic.
 type recorder struct {
 	appURL  string // where pawl calls the app
 	pawlURL string // where the app calls pawl
@@ -28,6 +30,13 @@ type recorder struct {
 	traffic map[string]traffic // by run
 	bearers map[string]bool    // credentials that the app used
 	lose    map[string]bool    // events whose next acknowledgement is lost
+	sent    []sendAnswer       // to the app's events
+}
+
+// sendAnswer is what pawl answered to events.
+type sendAnswer struct {
+	status     int
+	retryAfter string
 }
 
 // traffic counts what was said about one run.
@@ -155,13 +164,13 @@ func (r *recorder) answered(res *http.Response, body []byte) error {
 	}
 	var ops []struct{ Op, ID string }
 	if json.Unmarshal(body, &ops) != nil {
-		return nil
+		ops = nil // a result, or an error
 	}
 	ids := make([]string, len(ops))
 	for i, op := range ops {
 		ids[i] = op.Op + " " + op.ID
 	}
-	r.log.append(line{Run: run, What: "answer", IDs: ids})
+	r.log.append(line{Run: run, What: "answer", IDs: ids, Gen: generation(res.Request)})
 	return nil
 }
 
@@ -182,6 +191,11 @@ func (r *recorder) fromApp(req *http.Request, body []byte) {
 // acknowledged sees pawl's answer to a request of the app, before the app does.
 func (r *recorder) acknowledged(res *http.Response, body []byte) error {
 	path := strings.Split(strings.Trim(res.Request.URL.Path, "/"), "/")
+	if path[0] == "e" {
+		r.mu.Lock()
+		r.sent = append(r.sent, sendAnswer{res.StatusCode, res.Header.Get("Retry-After")})
+		r.mu.Unlock()
+	}
 	switch {
 	case len(path) == 4 && path[1] == "checkpoint" && path[3] == "async":
 		sent, gen := checkpointed(res.Request)
@@ -209,6 +223,13 @@ func (r *recorder) acknowledged(res *http.Response, body []byte) error {
 		}
 	}
 	return nil
+}
+
+// sendAnswers are pawl's answers to the app's events, so far.
+func (r *recorder) sendAnswers() []sendAnswer {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.sent)
 }
 
 // errLost cuts a connection whose answer is to be lost.

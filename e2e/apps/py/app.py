@@ -14,6 +14,7 @@ import time
 import typing
 
 import flask
+import flow
 import inngest
 import inngest.flask
 import waits
@@ -27,9 +28,9 @@ functions: list[inngest.Function[typing.Any]] = []
 log_file = os.open(os.environ["APP_LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
 
 
-def log(ctx: inngest.ContextSync, step: str, what: str) -> None:
+def log(ctx: inngest.ContextSync, step: str, what: str, **more: typing.Any) -> None:
     """Write one line of the app log: one write to a file opened for appending."""
-    line = {"run": ctx.run_id, "step": step, "attempt": ctx.attempt, "what": what, "t": time.time_ns() // 1_000_000}
+    line = {"run": ctx.run_id, "step": step, "attempt": ctx.attempt, "what": what, "t": time.time_ns() // 1_000_000, **more}
     os.write(log_file, (json.dumps(line) + "\n").encode())
 
 
@@ -263,6 +264,7 @@ def kill(ctx: inngest.ContextSync) -> typing.Any:
 
 
 waits.add(APP, on, run)
+flow.add(on, log)
 if os.environ.get("APP_CRON"):
     waits.add_clockwork(on, run)
 
@@ -281,7 +283,31 @@ def main() -> None:
     def send_with_sdk() -> typing.Any:
         body = flask.request.get_json()
         event = inngest.Event(name=body["name"], data=body.get("data", {}), id=body.get("id", ""))
-        return {"ids": client.send_sync(event)}
+        try:
+            return {"ids": client.send_sync(event)}
+        except Exception as err:
+            return {"error": f"{type(err).__name__}: {err}"}, 502
+
+    broken = [0]
+
+    @app.get("/break")
+    def break_app() -> str:
+        """Answer everything with a status from now on, or with 0 as before."""
+        broken[0] = int(flask.request.args["status"])
+        return f"{broken[0]}\n"
+
+    @app.before_request
+    def instead() -> typing.Any:
+        if not broken[0] or flask.request.path == "/break":
+            return None
+        line = {"run": flask.request.headers.get("X-Run-ID", ""), "what": "broken", "t": time.time_ns() // 1_000_000}
+        os.write(log_file, (json.dumps(line) + "\n").encode())
+        return "out of order\n", broken[0]
+
+    @app.get("/release")
+    def release() -> str:
+        flow.gate(flask.request.args["gate"]).set()
+        return "open\n"
 
     server = make_server("127.0.0.1", int(os.environ["PORT"]), app, threaded=True)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))

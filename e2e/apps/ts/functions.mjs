@@ -4,6 +4,7 @@
 //
 // A scenario is a function named after its event: ts4/serial starts ts4-serial.
 
+import { flow } from "./flow.mjs";
 import { clockwork, waits } from "./waits.mjs";
 
 const megabyte = "x".repeat(1_000_000);
@@ -37,6 +38,7 @@ export function scenarios({ app, cron, define, log, sdk }) {
 
   return [
     ...waits({ app, define, on, run, sdk }),
+    ...flow({ define, log, on }),
     ...(cron ? [clockwork({ define, run })] : []),
 
     on("nostep", async (ctx) => {

@@ -6,13 +6,14 @@ import { listen, openLog } from "../ts/server.mjs";
 
 const app = "ts4";
 const client = new Inngest({ id: app });
+const log = openLog(process.env.APP_LOG);
 const functions = scenarios({
   app,
   cron: process.env.APP_CRON,
-  log: openLog(process.env.APP_LOG),
+  log,
   sdk: { NonRetriableError, RetryAfterError, referenceFunction },
   define: (options, trigger, handler) =>
     client.createFunction({ ...options, triggers: [trigger] }, handler),
 });
 
-listen({ client, handler: serve({ client, functions }), port: Number(process.env.PORT) });
+listen({ client, handler: serve({ client, functions }), log, port: Number(process.env.PORT) });
