@@ -48,10 +48,13 @@ type Config struct {
 	// RetryInterval is the pause between tries; 0: the table of the protocol,
 	// 15 s rising to 2 h, with up to 30 s of jitter.
 	RetryInterval time.Duration
-	MaxCalls      int           // calls in flight in all; default 1024
-	MaxAppCalls   int           // calls in flight to one host; default 512
-	MaxBacklog    int           // runs that wait to begin; more are refused; default 1,000,000
-	MaxAway       time.Duration // how long an app may be away before its runs fail; default 24 h
+	MaxCalls      int // calls in flight in all; default 1024
+	MaxAppCalls   int // calls in flight to one host; default 512
+	MaxBacklog    int // runs that wait to begin; more are refused; default 1,000,000
+	// MaxBacklogBytes bounds the events that wait, in bytes, as store.Backlog
+	// counts them; more are refused; default 4 GiB.
+	MaxBacklogBytes int64
+	MaxAway         time.Duration // how long an app may be away before its runs fail; default 24 h
 	// EndpointLease is how long an app may be silent that serves a request in which
 	// a run began, before the endpoint is entered again: longer than its longest
 	// step; default 5 min.
@@ -79,7 +82,7 @@ type Engine struct {
 	maxAway     time.Duration
 	lease       time.Duration
 	maxAppCalls int
-	maxBacklog  int64
+	most        store.Backlog // that waits
 
 	client   *call.Client
 	egress   *egress.Client
@@ -115,6 +118,9 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 	if c.MaxBacklog == 0 {
 		c.MaxBacklog = 1_000_000
 	}
+	if c.MaxBacklogBytes == 0 {
+		c.MaxBacklogBytes = 4 << 30
+	}
 	if c.Drain == 0 {
 		c.Drain = 30 * time.Second
 	}
@@ -123,12 +129,14 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 		o.Key = c.Keys.Current
 	}
 	e := &Engine{
-		store: c.Store, log: c.Log, keys: c.Keys, dev: c.Dev, retry: c.RetryInterval, maxAway: c.MaxAway, lease: c.EndpointLease, maxAppCalls: c.MaxAppCalls, maxBacklog: int64(c.MaxBacklog),
+		store: c.Store, log: c.Log, keys: c.Keys, dev: c.Dev, retry: c.RetryInterval, maxAway: c.MaxAway, lease: c.EndpointLease, maxAppCalls: c.MaxAppCalls,
+		most:   store.Backlog{Runs: int64(c.MaxBacklog), Bytes: c.MaxBacklogBytes},
 		client: call.New(o), egress: egress.New(egress.Options{AllowPrivate: c.AllowPrivate}), programs: newPrograms(), stopped: make(chan struct{}),
 	}
 	if err := e.loadApps(ctx); err != nil {
 		return nil, fmt.Errorf("load apps: %w", err)
 	}
+	e.store.Bound(e.most)
 	e.store.Limit(e.gates)
 	if err := e.startSchedules(ctx); err != nil {
 		return nil, fmt.Errorf("start schedules: %w", err)
@@ -173,6 +181,9 @@ func (e *Engine) Healthy() error {
 	}
 	return nil
 }
+
+// Backlog is what waits to begin.
+func (e *Engine) Backlog() store.Backlog { return e.store.Backlog() }
 
 // Commits is how many transactions the store has committed since it was
 // opened: with full durability, its fsyncs.

@@ -127,9 +127,9 @@ type pawl struct {
 	t    *testing.T
 	path string
 	app  *app
-	// maxBacklog is that of the engines that start; 0: the usual one.
-	maxBacklog int
-	transport  http.RoundTripper // of the engines that start; nil: app
+	// most may wait in the engines that start; 0: the usual.
+	most      store.Backlog
+	transport http.RoundTripper // of the engines that start; nil: app
 	*engine.Engine
 }
 
@@ -171,7 +171,7 @@ func (p *pawl) start() {
 	}
 	p.Engine, err = engine.Open(p.t.Context(), engine.Config{
 		Store: s, Log: slog.New(slog.DiscardHandler), Dev: true, Transport: transport, Drain: time.Millisecond,
-		MaxBacklog: p.maxBacklog,
+		MaxBacklog: int(p.most.Runs), MaxBacklogBytes: p.most.Bytes,
 	})
 	require.NoError(p.t, err)
 }
@@ -202,6 +202,14 @@ func (p *pawl) send(body string) []string {
 		ids[i] = e.ID
 	}
 	return ids
+}
+
+// trySend is send for what may be refused.
+func (p *pawl) trySend(body string) error {
+	p.t.Helper()
+	events, err := wire.ReadEvents([]byte(body), "", "", time.Now(), engine.NewID)
+	require.NoError(p.t, err)
+	return p.Send(p.t.Context(), events)
 }
 
 // acceptOnly is a server that accepts events and dies at once.

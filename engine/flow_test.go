@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -14,7 +15,6 @@ import (
 	"github.com/pawlhq/pawl/engine"
 	"github.com/pawlhq/pawl/internal/durable"
 	"github.com/pawlhq/pawl/internal/store"
-	"github.com/pawlhq/pawl/internal/wire"
 )
 
 // busy is an app whose requests take a second; it counts how many are open at
@@ -307,16 +307,12 @@ func TestBacklogIsBounded(t *testing.T) {
 		a := &app{serve: serial()}
 		p := newPawl(t, a, function("f", "x", 0))
 		require.NoError(t, p.Close(t.Context()))
-		p.maxBacklog = 10
+		p.most.Runs = 10
 		p.start()
 		require.NoError(t, p.Pause(t.Context(), "shop-f", durable.PauseStarts, "ann", ""))
 		p.send(repeat(8, plainEvent))
 		p.restart() // it is counted again
-		refused := func(n int) error {
-			events, err := wire.ReadEvents([]byte(repeat(n, plainEvent)), "", "", time.Now(), engine.NewID)
-			require.NoError(t, err)
-			return p.Send(t.Context(), events)
-		}
+		refused := func(n int) error { return p.trySend(repeat(n, plainEvent)) }
 		require.ErrorContains(t, refused(3), "8 runs wait to begin, the most is 10")
 		require.NoError(t, refused(2))
 		require.Error(t, refused(1))
@@ -327,5 +323,89 @@ func TestBacklogIsBounded(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, 10, p.count(durable.Completed), "nothing that was accepted is lost")
 		require.NoError(t, refused(10))
+	})
+}
+
+// heavy is an event with so many bytes of data.
+func heavy(name string, bytes int, more string) string {
+	return fmt.Sprintf(`{"name":%q,"data":{"pad":%q%s}}`, name, strings.Repeat("x", bytes), more)
+}
+
+func TestBacklogIsBoundedInBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &app{serve: func(c callSeen) (int, string, http.Header) {
+			if c.Fn == "shop-waits" {
+				return awaits("WaitForEvent", "w", `,"name":"news","opts":{"timeout":"1h"}`)(c)
+			}
+			return serial()(c)
+		}}
+		p := newPawl(t, a, function("f", "x", 0), function("waits", "start", 0),
+			with(function("late", "late", 0), `"debounce":{"period":"10s"}`),
+			with(function("many", "many", 0), `"batchEvents":{"maxSize":100,"timeout":"30s"}`))
+		require.NoError(t, p.Close(t.Context()))
+		p.most.Bytes = 100_000
+		p.start()
+		p.send(`{"name":"start"}`)
+		synctest.Wait()
+		require.NoError(t, p.Pause(t.Context(), "shop-f", durable.PauseStarts, "ann", ""))
+
+		p.send(heavy("x", 20_000, ""))
+		for range 3 {
+			p.send(heavy("late", 20_000, "")) // the last one waits
+			p.send(heavy("many", 10_000, "")) // all wait
+		}
+		p.restart()
+		wantFull := func(body string) {
+			t.Helper()
+			before := p.Backlog()
+			err := p.trySend(body)
+			_, full := errors.AsType[*store.BacklogError](err)
+			require.True(t, full, "%v", err)
+			require.Equal(t, before, p.Backlog())
+		}
+		wantFull(heavy("x", 30_000, ""))
+		wantFull(heavy("late", 60_000, ""))
+		wantFull(heavy("many", 30_000, ""))
+		wantFull(heavy("news", 30_000, ""))
+		p.send(heavy("nobody", 90_000, ""))
+		p.send(heavy("x", 25_000, ""))
+		p.send(heavy("late", 20_000, "")) // takes the place of one that waits
+		wantFull(heavy("x", 10_000, ""))
+		p.restart()
+		wantFull(heavy("x", 10_000, ""))
+
+		time.Sleep(11 * time.Second) // the debounce is over
+		p.send(heavy("news", 15_000, ""))
+		synctest.Wait() // and the event was handed on
+		p.send(heavy("x", 15_000, ""))
+		time.Sleep(30 * time.Second)
+		require.NoError(t, p.Pause(t.Context(), "shop-f", durable.Unpaused, "ann", ""))
+		synctest.Wait()
+		require.Equal(t, store.Backlog{}, p.Backlog())
+		require.Equal(t, 6, p.count(durable.Completed), "nothing that was accepted is lost")
+		p.send(heavy("x", 90_000, ""))
+	})
+}
+
+// An invocation that replaces a run is refused before it has cancelled that.
+func TestInvocationThatIsRefusedReplacesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &app{serve: awaits("Sleep", "nap", `,"name":"1h"`)}
+		p := newPawl(t, a, with(function("f", "x", 0), `"singleton":{"mode":"cancel"}`), function("g", "y", 0))
+		require.NoError(t, p.Close(t.Context()))
+		p.most.Runs = 1
+		p.start()
+		p.send(`{"name":"x"}`)
+		p.wantStatus(0, durable.Running)
+		require.NoError(t, p.Pause(t.Context(), "app/shop", durable.PauseStarts, "ann", ""))
+		p.send(`{"name":"y"}`)
+		_, _, err := p.Invoke(t.Context(), durable.Invoke{Function: "shop-f"}, nil, nil)
+		_, full := errors.AsType[*store.BacklogError](err)
+		require.True(t, full, "%v", err)
+		p.wantStatus(0, durable.Running)
+		require.NoError(t, p.Cancel(t.Context(), p.runs()[1].ID))
+		_, _, err = p.Invoke(t.Context(), durable.Invoke{Function: "shop-f"}, nil, nil)
+		require.NoError(t, err)
+		p.wantStatus(0, durable.Cancelled)
 	})
 }

@@ -17,7 +17,8 @@ import (
 
 // Send takes events in. When it returns nil they are on disk together with the
 // runs that they start. An event whose ID was sent before is a repetition and
-// changes nothing. Errors are ErrClosing and those of the store.
+// changes nothing. Errors are ErrClosing and those of the store, such as
+// *store.BacklogError when too much waits.
 func (e *Engine) Send(ctx context.Context, events []wire.Event) error {
 	return e.SendOnce(ctx, events, nil)
 }
@@ -39,13 +40,6 @@ func (e *Engine) SendOnce(ctx context.Context, events []wire.Event, once *store.
 			ID: ev.ID, Key: ev.Key, Name: ev.Name, Body: ev.Body,
 			At: time.UnixMilli(ev.Timestamp).UTC(), Received: now,
 		}, now))
-	}
-	starts := 0
-	for _, a := range batch {
-		starts += len(a.Starts)
-	}
-	if err := e.room(starts); err != nil {
-		return err
 	}
 	var started []string
 	var err error
@@ -76,23 +70,6 @@ func countStarted(a store.Accepted, started []string) (n int) {
 		}
 	}
 	return n
-}
-
-// OverloadedError means that more runs wait for their beginning than Pawl keeps:
-// nothing was taken in, and it may be sent again later.
-type OverloadedError struct{ Waiting, Most int64 }
-
-func (e *OverloadedError) Error() string {
-	return fmt.Sprintf("%d runs wait to begin, the most is %d; nothing was saved, send it again later", e.Waiting, e.Most)
-}
-
-// room refuses what would make the backlog too long. What functions send of
-// themselves is always taken in: it belongs to what was accepted before.
-func (e *Engine) room(starts int) error {
-	if waiting := e.store.Backlog(); starts > 0 && waiting+int64(starts) > e.maxBacklog {
-		return &OverloadedError{waiting, e.maxBacklog}
-	}
-	return nil
 }
 
 // matcher finds the functions that an event starts.

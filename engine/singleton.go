@@ -35,12 +35,15 @@ func (e *Engine) single(ctx context.Context, f durable.Function, doc *match.Doc,
 // cancelled.
 func replaces(f durable.Function) bool { return f.Limits.Singleton != nil && f.Limits.Singleton.Cancel }
 
+// replacing reports whether a start has another run cancelled.
+func replacing(st durable.Start) bool { return st.Replaces && st.Single != "" && st.Park == nil }
+
 // makeRoom cancels the runs that those to be started for an event replace. Until
 // release is called nobody else can replace them.
 func (e *Engine) makeRoom(ctx context.Context, ev durable.Event, starts []durable.Start) (release func(), err error) {
 	var names []string
 	for _, st := range starts {
-		if st.Replaces && st.Single != "" && st.Park == nil {
+		if replacing(st) {
 			names = append(names, st.Single)
 		}
 	}

@@ -71,6 +71,6 @@ func (s *Server) trouble(w http.ResponseWriter, r *http.Request, err error) (sta
 }
 
 func isOverloaded(err error) bool {
-	_, ok := errors.AsType[*engine.OverloadedError](err)
+	_, ok := errors.AsType[*store.BacklogError](err)
 	return ok
 }

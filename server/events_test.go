@@ -103,3 +103,49 @@ func TestEventsWhileStopping(t *testing.T) {
 	wantRefusal(t, w, http.StatusServiceUnavailable)
 	require.Equal(t, "1", w.Header().Get("Retry-After"))
 }
+
+// What comes while too much waits is refused as a whole, and told when to come
+// again.
+func TestTooMuchWaits(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name string
+		most func(*engineConfig)
+		says string
+	}{
+		{"runs", func(e *engineConfig) { e.MaxBacklog = 1 }, "1 runs wait to begin, the most is 1; nothing was saved, send it again later"},
+		{"bytes", func(e *engineConfig) { e.MaxBacklogBytes = 10_500 }, "the most is 10500; nothing was saved, send it again later"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, func(_ *Config, e *engineConfig) { tt.most(e) })
+			f.register()
+			require.Equal(t, http.StatusOK, f.post("/v1/functions/shop-charge/pause", `{}`).Code)
+			f.send(`{"name":"order/paid","data":{"pad":"` + strings.Repeat("x", 10_000) + `"}}`)
+			paid := `{"name":"order/paid","data":{"pad":"` + strings.Repeat("y", 1000) + `"}}`
+			for path, body := range map[string]string{
+				"/e/k":                                  "[" + paid + `,{"name":"other"}]`,
+				"/v2/events":                            paid,
+				"/invoke/shop-charge":                   paid,
+				"/v2/apps/shop/functions/charge/invoke": paid,
+			} {
+				w := f.post(path, body)
+				require.Equal(t, http.StatusTooManyRequests, w.Code, path)
+				require.Equal(t, "5", w.Header().Get("Retry-After"), path)
+				require.Contains(t, w.Body.String(), tt.says, path)
+			}
+			require.Len(t, data[[]eventView](t, f.get("/v1/events")), 1, "nothing of it is kept")
+			require.Len(t, data[[]runView](t, f.get("/v1/runs")), 1)
+			f.send(`{"name":"other"}`) // starts nothing
+		})
+	}
+}
+
+func TestMoreThanMayEverWait(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, func(_ *Config, e *engineConfig) { e.MaxBacklogBytes = 1000 })
+	f.register()
+	w := f.post("/e/k", `{"name":"order/paid","data":{"pad":"`+strings.Repeat("x", 1000)+`"}}`)
+	require.Equal(t, http.StatusTooManyRequests, w.Code)
+	require.Contains(t, w.Body.String(), "this is more than may ever wait, so send less at once, or raise --max-backlog-bytes")
+}

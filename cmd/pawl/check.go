@@ -23,6 +23,9 @@ const (
 
 const dbPrefix = "sqlite:"
 
+// leastBacklogBytes lets an event of any size wait, when nothing else does.
+const leastBacklogBytes = 4 << 20
+
 // check finds what is wrong with settings that could be read, and completes
 // them. No message repeats a key.
 func (l *loader) check(s *settings) {
@@ -64,6 +67,9 @@ func (l *loader) check(s *settings) {
 	}
 	if s.MaxBacklog < 1 && !l.unread["max-backlog"] {
 		l.problem("%s %d: must be at least 1", l.given["max-backlog"], s.MaxBacklog)
+	}
+	if s.MaxBacklogBytes < leastBacklogBytes && !l.unread["max-backlog-bytes"] {
+		l.problem("%s %d: must be at least 4MiB, so that one event, of 3 MiB at most, may wait", l.given["max-backlog-bytes"], s.MaxBacklogBytes)
 	}
 	if s.MaxCalls < 1 && !l.unread["max-calls"] {
 		l.problem("%s %d: must be at least 1", l.given["max-calls"], s.MaxCalls)

@@ -65,6 +65,7 @@ func TestDoctorTellsAndRepairs(t *testing.T) {
 	require.Contains(t, out, "Nothing is wrong.\n")
 
 	harm(`UPDATE runs SET status = 1`)
+	harm(`UPDATE meta SET value = 0 WHERE key = 'backlog_bytes'`) // as if it had begun
 	_, err = pawl(t, "doctor", "--db", db, "--fix")
 	require.EqualError(t, err, "what is wrong cannot be repaired; if runs suffer from it, restore a backup: pawl restore")
 }

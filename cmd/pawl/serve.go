@@ -218,7 +218,8 @@ func (p *process) openEngine(ctx context.Context, keys *wire.Keyring) (eng *engi
 	}
 	eng, err = engine.Open(ctx, engine.Config{
 		Store: st, Log: p.log, Keys: keys, Dev: p.dev,
-		AllowPrivate: p.AllowPrivate || p.dev, RetryInterval: p.RetryInterval, MaxAway: p.MaxAway, EndpointLease: p.EndpointLease, MaxBacklog: p.MaxBacklog, MaxCalls: p.MaxCalls, Drain: p.Drain,
+		AllowPrivate: p.AllowPrivate || p.dev, RetryInterval: p.RetryInterval, MaxAway: p.MaxAway, EndpointLease: p.EndpointLease, MaxCalls: p.MaxCalls, Drain: p.Drain,
+		MaxBacklog: p.MaxBacklog, MaxBacklogBytes: int64(p.MaxBacklogBytes),
 		Retention: store.Retention{Runs: p.Retention, Failed: p.RetentionFailed, Events: p.RetentionEvents},
 	})
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/knadh/koanf/parsers/yaml"
 	"github.com/knadh/koanf/providers/env/v2"
 	"github.com/knadh/koanf/providers/file"
@@ -53,12 +55,16 @@ type settings struct {
 	RetentionFailed    time.Duration `key:"retention-failed" in:"dev serve" default:"0s" help:"How long failed runs and their dead letters are kept; 0s: for ever"`
 	RetentionEvents    time.Duration `key:"retention-events" in:"dev serve" default:"30d" help:"How long events are kept, at least 1d and as long as a run that came from them; 0s: for ever"`
 	MaxBacklog         int           `key:"max-backlog" in:"dev serve" default:"1000000" help:"Runs that may wait to begin; events that would start more are refused with 429"`
+	MaxBacklogBytes    size          `key:"max-backlog-bytes" in:"dev serve" default:"4GiB" help:"Bytes of events that may wait for their runs to begin, to be merged or to be handed on, as 512MiB or 4GiB; more are refused with 429"`
 	MaxCalls           int           `key:"max-calls" in:"dev serve" default:"1024" help:"Calls to apps at the same time"`
 	AllowPrivate       bool          `key:"allow-private-addresses" in:"serve" help:"Let step.fetch and step.ai.infer reach addresses that are not public (dev always does)"`
 	DebugListen        string        `key:"debug-listen" in:"dev serve" help:"Loopback address for profiles, as host:port; empty: none"`
 	LogFormat          string        `key:"log-format" in:"dev serve" default:"text" help:"Form of the log: text or json"`
 	LogLevel           string        `key:"log-level" in:"dev serve" default:"info" help:"Least that is logged: debug, info, warn or error"`
 }
+
+// size is a number of bytes.
+type size int64
 
 // setting is one field of settings.
 type setting struct {
@@ -295,6 +301,12 @@ func set(field reflect.Value, value any) error {
 			return fmt.Errorf("%s is less than nothing; write it as 30s, 5m or 30d", text)
 		}
 		field.SetInt(int64(d))
+	case size:
+		n, err := humanize.ParseBytes(text)
+		if err != nil || n > math.MaxInt64 {
+			return fmt.Errorf("%q is not a number of bytes; write it as 1000000, 512MiB or 4GiB", text)
+		}
+		field.SetInt(int64(n))
 	case bool:
 		b, err := strconv.ParseBool(text)
 		if err != nil {

@@ -65,6 +65,38 @@ func TestRetentionSettings(t *testing.T) {
 	}
 }
 
+func TestSizesOfTheBacklog(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name string
+		loading
+		want  size
+		wrong string
+	}{
+		{name: "default", want: 4 << 30},
+		{name: "a flag", loading: loading{args: []string{"--max-backlog-bytes=512MiB"}}, want: 512 << 20},
+		{name: "the environment", loading: loading{environ: []string{"PAWL_MAX_BACKLOG_BYTES=5000000"}}, want: 5_000_000},
+		{name: "the file", loading: loading{file: "max-backlog-bytes: 1.5 GB\n"}, want: 1_500_000_000},
+		{name: "not a size", loading: loading{args: []string{"--max-backlog-bytes=lots"}}, wrong: `--max-backlog-bytes: "lots" is not a number of bytes; write it as 1000000, 512MiB or 4GiB`},
+		{name: "negative", loading: loading{args: []string{"--max-backlog-bytes=-1"}}, wrong: `"-1" is not a number of bytes`},
+		{name: "more than there is", loading: loading{args: []string{"--max-backlog-bytes=9EB"}}, want: 9e18},
+		{name: "more than can be counted", loading: loading{args: []string{"--max-backlog-bytes=10EB"}}, wrong: "is not a number of bytes"},
+		{name: "less than an event", loading: loading{environ: []string{"PAWL_MAX_BACKLOG_BYTES=1MiB"}}, wrong: "PAWL_MAX_BACKLOG_BYTES 1048576: must be at least 4MiB"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			tt.mode = modeDev
+			s, err := tt.load(t)
+			if tt.wrong != "" {
+				require.ErrorContains(t, err, tt.wrong)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, tt.want, s.MaxBacklogBytes)
+		})
+	}
+}
+
 func TestPrecedence(t *testing.T) {
 	t.Parallel()
 	const file = "drain: 2s\napp: [http://file:1/x, http://file:2/x]\nmax-calls: 7\nno-discovery: true\n"

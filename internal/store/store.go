@@ -78,6 +78,9 @@ type Accepted struct {
 	// Rest is what else follows from the event, more than one transaction should
 	// hold: an item of kind Deliver is queued for it, with Rest as its data.
 	Rest durable.JSON
+	// Owed means that something was done for the event already: it is taken in
+	// however much waits.
+	Owed bool
 }
 
 // Decision is what a decide function has made of a run: its change, and the
@@ -138,8 +141,13 @@ type Runs interface {
 	// An error of decide is returned as it is, and nothing is saved.
 	Transition(ctx context.Context, id string, decide func(*durable.Run) (Decision, error)) error
 
-	// Backlog is how many runs have not begun. It costs nothing to ask.
-	Backlog() int64
+	// Bound says how much may wait, from now on; before it is called there is no
+	// bound. Accept and AcceptOnce fail with a *BacklogError when what they write
+	// would make more wait. What runs and schedules send is always taken in: it
+	// belongs to what was accepted before.
+	Bound(most Backlog)
+	// Backlog is what waits. It costs nothing to ask.
+	Backlog() Backlog
 
 	// View shows run id as it is now. fn must not keep or change it.
 	View(ctx context.Context, id string, fn func(*durable.Run) error) error

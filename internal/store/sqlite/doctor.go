@@ -24,6 +24,7 @@ const (
 	ruleTold     = "told"     // the end of a run was told, once
 	ruleLetter   = "letter"   // every run that failed for good has its dead letter, and nothing else has
 	ruleFunction = "function" // the function of a run that has not ended is known
+	ruleBacklog  = "backlog"  // what waits is counted as it is
 )
 
 // Examine looks at the whole of a store that no process has open and tells each
@@ -182,6 +183,9 @@ func (d *doctor) examine() error {
 	if err := d.retold(); err != nil {
 		return err
 	}
+	if err := d.backlog(); err != nil { // last, since what was repaired may wait now
+		return err
+	}
 	return d.count()
 }
 
@@ -260,6 +264,24 @@ func (d *doctor) gone() error {
 		*t = fromMicros(us)
 	}
 	return nil
+}
+
+// backlog counts the bytes that wait.
+func (d *doctor) backlog() error {
+	stmt, bytes := d.read.Prep(`SELECT (SELECT ifnull(sum(length(body)), 0) FROM runs JOIN events ON events.id = runs.event WHERE status = 0)
+		+ (SELECT ifnull(sum(length(body)), 0) FROM runs JOIN run_events ON run_events.run = runs.id JOIN events ON events.id = run_events.event WHERE status = 0)
+		+ (SELECT ifnull(sum(length(body)), 0) FROM parked JOIN events ON events.id = parked.event)
+		+ (SELECT ifnull(sum(length(body)), 0) FROM deliveries JOIN events ON events.id = deliveries.event)`), int64(0)
+	if err := rows(stmt, func() { bytes = stmt.ColumnInt64(0) }); err != nil {
+		return err
+	}
+	counted, err := metaInt(d.read, metaBacklog)
+	if err == nil && counted != bytes {
+		d.found(store.Finding{
+			Rule: ruleBacklog, What: fmt.Sprintf("events with %d bytes wait, and are counted as %d", bytes, counted), Cure: "they are counted again",
+		}, func(c *conn) error { return setMeta(c, metaBacklog, bytes) })
+	}
+	return err
 }
 
 func (d *doctor) count() error {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -276,6 +277,10 @@ func TestDoctor(t *testing.T) {
 			run: func(*ward) string { return gone },
 		},
 		{
+			name: "bytes that wait and are counted wrongly", rule: "backlog", cured: true,
+			harm: func(w *ward) { w.harm(`UPDATE meta SET value = value + 1 WHERE key = 'backlog_bytes'`) },
+		},
+		{
 			name: "a key of no run", rule: "orphan", cured: true,
 			harm: func(w *ward) {
 				w.harm(`UPDATE idempotency SET reply = CAST(? AS BLOB) WHERE CAST(reply AS TEXT) = ?`, gone, w.queued)
@@ -289,6 +294,9 @@ func TestDoctor(t *testing.T) {
 			w := newWard(t)
 			c.harm(w)
 			found := w.examine()
+			if c.rule != "backlog" { // what is gone is still counted: that follows from the rest
+				found = slices.DeleteFunc(found, func(f store.Finding) bool { return f.Rule == "backlog" })
+			}
 			if c.twice {
 				require.Len(t, found, 2)
 			} else {
@@ -304,12 +312,13 @@ func TestDoctor(t *testing.T) {
 			require.NotEmpty(t, f.What)
 			require.Equal(t, c.cured, f.Cure != "", f)
 			require.False(t, f.Cured)
-			if c.run != nil {
+			switch {
+			case c.run != nil:
 				require.Equal(t, c.run(w), f.Run)
-			} else {
+			case c.rule != "backlog":
 				require.Equal(t, w.event, f.Event)
 			}
-			require.Equal(t, found, w.examine(), "looking changes nothing")
+			require.Subset(t, w.examine(), found, "looking changes nothing")
 			for _, f := range w.repair() {
 				require.Equal(t, f.Cure != "", f.Cured, f)
 			}

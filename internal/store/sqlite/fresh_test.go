@@ -22,7 +22,8 @@ func TestQueueIsToldWhatWasWritten(t *testing.T) {
 	w.accepted = []store.Accepted{fresh}
 	group := []*write{w}
 	s.queue.begin(group)
-	require.NoError(t, s.transact(group))
+	_, err = s.transact(group)
+	require.NoError(t, err)
 	run := fresh.Starts[0].Run
 	clear(run.Items) // as one does who ends it just now
 	require.Contains(t, s.queue.changing(), slotKey{Run: run.ID}, "what is being written is not read from disk meanwhile")

@@ -76,8 +76,9 @@ type Store struct {
 	closed  sync.Once
 	wait    sync.WaitGroup
 
-	backlog  atomic.Int64 // runs that have not begun
-	eventSeq int64        // of the newest event; the writer's alone
+	backlog  atomic.Pointer[store.Backlog] // what waits; the writer's to change
+	most     atomic.Pointer[store.Backlog] // that may
+	eventSeq int64                         // of the newest event; the writer's alone
 	// renewed are items that the group in hand has put in the place of others: who
 	// held a lease on those has lost it.
 	renewed map[slotKey]bool
@@ -128,6 +129,7 @@ func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 		closing: make(chan struct{}),
 		backup:  make(chan struct{}, 1),
 	}
+	s.Bound(store.Backlog{})
 	s.heads.init(o.CacheBytes)
 	s.queue.init()
 	defer func() {
@@ -177,7 +179,7 @@ func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 	if err := s.read(ctx, s.queue.readLanes); err != nil {
 		return nil, err
 	}
-	if err := s.read(ctx, s.countBacklog); err != nil {
+	if err := s.read(ctx, s.readBacklog); err != nil {
 		return nil, err
 	}
 	if err := s.read(ctx, s.queue.readHolders); err != nil {

@@ -95,7 +95,7 @@ func (s *Store) join(w *write, e durable.Event, st durable.Start, old *durable.I
 // putParked writes an event that waits, and the item that it waits for.
 func (s *Store) putParked(w *write, st durable.Start, run string, n int, due time.Time, data durable.JSON) error {
 	item := st.Park.Item
-	if err := insertParked(s.write, item, run, n, st); err != nil {
+	if err := insertParked(w, s.write, item, run, n, st); err != nil {
 		return err
 	}
 	s.renewed[slotKey(item)] = true
@@ -146,7 +146,17 @@ func (s *Store) moveParked(w *write, item durable.Item, to durable.Ref) error {
 	return s.queueItem(w, item)
 }
 
-func insertParked(c *conn, item durable.Ref, run string, n int, st durable.Start) error {
+// insertParked writes an event that waits, in place of the one that has its
+// number, if there is one.
+func insertParked(w *write, c *conn, item durable.Ref, run string, n int, st durable.Start) error {
+	stmt := c.Prep(`SELECT length(body) FROM parked JOIN events ON events.id = parked.event WHERE run = ? AND step = ? AND n = ?`)
+	stmt.BindText(1, item.Run)
+	stmt.BindText(2, item.Step)
+	stmt.BindInt64(3, int64(n))
+	if err := rows(stmt, func() { w.grown.Bytes -= stmt.ColumnInt64(0) }); err != nil {
+		return err
+	}
+	w.grown.Bytes += int64(len(st.Run.Events[0].Body))
 	var target []byte
 	e := st.Run.Events[0]
 	if e.Target != nil {
@@ -155,7 +165,7 @@ func insertParked(c *conn, item durable.Ref, run string, n int, st durable.Start
 			return err
 		}
 	}
-	stmt := c.Prep(`INSERT OR REPLACE INTO parked (run, step, n, event, start, target) VALUES (?, ?, ?, ?, ?, ?)`)
+	stmt = c.Prep(`INSERT OR REPLACE INTO parked (run, step, n, event, start, target) VALUES (?, ?, ?, ?, ?, ?)`)
 	for i, v := range []string{item.Run, item.Step} {
 		stmt.BindText(i+1, v)
 	}
@@ -166,8 +176,14 @@ func insertParked(c *conn, item durable.Ref, run string, n int, st durable.Start
 	return exec(stmt)
 }
 
-func deleteParked(c *conn, item durable.Ref) error {
-	stmt := c.Prep(`DELETE FROM parked WHERE run = ? AND step = ?`)
+func deleteParked(w *write, c *conn, item durable.Ref) error {
+	stmt := c.Prep(`SELECT length(body) FROM parked JOIN events ON events.id = parked.event WHERE run = ? AND step = ?`)
+	stmt.BindText(1, item.Run)
+	stmt.BindText(2, item.Step)
+	if err := rows(stmt, func() { w.grown.Bytes -= stmt.ColumnInt64(0) }); err != nil {
+		return err
+	}
+	stmt = c.Prep(`DELETE FROM parked WHERE run = ? AND step = ?`)
 	stmt.BindText(1, item.Run)
 	stmt.BindText(2, item.Step)
 	return exec(stmt)

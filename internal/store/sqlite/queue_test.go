@@ -200,7 +200,8 @@ func TestRefillDuringACommit(t *testing.T) {
 		group := []*write{w}
 		s.queue.begin(group)
 		if !fails {
-			require.NoError(t, s.transact(group))
+			_, err := s.transact(group)
+			require.NoError(t, err)
 		}
 		early, err := s.Claim(t.Context(), noon.Add(2*time.Hour), time.Minute, 10)
 		require.NoError(t, err)

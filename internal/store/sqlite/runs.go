@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/pawlhq/pawl/internal/durable"
@@ -13,21 +14,21 @@ const keyLife = store.KeyLife
 
 // Accept writes events and the runs they start.
 func (s *Store) Accept(ctx context.Context, now time.Time, batch []store.Accepted) ([]string, error) {
-	w := newWrite(now)
-	w.accepted = batch
-	if err := s.submit(ctx, w); err != nil {
-		return nil, err
-	}
-	if err := s.await(w); err != nil {
-		return nil, err
-	}
-	return w.started, nil
+	return s.accept(ctx, now, batch, nil)
 }
 
 // AcceptOnce writes events and the runs they start, once for a key.
 func (s *Store) AcceptOnce(ctx context.Context, now time.Time, batch []store.Accepted, once store.Once) ([]string, error) {
+	return s.accept(ctx, now, batch, &once)
+}
+
+func (s *Store) accept(ctx context.Context, now time.Time, batch []store.Accepted, once *store.Once) ([]string, error) {
 	w := newWrite(now)
-	w.accepted, w.once = batch, &once
+	w.accepted, w.once = batch, once
+	w.bounded = !slices.ContainsFunc(batch, func(a store.Accepted) bool { return a.Owed })
+	if err := s.full(ctx, w); err != nil {
+		return nil, err
+	}
 	if err := s.submit(ctx, w); err != nil {
 		return nil, err
 	}
@@ -97,7 +98,9 @@ func (s *Store) transition(ctx context.Context, id string, decide func(*durable.
 	w := newWrite(time.Now())
 	w.head, w.run, w.n, w.change, w.accepted, w.rouse = h, id, h.run.Seq, d.Change, d.Accepted, d.Rouse
 	w.once = d.Once
-	w.begins = d.Head != nil && h.run.Status == durable.Queued && d.Head.Status != durable.Queued
+	if w.begins = d.Head != nil && h.run.Status == durable.Queued && d.Head.Status != durable.Queued; w.begins {
+		w.waited = weightOf(h.run.Events)
+	}
 	if d.Head != nil && d.Head.Status.Final() {
 		w.final, w.rerun = true, h.run.Original != ""
 		w.change.Put, w.change.Drop = nil, nil
@@ -121,16 +124,6 @@ func (s *Store) transition(ctx context.Context, id string, decide func(*durable.
 		return s.await(before)
 	}
 	return s.await(w)
-}
-
-// Backlog is how many runs have not begun.
-func (s *Store) Backlog() int64 { return s.backlog.Load() }
-
-// countBacklog counts the runs that have not begun, a range of an index for each
-// function.
-func (s *Store) countBacklog(c *conn) error {
-	stmt := c.Prep(`SELECT (SELECT count(*) FROM runs WHERE function = f.slug AND status = 0) FROM functions AS f GROUP BY f.slug`)
-	return rows(stmt, func() { s.backlog.Add(stmt.ColumnInt64(0)) })
 }
 
 // View shows a run.

@@ -63,17 +63,29 @@ func isAwaited(c *conn, name string) (found bool, err error) {
 	return found, err
 }
 
-func insertDelivery(c *conn, e durable.Event) error {
+func insertDelivery(w *write, c *conn, e durable.Event) error {
 	stmt := c.Prep(`INSERT INTO deliveries (name, event) VALUES (?, ?)`)
 	stmt.BindText(1, e.Name)
 	stmt.BindText(2, e.ID)
+	w.grown.Bytes += int64(len(e.Body))
 	return exec(stmt)
 }
 
-func deleteDelivery(c *conn, event string) error {
-	stmt := c.Prep(`DELETE FROM deliveries WHERE event = $event AND name = (SELECT name FROM events WHERE id = $event)`)
-	stmt.SetText("$event", event)
-	return exec(stmt)
+func deleteDelivery(w *write, c *conn, event string) error {
+	name, bytes := "", int64(0)
+	stmt := c.Prep(`SELECT name, length(body) FROM events WHERE id = ?`)
+	stmt.BindText(1, event)
+	if err := rows(stmt, func() { name, bytes = stmt.ColumnText(0), stmt.ColumnInt64(1) }); err != nil {
+		return err
+	}
+	stmt = c.Prep(`DELETE FROM deliveries WHERE name = ? AND event = ?`)
+	stmt.BindText(1, name)
+	stmt.BindText(2, event)
+	err := exec(stmt)
+	if err == nil && c.Changes() > 0 {
+		w.grown.Bytes -= bytes
+	}
+	return err
 }
 
 const waitColumns = `waits.seq, run, step, kind, waits.name, cond, path, value, exact, until`
@@ -205,7 +217,7 @@ func (s *Store) deliver(w *write, e durable.Event) error {
 	}
 	if item == nil {
 		item = &durable.Item{Run: e.ID, Step: durable.DeliverStep, Kind: durable.Deliver}
-		if err := insertDelivery(s.write, e); err != nil {
+		if err := insertDelivery(w, s.write, e); err != nil {
 			return err
 		}
 	}

@@ -45,6 +45,8 @@ type write struct {
 	unless  string          // the run that must not be there; "": any may
 	void    *store.KeyEntry // a key that is forgotten
 	begins  bool            // the run, which was queued, or it ends without that
+	waited  int64           // bytes of its events
+	bounded bool            // it may be refused for what waits
 	control *durable.Control
 	act     *durable.Act
 
@@ -55,7 +57,7 @@ type write struct {
 	outcome error    // why nothing was written for it, though the group was
 	started []string // runs that did start
 	fresh   []durable.Start
-	queued  int64          // runs that it has started and that wait for their beginning
+	grown   store.Backlog  // by how much more waits after it
 	items   []durable.Item // that were queued, but for those of a change
 	removed []durable.Ref  // of no run
 	done    chan struct{}  // closed when the write has ended, with err
@@ -159,7 +161,7 @@ func (s *Store) commit(group []*write) {
 		return
 	}
 	s.queue.begin(group)
-	err := s.transact(group)
+	waiting, err := s.transact(group)
 	if err != nil {
 		s.queue.failed()
 	}
@@ -176,11 +178,7 @@ func (s *Store) commit(group []*write) {
 			}
 		}
 		s.queue.committed(group)
-		for _, w := range group {
-			if w.outcome == nil {
-				s.backlog.Add(w.backlog())
-			}
-		}
+		s.backlog.Store(&waiting)
 		for _, w := range group {
 			if w.outcome != nil && w.head != nil {
 				s.heads.kill(w.head) // it is ahead of what was written
@@ -261,32 +259,55 @@ func (s *Store) settle(w *write, err error) {
 	close(w.done)
 }
 
-func (s *Store) transact(group []*write) (err error) {
+// transact writes a group, and returns what waits after it.
+func (s *Store) transact(group []*write) (waiting store.Backlog, err error) {
 	if err := s.Healthy(); err != nil {
-		return err
+		return waiting, err
 	}
 	end, err := sqlitex.ImmediateTransaction(s.write.Conn)
 	if err != nil {
-		return err
+		return waiting, err
 	}
-	clear(s.renewed)
-	for _, w := range group {
-		if err := s.apply(w); err != nil {
-			end(&err)
-			return err
-		}
+	waiting, err = s.applyAll(group)
+	if err != nil {
+		end(&err)
+		return waiting, err
 	}
 	if end(&err); err != nil && broken(err) {
 		// The log may hold the whole of it, and a restart may find it there.
-		return fmt.Errorf("%w: %w", store.ErrUnknown, err)
+		err = fmt.Errorf("%w: %w", store.ErrUnknown, err)
 	}
-	return err
+	return waiting, err
+}
+
+func (s *Store) applyAll(group []*write) (waiting store.Backlog, err error) {
+	clear(s.renewed)
+	before := s.Backlog()
+	waiting = before
+	for _, w := range group {
+		if err := s.applyWithin(w, waiting); err != nil {
+			return waiting, err
+		}
+		if w.outcome == nil {
+			waiting = waiting.Plus(w.grown)
+		}
+	}
+	if waiting.Bytes != before.Bytes {
+		err = setMeta(s.write, metaBacklog, waiting.Bytes)
+	}
+	return waiting, err
+}
+
+// forget makes w what it was before it was applied.
+func (w *write) forget() {
+	w.started, w.fresh, w.items, w.removed = w.started[:0], w.fresh[:0], w.items[:0], w.removed[:0]
+	w.grown = store.Backlog{}
 }
 
 // apply writes the rows of w.
 func (s *Store) apply(w *write) error {
-	w.started, w.fresh, w.items, w.removed = w.started[:0], w.fresh[:0], w.items[:0], w.removed[:0]
-	w.outcome, w.queued = nil, 0
+	w.forget()
+	w.outcome = nil
 	if w.unless != "" {
 		there, err := hasRun(s.write, w.unless)
 		if err != nil {
@@ -352,6 +373,9 @@ func (s *Store) applyChange(w *write) error {
 			return err
 		}
 	}
+	if w.begins {
+		w.begun(w.waited)
+	}
 	if w.change.Began {
 		if err := insertHolders(c, w.run, s.queue.passOf(slotKey{w.run, durable.Discovery}), w.now); err != nil {
 			return err
@@ -410,7 +434,7 @@ func (s *Store) applyAccepted(w *write, a store.Accepted) error {
 		item := durable.Item{
 			Run: a.Event.ID, Step: durable.DeliverStep, Kind: durable.Deliver, Due: w.now, Data: a.Rest,
 		}
-		if err := insertDelivery(s.write, a.Event); err != nil {
+		if err := insertDelivery(w, s.write, a.Event); err != nil {
 			return err
 		}
 		if err := s.queueItem(w, item); err != nil {
@@ -484,7 +508,7 @@ func (s *Store) applyStarts(w *write, a store.Accepted, seq int64) error {
 		w.started = append(w.started, r.ID)
 		w.fresh = append(w.fresh, st)
 		if r.Status == durable.Queued { // later it is others' to read
-			w.queued++
+			w.waits(r)
 		}
 	}
 	return nil
@@ -523,12 +547,12 @@ func (s *Store) applySettled(w *write) error {
 		return s.queueItem(w, *after.Next)
 	}
 	if fired(l.Kind) {
-		if err := deleteParked(s.write, durable.Ref{Run: l.Run, Step: l.Step}); err != nil {
+		if err := deleteParked(w, s.write, durable.Ref{Run: l.Run, Step: l.Step}); err != nil {
 			return err
 		}
 	}
 	if l.Kind == durable.Deliver {
-		if err := deleteDelivery(s.write, l.Run); err != nil {
+		if err := deleteDelivery(w, s.write, l.Run); err != nil {
 			return err
 		}
 	}
@@ -573,14 +597,6 @@ func (s *Store) applySchedule(w *write) error {
 func (s *Store) queueItem(w *write, item durable.Item) error {
 	w.items = append(w.items, item)
 	return upsertItem(s.write, item)
-}
-
-// backlog is how many more runs wait for their beginning after w.
-func (w *write) backlog() int64 {
-	if w.begins {
-		return w.queued - 1
-	}
-	return w.queued
 }
 
 // queueing are the items beside those of runs that w may queue.

@@ -37,7 +37,7 @@ var beginTests = []test{
 			read, err := d.Run(d.Context(), run.ID)
 			require.NoError(d, err)
 			same(d, want.Head, read.Head)
-			require.Equal(d, int64(0), d.Backlog(), "it does not wait to begin")
+			require.Zero(d, d.Backlog(), "it does not wait to begin")
 			d.reopen()
 		}
 		d.change(run.ID, durable.Change{Entries: []durable.Entry{{Step: "b", Kind: durable.StepDone, At: noon, Data: durable.JSON(`1`)}}})

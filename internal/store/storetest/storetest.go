@@ -35,6 +35,7 @@ func Run(t *testing.T, fixture func(*testing.T) Fixture) {
 		tests []test
 	}{
 		{"Accept", acceptTests},
+		{"Backlog", backlogTests},
 		{"Begin", beginTests},
 		{"Transition", transitionTests},
 		{"Recovery", recoveryTests},
