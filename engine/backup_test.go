@@ -47,7 +47,7 @@ func TestRestoredRunsGoOn(t *testing.T) {
 		inFlight := calls[len(calls)-1]
 		require.Equal(t, "shop-call", inFlight.Fn)
 
-		snap, err := p.Backup(t.Context())
+		snap, err := p.Backup(t.Context(), "ann")
 		require.NoError(t, err)
 		b, err := io.ReadAll(snap)
 		require.NoError(t, err)

@@ -37,7 +37,7 @@ func (e *ExpressionError) Error() string { return e.Message }
 // are there now and those that start until c.Before; it returns c with its id,
 // before they are. Errors: store.ErrNotFound when the function is not known,
 // *ExpressionError, and those of the store.
-func (e *Engine) CancelMany(ctx context.Context, c durable.Cancellation) (durable.Cancellation, error) {
+func (e *Engine) CancelMany(ctx context.Context, c durable.Cancellation, by string) (durable.Cancellation, error) {
 	if e.closing.Load() {
 		return c, ErrClosing
 	}
@@ -54,7 +54,10 @@ func (e *Engine) CancelMany(ctx context.Context, c durable.Cancellation) (durabl
 	c.ID, c.App, c.Created = NewID(), f.App, now
 	c.After, c.Before = c.After.Truncate(time.Microsecond), c.Before.Truncate(time.Microsecond)
 	item := durable.Item{Run: c.ID, Step: durable.SweepStep, Kind: durable.Sweep, Due: now, Data: sweep{Begun: now}.json()}
-	if err := e.store.AddCancellation(ctx, c, item); err != nil {
+	act := newAct(now, by, durable.ActCancelMany, durable.CancellationObject(c.ID), facts{
+		"function": c.Function, "started_after": c.After, "started_before": c.Before, "if": c.If,
+	})
+	if err := e.store.AddCancellation(ctx, c, item, act); err != nil {
 		return c, err
 	}
 	e.log.InfoContext(ctx, "cancelling runs", "cancellation", c.ID, "function", c.Function, "after", c.After, "before", c.Before)
@@ -63,8 +66,9 @@ func (e *Engine) CancelMany(ctx context.Context, c durable.Cancellation) (durabl
 
 // RemoveCancellation ends a cancellation. Runs that it has cancelled stay so. It
 // fails with store.ErrNotFound.
-func (e *Engine) RemoveCancellation(ctx context.Context, id string) error {
-	return e.store.RemoveCancellation(ctx, id)
+func (e *Engine) RemoveCancellation(ctx context.Context, id, by string) error {
+	act := newAct(time.Now(), by, durable.ActEndCancellation, durable.CancellationObject(id), nil)
+	return e.store.RemoveCancellation(ctx, id, act)
 }
 
 // Cancellations lists the cancellations of many runs, newest first.

@@ -19,9 +19,6 @@ import (
 	"github.com/pawlhq/pawl/internal/wire"
 )
 
-// appControl is the name of the control of an app as a whole.
-func appControl(app string) string { return "app/" + app }
-
 // tickOptions are what an operator may say about a function's crons, which not
 // every SDK can: "missed" and "overlap", as they stand in a cron trigger.
 var tickOptions = []string{"missed", "overlap"}
@@ -39,9 +36,9 @@ func (e *ErrLimits) Error() string { return strings.Join(e.Problems, "; ") }
 // "app/" and an app's name, of all functions of an app; Unpaused lets it go on.
 // It holds at once and over restarts. It fails with store.ErrNotFound.
 func (e *Engine) Pause(ctx context.Context, name string, p durable.Pause, by, why string) error {
-	what := "pause"
+	what := durable.ActPause
 	if p == durable.Unpaused {
-		what = "resume"
+		what = durable.ActResume
 	}
 	return e.control(ctx, name, what, by, why, func(c *durable.Control) error {
 		c.Pause = p
@@ -53,10 +50,10 @@ func (e *Engine) Pause(ctx context.Context, name string, p durable.Pause, by, wh
 // such as {"concurrency":5}; null takes it back. They hold at once, over
 // restarts and over syncs. It fails with store.ErrNotFound and *ErrLimits.
 func (e *Engine) SetLimits(ctx context.Context, slug string, limits jsontext.Value, by, why string) error {
-	if strings.HasPrefix(slug, appControl("")) {
+	if strings.HasPrefix(slug, durable.AppObject("")) {
 		return &ErrLimits{[]string{"limits are those of a function; an app has none"}}
 	}
-	return e.control(ctx, slug, "limit", by, why, func(c *durable.Control) error {
+	return e.control(ctx, slug, durable.ActLimit, by, why, func(c *durable.Control) error {
 		if limits.Kind() == 'n' {
 			c.Limits = nil
 			return nil
@@ -97,7 +94,8 @@ func (e *Engine) checkLimits(f durable.Function, limits jsontext.Value) (problem
 	return problems
 }
 
-// control changes what is set about a function or an app.
+// control changes what is set about a function or an app. What is so already, for
+// the same reason, stays as it is.
 func (e *Engine) control(ctx context.Context, name, what, by, why string, change func(*durable.Control) error) error {
 	if e.closing.Load() {
 		return ErrClosing
@@ -105,24 +103,26 @@ func (e *Engine) control(ctx context.Context, name, what, by, why string, change
 	e.syncing.Lock()
 	defer e.syncing.Unlock()
 	old := e.apps.Load()
-	if app, ok := strings.CutPrefix(name, appControl("")); ok {
+	if app, ok := strings.CutPrefix(name, durable.AppObject("")); ok {
 		if _, known := old.apps[app]; !known {
 			return fmt.Errorf("app %q: %w", app, store.ErrNotFound)
 		}
 	} else if _, known := old.table.Function(name); !known {
 		return fmt.Errorf("function %q: %w", name, store.ErrNotFound)
 	}
-	c := old.controls[name]
+	was := old.controls[name]
+	c := was
 	c.Name = name
 	if err := change(&c); err != nil {
 		return err
 	}
-	c.Since, c.By, c.Why = time.Now(), by, why
-	detail, err := json.Marshal(map[string]any{"pause": c.Pause.String(), "limits": c.Limits, "why": why}, json.Deterministic(true))
-	if err != nil {
-		return err
+	nothing := c.Pause == durable.Unpaused && c.Limits == nil
+	if c.Pause == was.Pause && string(c.Limits) == string(was.Limits) && (nothing || why == was.Why) {
+		return nil
 	}
-	if err := e.store.SaveControl(ctx, c, durable.Act{At: c.Since, By: by, What: what, Object: name, Detail: detail}); err != nil {
+	act := newAct(time.Now(), by, what, name, facts{"pause": c.Pause.String(), "limits": c.Limits, "why": why})
+	c.Since, c.By, c.Why = act.At, act.By, why
+	if err := e.store.SaveControl(ctx, c, act); err != nil {
 		return err
 	}
 	controls := maps.Clone(old.controls)
@@ -205,19 +205,9 @@ func (e *Engine) Controls() []durable.Control {
 	return list
 }
 
-// Acts reads the audit log; see store.Controls.
-func (e *Engine) Acts(ctx context.Context, object string, before int64, limit int) ([]durable.Act, error) {
-	return e.store.Acts(ctx, object, before, limit)
-}
-
-// NoteAct adds a line to the audit log.
-func (e *Engine) NoteAct(ctx context.Context, by, what, object string, detail durable.JSON) error {
-	return e.store.NoteAct(ctx, durable.Act{At: time.Now(), By: by, What: what, Object: object, Detail: detail})
-}
-
 // paused is what is held back of a function: by itself, or with its app.
 func (r *registry) paused(f durable.Function) durable.Pause {
-	return max(r.controls[f.Slug].Pause, r.controls[appControl(f.App)].Pause)
+	return max(r.controls[f.Slug].Pause, r.controls[durable.AppObject(f.App)].Pause)
 }
 
 // IsLimits reports whether err is about limits that were refused.

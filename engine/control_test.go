@@ -38,7 +38,7 @@ func TestPausedFunctionKeepsItsRuns(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		require.Equal(t, 4, p.count(durable.Completed), "resume drains what waited")
-		acts, err := p.Acts(t.Context(), "shop-f", 0, 10)
+		acts, err := p.Acts(t.Context(), store.ActFilter{Object: "shop-f"}, store.Page{Limit: 10})
 		require.NoError(t, err)
 		require.Len(t, acts, 2)
 		require.Equal(t, "resume", acts[0].What)

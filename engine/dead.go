@@ -31,6 +31,7 @@ type Rerun struct {
 	// of the new run.
 	Once  *store.Once
 	Reply func(run string) []byte
+	By    string // who asks for it
 }
 
 // RerunError says why a run cannot be started anew in the way that was asked
@@ -56,6 +57,14 @@ func (e *Engine) Rerun(ctx context.Context, run string, how Rerun) (string, erro
 		how.Once.Reply = how.Reply(r.Start.Run.ID)
 		r.Once = how.Once
 	}
+	what := durable.ActRerun
+	if how.Letter {
+		what = durable.ActRetry
+	}
+	act := newAct(now, how.By, what, durable.RunObject(run), facts{
+		"as": r.Start.Run.ID, "function": r.Start.Run.Function, "from": how.From.Step, "input": how.From.Input, "edited": r.Edited.ID,
+	})
+	r.Act = &act
 	if err := e.store.Rerun(ctx, now, r); err != nil {
 		return "", err
 	}
@@ -123,11 +132,11 @@ func edited(ev durable.Event, data jsontext.Value, now time.Time) (durable.Event
 
 // Discard closes the dead letter of a run that need not be run again. Errors:
 // store.ErrNotFound, *store.LetterClosedError.
-func (e *Engine) Discard(ctx context.Context, run, why string) error {
-	return e.store.Discard(ctx, time.Now(), run, why)
+func (e *Engine) Discard(ctx context.Context, run, why, by string) error {
+	return e.store.Discard(ctx, run, why, newAct(time.Now(), by, durable.ActDiscard, durable.RunObject(run), facts{"why": why}))
 }
 
 // Annotate replaces the note that people keep with a dead letter.
-func (e *Engine) Annotate(ctx context.Context, run, note string) error {
-	return e.store.Annotate(ctx, run, note)
+func (e *Engine) Annotate(ctx context.Context, run, note, by string) error {
+	return e.store.Annotate(ctx, run, note, newAct(time.Now(), by, durable.ActNote, durable.RunObject(run), facts{"note": note}))
 }

@@ -50,7 +50,7 @@ func TestEveryFailedRunLeavesOneDeadLetter(t *testing.T) {
 		time.Sleep(time.Second)
 		for _, r := range p.runs() {
 			if r.Function == "shop-long" {
-				require.NoError(t, p.Cancel(t.Context(), r.ID))
+				require.NoError(t, p.Cancel(t.Context(), r.ID, "ann"))
 			}
 		}
 		p.restart()
@@ -259,7 +259,7 @@ func TestRetryWithEditedData(t *testing.T) {
 // job starts a job over all letters.
 func (p *pawl) job(every time.Duration, first int) store.RetryJob {
 	p.t.Helper()
-	j, err := p.StartRetries(p.t.Context(), store.LetterFilter{}, every, first, nil)
+	j, err := p.StartRetries(p.t.Context(), store.LetterFilter{}, every, first, nil, "ann")
 	require.NoError(p.t, err)
 	return j
 }
@@ -357,7 +357,7 @@ func TestBulkRetryStopsLater(t *testing.T) {
 		a.mended.Store(true)
 		j = p.job(time.Second, 2)
 		time.Sleep(8 * time.Second)
-		j, err := p.StopRetries(t.Context(), j.ID, "enough")
+		j, err := p.StopRetries(t.Context(), j.ID, "enough", "ann")
 		require.NoError(t, err)
 		started := j.Started
 		time.Sleep(time.Hour)

@@ -363,7 +363,7 @@ func (e *Engine) endpoint(ctx context.Context, in wire.Endpoint, retries *int, s
 		Name: f.App, ID: uuid.NewSHA1(namespace, []byte(f.App)).String(), URL: in.URL.Scheme + "://" + in.URL.Host,
 		SDK: cmp.Or(strings.TrimPrefix(sdk, "inngest-"), app.SDK), Framework: durable.FrameworkEndpoint, SyncedAt: now,
 	}
-	if err := e.store.SaveApp(ctx, app, []durable.Function{f}, nil, nil); err != nil {
+	if err := e.store.SaveApp(ctx, app, []durable.Function{f}, nil, nil, nil); err != nil {
 		return f, err
 	}
 	table, _ := match.NewTable(append(all, f), e.programs)
@@ -415,6 +415,7 @@ func rename(f *durable.Function, slug string) {
 	f.Slug, f.ID = slug, uuid.NewSHA1(namespace, []byte(f.App+"\x00"+slug)).String()
 }
 
+// cut is text of at most so many bytes, and a mark when there was more.
 func cut(s string, most int) string {
 	if len(s) > most {
 		s = strings.ToValidUTF8(s[:most], "") + "…"

@@ -257,7 +257,7 @@ func TestReportsThatAreRefusedChangeNothing(t *testing.T) {
 		b.FunctionID = "0f5d8f2e-0000-4000-8000-000000000000"
 		require.ErrorIs(t, p.Report(t.Context(), run, nil, b), engine.ErrForeign)
 		close(hold)
-		require.NoError(t, p.Cancel(t.Context(), run))
+		require.NoError(t, p.Cancel(t.Context(), run, "ann"))
 		require.ErrorIs(t, p.reports(run, `[`+stepRan("b")+`]`), durable.ErrEnded)
 	})
 }

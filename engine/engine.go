@@ -197,20 +197,29 @@ func (e *Engine) Commits() int64 {
 // ErrNoBackup means that the store cannot be copied by Pawl.
 var ErrNoBackup = errors.New("this store belongs to a database server: back it up with that server's own tools")
 
-// Backup returns the whole store as it is now. Errors: ErrNoBackup and those of
-// the store.
-func (e *Engine) Backup(ctx context.Context) (*store.Snapshot, error) {
+// Backup returns the whole store as it is now, for whoever asks for it. Errors:
+// ErrNoBackup and those of the store.
+func (e *Engine) Backup(ctx context.Context, by string) (*store.Snapshot, error) {
 	b, ok := e.store.(store.Backups)
 	if !ok {
 		return nil, ErrNoBackup
 	}
-	return b.Backup(ctx)
+	snap, err := b.Backup(ctx)
+	if err != nil {
+		return nil, err
+	}
+	act := newAct(time.Now(), by, durable.ActBackup, durable.StoreObject, facts{"bytes": snap.Bytes})
+	if err := e.store.NoteAct(ctx, act); err != nil {
+		// It may be what saves a store that cannot be written to any more.
+		e.log.WarnContext(ctx, "a backup was given out, and the audit log cannot tell it", "by", act.By, "err", err)
+	}
+	return snap, nil
 }
 
 // History is for reading what happened.
 func (e *Engine) History() store.History { return e.store }
 
-// Ledger is for reading and voiding idempotency keys.
+// Ledger is for reading idempotency keys.
 func (e *Engine) Ledger() store.Ledger { return e.store }
 
 // People keeps who may do what.

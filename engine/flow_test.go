@@ -134,7 +134,7 @@ func TestConcurrencyOfRuns(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		p.wantStatus(0, durable.Completed)
 		second := p.wantStatus(1, durable.Running)
-		require.NoError(t, p.Cancel(t.Context(), second.ID))
+		require.NoError(t, p.Cancel(t.Context(), second.ID, "ann"))
 		p.wantStatus(2, durable.Running) // row 88
 		time.Sleep(time.Minute)
 		p.wantStatus(2, durable.Completed)
@@ -317,7 +317,7 @@ func TestBacklogIsBounded(t *testing.T) {
 		require.NoError(t, refused(2))
 		require.Error(t, refused(1))
 		p.send(`{"name":"other"}`) // starts nothing
-		require.NoError(t, p.Cancel(t.Context(), p.runs()[0].ID))
+		require.NoError(t, p.Cancel(t.Context(), p.runs()[0].ID, "ann"))
 		require.NoError(t, refused(1), "one that was cancelled waits no more")
 		require.NoError(t, p.Pause(t.Context(), "shop-f", durable.Unpaused, "ann", ""))
 		synctest.Wait()
@@ -403,7 +403,7 @@ func TestInvocationThatIsRefusedReplacesNothing(t *testing.T) {
 		_, full := errors.AsType[*store.BacklogError](err)
 		require.True(t, full, "%v", err)
 		p.wantStatus(0, durable.Running)
-		require.NoError(t, p.Cancel(t.Context(), p.runs()[1].ID))
+		require.NoError(t, p.Cancel(t.Context(), p.runs()[1].ID, "ann"))
 		_, _, err = p.Invoke(t.Context(), durable.Invoke{Function: "shop-f"}, nil, nil)
 		require.NoError(t, err)
 		p.wantStatus(0, durable.Cancelled)

@@ -164,7 +164,7 @@ func TestDebounceOfAFunctionThatIsGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPawl(t, &app{serve: serial()}, with(function("f", "x", 0), `"debounce":{"period":"5s"}`))
 		p.send(plainEvent(0))
-		_, err := p.RemoveApp(t.Context(), "http://app/api/inngest")
+		_, err := p.RemoveApp(t.Context(), "http://app/api/inngest", "ann")
 		require.NoError(t, err)
 		time.Sleep(time.Minute)
 		require.Empty(t, p.runs())

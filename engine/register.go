@@ -129,6 +129,11 @@ type Synced struct {
 // *wire.RegistrationError has every reason why it was refused; nothing is
 // changed then.
 func (e *Engine) Register(ctx context.Context, reg wire.Registration) (Synced, error) {
+	return e.register(ctx, reg, "")
+}
+
+// register is Register for somebody who had the app asked; "": nobody did.
+func (e *Engine) register(ctx context.Context, reg wire.Registration, by string) (Synced, error) {
 	if e.closing.Load() {
 		return Synced{}, ErrClosing
 	}
@@ -160,7 +165,12 @@ func (e *Engine) Register(ctx context.Context, reg wire.Registration) (Synced, e
 		limit(&fns[i], old.controls[fns[i].Slug])
 	}
 	start, stop := e.scheduled(changed, old.table, app.SyncedAt)
-	if err := e.store.SaveApp(ctx, app, changed, start, stop); err != nil {
+	var act *durable.Act
+	if by != "" {
+		a := synced(app, by)
+		act = &a
+	}
+	if err := e.store.SaveApp(ctx, app, changed, start, stop, act); err != nil {
 		return Synced{}, err
 	}
 	table, _ := match.NewTable(fns, e.programs)
@@ -176,7 +186,7 @@ func (e *Engine) Register(ctx context.Context, reg wire.Registration) (Synced, e
 // RemoveApp archives the app at url with all its functions: they start no more
 // runs, and those in progress go on. An app that syncs again comes back. It
 // fails with store.ErrNotFound when no app is there.
-func (e *Engine) RemoveApp(ctx context.Context, url string) (durable.App, error) {
+func (e *Engine) RemoveApp(ctx context.Context, url, by string) (durable.App, error) {
 	e.syncing.Lock()
 	defer e.syncing.Unlock()
 	old := e.apps.Load()
@@ -195,7 +205,8 @@ func (e *Engine) RemoveApp(ctx context.Context, url string) (durable.App, error)
 			fns = append(fns, f)
 		}
 		start, stop := e.scheduled(changed, old.table, app.ArchivedAt)
-		if err := e.store.SaveApp(ctx, app, changed, start, stop); err != nil {
+		act := newAct(app.ArchivedAt, by, durable.ActRemoveApp, durable.AppObject(app.Name), facts{"url": wire.PublicURL(app.URL), "functions": len(changed)})
+		if err := e.store.SaveApp(ctx, app, changed, start, stop, &act); err != nil {
 			return app, err
 		}
 		table, _ := match.NewTable(fns, e.programs)
@@ -311,14 +322,20 @@ func warnings(reg wire.Registration) []string {
 	return list
 }
 
-// SyncApp asks the app at url for its functions and registers them. The error
-// is a sentence for a person; it is also kept as the app's problem when the
-// app is known.
-func (e *Engine) SyncApp(ctx context.Context, url string) (Synced, error) {
+// synced is the line about somebody who has had an app asked for its functions.
+func synced(app durable.App, by string) durable.Act {
+	return newAct(app.SyncedAt, by, durable.ActSyncApp, durable.AppObject(app.Name), facts{"url": wire.PublicURL(app.URL), "checksum": app.Checksum})
+}
+
+// SyncApp asks the app at url for its functions and registers them, for somebody
+// or, with by "", of Pawl's own accord. The error is a sentence for a person; it
+// is also kept as the app's problem when the app is known.
+func (e *Engine) SyncApp(ctx context.Context, url, by string) (Synced, error) {
+	before := e.apps.Load().apps
 	// No lock is held: the app registers itself while this request is open.
 	reg, err := e.client.Sync(ctx, url, e.keys)
 	if err == nil && reg != nil {
-		return e.Register(ctx, *reg)
+		return e.register(ctx, *reg, by)
 	}
 	if err != nil {
 		e.noteProblem(ctx, url, err)
@@ -326,6 +343,12 @@ func (e *Engine) SyncApp(ctx context.Context, url string) (Synced, error) {
 	}
 	for _, a := range e.Apps() {
 		if e.SameURL(a.URL, url) {
+			// The app has registered itself meanwhile, in a transaction of its own.
+			if by != "" && !a.SyncedAt.Equal(before[a.Name].SyncedAt) {
+				if err := e.store.NoteAct(ctx, synced(a.App, by)); err != nil {
+					return Synced{}, err
+				}
+			}
 			return Synced{App: a.Name, AppID: a.ID, Functions: len(a.Functions)}, nil
 		}
 	}
@@ -343,7 +366,7 @@ func (e *Engine) noteProblem(ctx context.Context, url string, cause error) {
 			continue
 		}
 		app.Problem = cause.Error()
-		if err := e.store.SaveApp(ctx, app, nil, nil, nil); err != nil && !errors.Is(err, context.Canceled) {
+		if err := e.store.SaveApp(ctx, app, nil, nil, nil, nil); err != nil && !errors.Is(err, context.Canceled) {
 			e.log.ErrorContext(ctx, "an app's problem cannot be saved", "app", app.Name, "err", err)
 			return
 		}

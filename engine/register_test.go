@@ -60,10 +60,10 @@ func TestProblemOfAnotherName(t *testing.T) {
 	require.NoError(t, err)
 	_, err = e.Register(t.Context(), reg)
 	require.NoError(t, err)
-	_, err = e.SyncApp(t.Context(), "http://[::1]:3000/x")
+	_, err = e.SyncApp(t.Context(), "http://[::1]:3000/x", "ann")
 	require.Error(t, err)
 	require.Empty(t, e.Apps()[0].Problem)
-	_, err = e.SyncApp(t.Context(), "http://localhost:3000/x")
+	_, err = e.SyncApp(t.Context(), "http://localhost:3000/x", "ann")
 	require.Error(t, err)
 	require.Equal(t, err.Error(), e.Apps()[0].Problem)
 }

@@ -32,6 +32,7 @@ func (e *Engine) sweep(ctx context.Context, r store.Retention) {
 		swept, err := e.store.Sweep(ctx, began, r, sweepRows)
 		round.Runs += swept.Runs
 		round.Events += swept.Events
+		round.Acts += swept.Acts
 		switch {
 		case err != nil:
 			if ctx.Err() == nil && !errors.Is(err, store.ErrClosed) {
@@ -41,8 +42,8 @@ func (e *Engine) sweep(ctx context.Context, r store.Retention) {
 		case swept.More:
 			timer.Reset(max(sweepRest*time.Since(began), time.Millisecond))
 		default:
-			if round.Runs+round.Events > 0 {
-				e.log.InfoContext(ctx, "what was kept for long enough was removed", "runs", round.Runs, "events", round.Events)
+			if round.Runs+round.Events+round.Acts > 0 {
+				e.log.InfoContext(ctx, "what was kept for long enough was removed", "runs", round.Runs, "events", round.Events, "acts", round.Acts)
 			}
 			round = store.Swept{}
 			timer.Reset(sweepEvery)

@@ -34,9 +34,11 @@ func TestRunsLeaveInTheirTime(t *testing.T) {
 		require.NoError(t, err)
 		p.Engine, err = engine.Open(t.Context(), engine.Config{
 			Store: s, Log: slog.New(slog.DiscardHandler), Dev: true, Transport: a, Drain: time.Millisecond,
-			Retention: store.Retention{Runs: 2 * time.Hour, Failed: 6 * time.Hour, Events: 2 * time.Hour},
+			Retention: store.Retention{Runs: 2 * time.Hour, Failed: 6 * time.Hour, Events: 2 * time.Hour, Acts: 4 * time.Hour},
 		})
 		require.NoError(t, err)
+		require.NoError(t, p.Pause(t.Context(), "shop-nap", durable.PauseAll, "ann", ""))
+		require.NoError(t, p.Pause(t.Context(), "shop-nap", durable.Unpaused, "ann", ""))
 		for range 300 { // more than one sweep removes
 			p.send(`{"name":"ok"}`)
 		}
@@ -54,7 +56,9 @@ func TestRunsLeaveInTheirTime(t *testing.T) {
 		events, err := p.History().Events(t.Context(), store.EventFilter{Internal: true}, store.Page{Limit: 1000})
 		require.NoError(t, err)
 		require.LessOrEqual(t, len(events), 3, "of the runs that are left, and the newest")
+		require.Len(t, p.acts(""), 2)
 		time.Sleep(6 * time.Hour)
+		require.Empty(t, p.acts(""))
 		require.Zero(t, p.count(durable.Failed))
 		_, err = p.History().Event(t.Context(), bad)
 		require.ErrorIs(t, err, store.ErrNotFound)

@@ -26,7 +26,7 @@ const (
 // before it goes on; 0 of them: it does not look. With once, that happens once
 // for a key, which then stands for the job's id. Errors are those of the store
 // and of once.
-func (e *Engine) StartRetries(ctx context.Context, f store.LetterFilter, every time.Duration, first int, once *store.Once) (store.RetryJob, error) {
+func (e *Engine) StartRetries(ctx context.Context, f store.LetterFilter, every time.Duration, first int, once *store.Once, by string) (store.RetryJob, error) {
 	if e.closing.Load() {
 		return store.RetryJob{}, ErrClosing
 	}
@@ -39,7 +39,11 @@ func (e *Engine) StartRetries(ctx context.Context, f store.LetterFilter, every t
 	if once != nil {
 		once.Reply = durable.JSON(j.ID)
 	}
-	if err := e.store.StartRetries(ctx, j, once); err != nil {
+	act := newAct(now, by, durable.ActRetryMany, durable.JobObject(j.ID), facts{
+		"function": f.Function, "class": string(f.Class), "fingerprint": f.Fingerprint, "failed_after": f.After, "failed_before": f.Before,
+		"every": every.String(), "first": first,
+	})
+	if err := e.store.StartRetries(ctx, j, once, act); err != nil {
 		return store.RetryJob{}, err
 	}
 	e.log.InfoContext(ctx, "retrying dead letters", "job", j.ID, "every", every)
@@ -48,8 +52,9 @@ func (e *Engine) StartRetries(ctx context.Context, f store.LetterFilter, every t
 
 // StopRetries ends a job; the runs that it has started go on. Stopping one that
 // has ended changes nothing. It fails with store.ErrNotFound.
-func (e *Engine) StopRetries(ctx context.Context, id, why string) (store.RetryJob, error) {
-	if err := e.store.StopRetries(ctx, time.Now(), id, why); err != nil {
+func (e *Engine) StopRetries(ctx context.Context, id, why, by string) (store.RetryJob, error) {
+	act := newAct(time.Now(), by, durable.ActStopRetry, durable.JobObject(id), facts{"why": why})
+	if err := e.store.StopRetries(ctx, id, why, act); err != nil {
 		return store.RetryJob{}, err
 	}
 	return e.store.RetryJob(ctx, id)

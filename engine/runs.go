@@ -42,8 +42,13 @@ func (e *Engine) Checkpoint(ctx context.Context, run string, generation int64, o
 
 // Cancel ends a run now. A call in flight is given up. Errors:
 // store.ErrNotFound, durable.ErrEnded, and those of the store.
-func (e *Engine) Cancel(ctx context.Context, run string) error {
-	if _, err := e.transition(ctx, run, durable.Cancel{Reason: "API"}, nil); err != nil {
+func (e *Engine) Cancel(ctx context.Context, run, by string) error {
+	var act durable.Act
+	_, err := e.move(ctx, run, durable.Cancel{Reason: "API"}, asked{act: &act}, func(r *durable.Run, _ durable.Function, _ durable.Change) error {
+		act = newAct(time.Now(), by, durable.ActCancel, durable.RunObject(run), facts{"function": r.Function})
+		return nil
+	})
+	if err != nil {
 		return err
 	}
 	e.worker.Interrupt(run)

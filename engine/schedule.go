@@ -82,7 +82,7 @@ func (e *Engine) schedule(s Schedule, tr durable.Trigger, now time.Time, n int) 
 // next n ticks. Its id is given by the caller or, when it is "", by the engine.
 // Errors: *ScheduleError, store.ErrNotFound when no such function is served,
 // store.ErrExists, and those of the store.
-func (e *Engine) AddSchedule(ctx context.Context, m durable.Schedule, n int) (Schedule, error) {
+func (e *Engine) AddSchedule(ctx context.Context, m durable.Schedule, n int, by string) (Schedule, error) {
 	if e.closing.Load() {
 		return Schedule{}, ErrClosing
 	}
@@ -115,7 +115,10 @@ func (e *Engine) AddSchedule(ctx context.Context, m durable.Schedule, n int) (Sc
 	if len(old) >= maxMade || bytes > maxMadeBytes {
 		return Schedule{}, &ScheduleError{fmt.Sprintf("there are %d schedules already, with %d bytes of data; remove some first", len(old), bytes-len(m.Data))}
 	}
-	if err := e.store.AddSchedule(ctx, m, item); err != nil {
+	act := newAct(now, by, durable.ActAddSchedule, durable.ScheduleObject(m.ID), facts{
+		"function": m.Function, "cron": m.Cron, "missed": m.Missed, "overlap": m.Overlap, "data": m.Data,
+	})
+	if err := e.store.AddSchedule(ctx, m, item, act); err != nil {
 		return Schedule{}, err
 	}
 	next := append(slices.Clone(old), m)
@@ -126,7 +129,7 @@ func (e *Engine) AddSchedule(ctx context.Context, m durable.Schedule, n int) (Sc
 
 // RemoveSchedule removes a schedule that somebody made; runs that it has started
 // go on. It fails with store.ErrNotFound.
-func (e *Engine) RemoveSchedule(ctx context.Context, id string) error {
+func (e *Engine) RemoveSchedule(ctx context.Context, id, by string) error {
 	e.making.Lock()
 	defer e.making.Unlock()
 	old := *e.made.Load()
@@ -138,7 +141,8 @@ func (e *Engine) RemoveSchedule(ctx context.Context, id string) error {
 	for _, step := range []string{madeStep(id), heldTick + madeStep(id)} {
 		items = append(items, durable.Ref{Run: schedules(old[i].Function), Step: step})
 	}
-	if err := e.store.RemoveSchedule(ctx, id, items); err != nil && !errors.Is(err, store.ErrNotFound) {
+	act := newAct(time.Now(), by, durable.ActRemoveSchedule, durable.ScheduleObject(id), facts{"function": old[i].Function, "cron": old[i].Cron})
+	if err := e.store.RemoveSchedule(ctx, id, items, act); err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
 	next := slices.Delete(slices.Clone(old), i, i+1)

@@ -45,7 +45,7 @@ func (e *Engine) Signal(ctx context.Context, name string, data jsontext.Value, o
 	if once != nil {
 		once.Reply = durable.JSON(w.Run)
 	}
-	if _, err := e.move(ctx, w.Run, durable.Resolved{Step: w.Step, Memo: memo}, once, nil); err != nil {
+	if _, err := e.move(ctx, w.Run, durable.Resolved{Step: w.Step, Memo: memo}, asked{once: once}, nil); err != nil {
 		return "", err
 	}
 	return w.Run, nil

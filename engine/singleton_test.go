@@ -40,7 +40,7 @@ func TestSingletonSkips(t *testing.T) {
 		require.Equal(t, []string{durable.EventFinished, "x", "x"}, eventNames(t, p)[:3], "a skipped run tells nobody")
 		p.send(`{"name":"x"}`)
 		p.wantStatus(2, durable.Running) // row 101: after the end it runs again
-		require.Error(t, p.Cancel(t.Context(), r.ID), "it has ended")
+		require.Error(t, p.Cancel(t.Context(), r.ID, "ann"), "it has ended")
 	})
 }
 

@@ -58,7 +58,7 @@ func (e *Engine) explainGate(r *registry, gate string) string {
 	case "pause":
 		c := r.controls[slug]
 		if c.Pause == durable.Unpaused {
-			c = r.controls[appControl(f.App)]
+			c = r.controls[durable.AppObject(f.App)]
 		}
 		text := fmt.Sprintf("%s is paused since %s by %s", c.Name, c.Since.UTC().Format(time.RFC3339), c.By)
 		if c.Why != "" {

@@ -240,11 +240,17 @@ func (e *Engine) settle(ctx context.Context, l store.Lease, in durable.Input) bo
 func (e *Engine) transition(ctx context.Context, run string, in durable.Input,
 	inspect func(*durable.Run, durable.Function, durable.Change) error,
 ) (durable.Change, error) {
-	return e.move(ctx, run, in, nil, inspect)
+	return e.move(ctx, run, in, asked{}, inspect)
 }
 
-// move is transition, once for a key unless once is nil.
-func (e *Engine) move(ctx context.Context, run string, in durable.Input, once *store.Once,
+// asked is what somebody said who has a run moved.
+type asked struct {
+	once *store.Once  // it happens once for a key; nil: each time
+	act  *durable.Act // nil: nobody did
+}
+
+// move is transition for somebody.
+func (e *Engine) move(ctx context.Context, run string, in durable.Input, by asked,
 	inspect func(*durable.Run, durable.Function, durable.Change) error,
 ) (durable.Change, error) {
 	release, err := e.reserve(ctx, run, in)
@@ -273,7 +279,7 @@ func (e *Engine) move(ctx context.Context, run string, in durable.Input, once *s
 			}
 		}
 		change, fn, queued = c, r.Function, r.Queued
-		d := store.Decision{Change: c, Once: once}
+		d := store.Decision{Change: c, Once: by.once, Act: by.act}
 		if r.Cron != "" && c.Head != nil && c.Head.Status.Final() {
 			d.Rouse = e.heldFor(r.Function, r.Cron)
 		}

@@ -22,7 +22,7 @@ const (
 // were announced has to ask again.
 func (s *Server) backup(w http.ResponseWriter, r *http.Request, _ []byte) {
 	began := time.Now()
-	snap, err := s.eng.Backup(r.Context())
+	snap, err := s.eng.Backup(r.Context(), s.actor(r))
 	switch {
 	case errors.Is(err, engine.ErrNoBackup):
 		fail(w, http.StatusNotImplemented, err.Error())

@@ -71,7 +71,7 @@ func (s *Server) cancelMany(w http.ResponseWriter, r *http.Request, body []byte)
 		fail(w, http.StatusNotFound, missing)
 		return
 	}
-	c, err := s.eng.CancelMany(r.Context(), durable.Cancellation{Function: slugs[0], After: in.StartedAfter, Before: in.StartedBefore, If: in.If})
+	c, err := s.eng.CancelMany(r.Context(), durable.Cancellation{Function: slugs[0], After: in.StartedAfter, Before: in.StartedBefore, If: in.If}, s.actor(r))
 	if bad, ok := errors.AsType[*engine.ExpressionError](err); ok {
 		fail(w, http.StatusBadRequest, "invalid expression: "+bad.Message)
 		return
@@ -127,7 +127,7 @@ func (s *Server) removeCancellation(w http.ResponseWriter, r *http.Request, _ []
 		fail(w, http.StatusBadRequest, "Invalid cancellation ID: "+printable(id))
 		return
 	}
-	if err := s.eng.RemoveCancellation(r.Context(), id); err != nil {
+	if err := s.eng.RemoveCancellation(r.Context(), id, s.actor(r)); err != nil {
 		s.failWith(w, r, err, "Cancellation not found: "+printable(id))
 		return
 	}

@@ -16,12 +16,12 @@ const maxControlBody = 64 << 10
 // controlRoutes are those by which operators hold back and let go.
 var controlRoutes = []route{
 	{method: "GET", pattern: "/v1/controls", who: signingKey, serve: (*Server).listControls},
-	{method: "POST", pattern: "/v1/functions/{slug}/pause", who: signingKey, serve: (*Server).pause, body: maxControlBody, json: true},
-	{method: "POST", pattern: "/v1/functions/{slug}/resume", who: signingKey, serve: (*Server).resume, body: maxControlBody, json: true},
-	{method: "PUT", pattern: "/v1/functions/{slug}/limits", who: signingKey, serve: (*Server).setLimits, body: maxControlBody, json: true},
-	{method: "POST", pattern: "/v1/apps/{app}/pause", who: signingKey, serve: (*Server).pause, body: maxControlBody, json: true},
-	{method: "POST", pattern: "/v1/apps/{app}/resume", who: signingKey, serve: (*Server).resume, body: maxControlBody, json: true},
+	{method: "POST", pattern: "/v1/functions/{slug}/pause", who: signingKey, mark: act, serve: (*Server).pause, body: maxControlBody, json: true},
+	{method: "POST", pattern: "/v1/functions/{slug}/resume", who: signingKey, mark: act, serve: (*Server).resume, body: maxControlBody, json: true},
+	{method: "PUT", pattern: "/v1/functions/{slug}/limits", who: signingKey, mark: act, serve: (*Server).setLimits, body: maxControlBody, json: true},
+	{method: "POST", pattern: "/v1/apps/{app}/pause", who: signingKey, mark: act, serve: (*Server).pause, body: maxControlBody, json: true},
 	{method: "GET", pattern: "/v1/audit", who: signingKey, serve: (*Server).listActs},
+	{method: "POST", pattern: "/v1/apps/{app}/resume", who: signingKey, mark: act, serve: (*Server).resume, body: maxControlBody, json: true},
 }
 
 // controlView is what an operator has set about a function or an app.
@@ -77,6 +77,10 @@ func (s *Server) resume(w http.ResponseWriter, r *http.Request, body []byte) {
 }
 
 func (s *Server) setPause(w http.ResponseWriter, r *http.Request, p durable.Pause, reason string) {
+	if message := wrongText("reason", reason); message != "" {
+		fail(w, http.StatusBadRequest, message)
+		return
+	}
 	name, what := r.PathValue("slug"), "function"
 	if app := r.PathValue("app"); app != "" {
 		name, what = "app/"+app, "app"
@@ -100,6 +104,10 @@ func (s *Server) setLimits(w http.ResponseWriter, r *http.Request, body []byte) 
 		fail(w, http.StatusBadRequest, message)
 		return
 	}
+	if message := wrongText("reason", in.Reason); message != "" {
+		fail(w, http.StatusBadRequest, message)
+		return
+	}
 	if in.Limits == nil {
 		fail(w, http.StatusBadRequest, `limits is required: an object such as {"concurrency":5}, or null for those of the app`)
 		return
@@ -115,47 +123,4 @@ func (s *Server) setLimits(w http.ResponseWriter, r *http.Request, body []byte) 
 		return
 	}
 	s.reply(w, doneView{OK: true})
-}
-
-// actor is who makes a request, as far as that is known.
-func (s *Server) actor(r *http.Request) string {
-	who := "signing key"
-	if s.dev {
-		who = "dev"
-	}
-	if id, ok := identified(r); ok {
-		who = id.name
-	}
-	return who + " from " + address(r)
-}
-
-// actView is a line of the audit log.
-type actView struct {
-	Seq    int64          `json:"seq"`
-	At     time.Time      `json:"at"`
-	By     string         `json:"by"`
-	What   string         `json:"what"`
-	Object string         `json:"object"`
-	Detail jsontext.Value `json:"detail,omitzero"`
-}
-
-// listActs reads the audit log, newest first.
-func (s *Server) listActs(w http.ResponseWriter, r *http.Request, _ []byte) {
-	q := readQuery(r)
-	limit := q.number("limit", 50, 1, 200)
-	before := q.number("cursor", 0, 0, 1<<62)
-	object := q.get("object")
-	if q.refused(w) {
-		return
-	}
-	list, err := s.eng.Acts(r.Context(), object, int64(before), limit)
-	if err != nil {
-		s.failWith(w, r, err, "")
-		return
-	}
-	views := make([]actView, len(list))
-	for i, a := range list {
-		views[i] = actView{a.Seq, a.At.UTC(), a.By, a.What, a.Object, a.Detail}
-	}
-	s.reply(w, views)
 }

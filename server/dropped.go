@@ -60,7 +60,7 @@ func (s *Server) removeApp(w http.ResponseWriter, r *http.Request, _ []byte) {
 	if q.refused(w) {
 		return
 	}
-	app, err := s.eng.RemoveApp(r.Context(), url)
+	app, err := s.eng.RemoveApp(r.Context(), url, s.actor(r))
 	if err != nil {
 		s.failWith(w, r, err, "no app is known at "+printable(wire.PublicURL(url))+"; GET /v1/apps lists those that are")
 		return

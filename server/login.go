@@ -218,7 +218,7 @@ func (s *Server) logIn(w http.ResponseWriter, r *http.Request, p store.Person) {
 func (s *Server) beginSession(w http.ResponseWriter, r *http.Request, p store.Person) error {
 	secret, now := newSecret(), time.Now()
 	x := store.Session{Hash: hashed(secret), Person: p.ID, Version: p.Version, Created: now, Expires: now.Add(sessionLife)}
-	if err := s.eng.People().AddSession(r.Context(), x, s.act(r, p.Name, "login", p.Name)); err != nil {
+	if err := s.eng.People().AddSession(r.Context(), x, s.act(r, p.Name, durable.ActLogin, "person/"+p.Name)); err != nil {
 		return err
 	}
 	s.setCookie(w, secret)
@@ -291,7 +291,7 @@ func (s *Server) setup(w http.ResponseWriter, r *http.Request, body []byte) {
 		return
 	}
 	p.Password = hash
-	err = s.eng.People().AddPerson(r.Context(), p, true, s.act(r, p.Name, "setup", p.Name))
+	err = s.eng.People().AddPerson(r.Context(), p, true, s.act(r, p.Name, durable.ActSetup, "person/"+p.Name))
 	if err != nil && !errors.Is(err, store.ErrExists) {
 		s.failWith(w, r, err, "")
 		return

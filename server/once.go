@@ -180,7 +180,7 @@ func (s *Server) voidKey(w http.ResponseWriter, r *http.Request, _ []byte) {
 	if q.refused(w) || noScope(w, scope) {
 		return
 	}
-	if err := s.eng.Ledger().VoidKey(r.Context(), scope, storedKey(scope, key)); err != nil {
+	if err := s.eng.VoidKey(r.Context(), scope, storedKey(scope, key), s.actor(r)); err != nil {
 		s.failWith(w, r, err, "there is no key "+printable(key)+" in the scope "+printable(scope))
 		return
 	}

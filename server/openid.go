@@ -14,6 +14,7 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
 
+	"github.com/pawlhq/pawl/internal/durable"
 	"github.com/pawlhq/pawl/internal/store"
 )
 
@@ -197,14 +198,14 @@ func (s *Server) known(ctx context.Context, r *http.Request, who claimed) (store
 			return p, errStranger // another had the address before
 		case err == nil && !p.Disabled:
 			p.Subject = who.subject
-			return p, people.ChangePerson(ctx, p, s.act(r, p.Name, "first login by OpenID", p.Name))
+			return p, people.ChangePerson(ctx, p, s.act(r, p.Name, durable.ActOpenID, "person/"+p.Name))
 		case errors.Is(err, store.ErrNotFound) && s.openID.Newcomers > store.Nobody:
 			var message string
 			if p, message = newPerson(who.mail, s.openID.Newcomers); message != "" {
 				return p, errStranger
 			}
 			p.Subject = who.subject
-			return p, people.AddPerson(ctx, p, false, s.act(r, p.Name, "newcomer by OpenID", p.Name))
+			return p, people.AddPerson(ctx, p, false, s.act(r, p.Name, durable.ActAddPerson, "person/"+p.Name))
 		}
 	}
 	if errors.Is(err, store.ErrNotFound) || err == nil && p.Disabled {

@@ -170,7 +170,7 @@ func TestReaderOfAStream(t *testing.T) {
 		b := beginRun(f, goRequest, `{"id":"86f7e437faa5a7fce15d1ddcb9eaeaea377667b8","op":"Sleep","name":"1h"}`)
 		w, over := b.reading(request{header: map[string]string{"Accept": "text/event-stream"}})
 		time.Sleep(time.Minute)
-		require.NoError(t, f.eng.Cancel(t.Context(), b.RunID))
+		require.NoError(t, f.eng.Cancel(t.Context(), b.RunID, "ann"))
 		<-over
 		require.Equal(t, strings.Repeat(":\n\n", 4)+"event: result\ndata: "+
 			`{"status":"cancelled","error":{"name":"Cancelled","message":"the run was cancelled"}}`+"\n\n", w.Body.String())

@@ -16,19 +16,19 @@ const maxPersonBody = 16 << 10
 // peopleRoutes are those by which people log in, and by which an admin says who may.
 var peopleRoutes = []route{
 	{method: "GET", pattern: "/v1/me", who: anyone, serve: (*Server).me},
-	{method: "POST", pattern: "/v1/me/password", who: signingKey, serve: (*Server).changePassword, body: maxPersonBody, json: true},
-	{method: "POST", pattern: "/v1/login", who: anyone, serve: (*Server).login, body: maxPersonBody, json: true},
-	{method: "POST", pattern: "/v1/logout", who: anyone, serve: (*Server).logout},
-	{method: "POST", pattern: "/v1/setup", who: anyone, serve: (*Server).setup, body: maxPersonBody, json: true},
+	{method: "POST", pattern: "/v1/me/password", who: signingKey, mark: personal, serve: (*Server).changePassword, body: maxPersonBody, json: true},
+	{method: "POST", pattern: "/v1/login", who: anyone, mark: personal, serve: (*Server).login, body: maxPersonBody, json: true},
+	{method: "POST", pattern: "/v1/logout", who: anyone, mark: personal, serve: (*Server).logout},
+	{method: "POST", pattern: "/v1/setup", who: anyone, mark: personal, serve: (*Server).setup, body: maxPersonBody, json: true},
 	{method: "GET", pattern: "/v1/login/openid", who: anyone, serve: (*Server).askOpenID},
 	{method: "GET", pattern: "/v1/login/openid/callback", who: anyone, serve: (*Server).fromOpenID},
 	{method: "GET", pattern: "/v1/people", who: signingKey, serve: (*Server).listPeople},
-	{method: "POST", pattern: "/v1/people", who: signingKey, serve: (*Server).addPerson, body: maxPersonBody, json: true},
-	{method: "PATCH", pattern: "/v1/people/{id}", who: signingKey, serve: (*Server).changePerson, body: maxPersonBody, json: true},
-	{method: "DELETE", pattern: "/v1/people/{id}", who: signingKey, serve: (*Server).removePerson},
+	{method: "POST", pattern: "/v1/people", who: signingKey, mark: act, serve: (*Server).addPerson, body: maxPersonBody, json: true},
+	{method: "PATCH", pattern: "/v1/people/{id}", who: signingKey, mark: act, serve: (*Server).changePerson, body: maxPersonBody, json: true},
+	{method: "DELETE", pattern: "/v1/people/{id}", who: signingKey, mark: act, serve: (*Server).removePerson},
 	{method: "GET", pattern: "/v1/tokens", who: signingKey, serve: (*Server).listTokens},
-	{method: "POST", pattern: "/v1/tokens", who: signingKey, serve: (*Server).addToken, body: maxPersonBody, json: true},
-	{method: "DELETE", pattern: "/v1/tokens/{id}", who: signingKey, serve: (*Server).removeToken},
+	{method: "POST", pattern: "/v1/tokens", who: signingKey, mark: act, serve: (*Server).addToken, body: maxPersonBody, json: true},
+	{method: "DELETE", pattern: "/v1/tokens/{id}", who: signingKey, mark: act, serve: (*Server).removeToken},
 }
 
 // Bounds of what an admin can make.
@@ -100,7 +100,7 @@ func (s *Server) addPerson(w http.ResponseWriter, r *http.Request, body []byte) 
 	if !s.fillPerson(w, r, &p, in) {
 		return
 	}
-	s.changedPerson(w, r, p, s.eng.People().AddPerson(r.Context(), p, false, s.acted(r, "add person", p)))
+	s.changedPerson(w, r, p, s.eng.People().AddPerson(r.Context(), p, false, s.acted(r, durable.ActAddPerson, p)))
 }
 
 func (s *Server) changePerson(w http.ResponseWriter, r *http.Request, body []byte) {
@@ -125,7 +125,7 @@ func (s *Server) changePerson(w http.ResponseWriter, r *http.Request, body []byt
 	if !s.fillPerson(w, r, &p, in) {
 		return
 	}
-	s.changedPerson(w, r, p, s.eng.People().ChangePerson(r.Context(), p, s.acted(r, "change person", p)))
+	s.changedPerson(w, r, p, s.eng.People().ChangePerson(r.Context(), p, s.acted(r, durable.ActChangePerson, p)))
 }
 
 // fillPerson puts into p what in says beside the name. It answers and reports false when
@@ -139,8 +139,9 @@ func (s *Server) fillPerson(w http.ResponseWriter, r *http.Request, p *store.Per
 		}
 		p.Role = role
 	}
-	if in.Disabled != nil {
+	if in.Disabled != nil && *in.Disabled != p.Disabled {
 		p.Disabled = *in.Disabled
+		p.Version++
 	}
 	if in.Password != nil {
 		if message := passwordProblem(*in.Password, p.Name); message != "" {
@@ -153,8 +154,6 @@ func (s *Server) fillPerson(w http.ResponseWriter, r *http.Request, p *store.Per
 			return false
 		}
 		p.Password = hash
-	}
-	if in.Password != nil || in.Disabled != nil {
 		p.Version++
 	}
 	return true
@@ -163,7 +162,7 @@ func (s *Server) fillPerson(w http.ResponseWriter, r *http.Request, p *store.Per
 // acted is a line of the audit log for what was done to somebody.
 func (s *Server) acted(r *http.Request, what string, p store.Person) durable.Act {
 	return durable.Act{
-		At: time.Now(), By: s.actor(r), What: what, Object: p.Name,
+		At: time.Now(), By: s.actor(r), What: what, Object: "person/" + p.Name,
 		Detail: durable.JSON(`{"role":"` + p.Role.String() + `"}`),
 	}
 }
@@ -185,7 +184,7 @@ func (s *Server) changedPerson(w http.ResponseWriter, r *http.Request, p store.P
 func (s *Server) removePerson(w http.ResponseWriter, r *http.Request, _ []byte) {
 	p, err := s.eng.People().Person(r.Context(), r.PathValue("id"))
 	if err == nil {
-		err = s.eng.People().RemovePerson(r.Context(), p.ID, s.acted(r, "remove person", p))
+		err = s.eng.People().RemovePerson(r.Context(), p.ID, s.acted(r, durable.ActRemovePerson, p))
 	}
 	s.changedPerson(w, r, p, err)
 }
@@ -231,7 +230,7 @@ func (s *Server) changePassword(w http.ResponseWriter, r *http.Request, body []b
 	if !s.fillPerson(w, r, &p, personIn{Password: &in.New}) {
 		return
 	}
-	if err := s.eng.People().ChangePerson(r.Context(), p, s.acted(r, "change password", p)); err != nil {
+	if err := s.eng.People().ChangePerson(r.Context(), p, s.acted(r, durable.ActPassword, p)); err != nil {
 		s.failWith(w, r, err, "there is no such person")
 		return
 	}
@@ -310,7 +309,7 @@ func (s *Server) addToken(w http.ResponseWriter, r *http.Request, body []byte) {
 	secret := tokenPrefix + newSecret()
 	t.Hash = hashed(secret)
 	err = s.eng.People().AddToken(r.Context(), t, durable.Act{
-		At: now, By: s.actor(r), What: "add token", Object: t.Name, Detail: durable.JSON(`{"role":"` + t.Role.String() + `"}`),
+		At: now, By: s.actor(r), What: durable.ActAddToken, Object: "token/" + t.Name, Detail: durable.JSON(`{"role":"` + t.Role.String() + `"}`),
 	})
 	if err != nil {
 		s.failWith(w, r, err, "")
@@ -323,7 +322,7 @@ func (s *Server) addToken(w http.ResponseWriter, r *http.Request, body []byte) {
 
 func (s *Server) removeToken(w http.ResponseWriter, r *http.Request, _ []byte) {
 	id := r.PathValue("id")
-	err := s.eng.People().RemoveToken(r.Context(), id, durable.Act{At: time.Now(), By: s.actor(r), What: "remove token", Object: id})
+	err := s.eng.People().RemoveToken(r.Context(), id, durable.Act{At: time.Now(), By: s.actor(r), What: durable.ActRemoveToken, Object: "token/" + id})
 	if err != nil {
 		s.failWith(w, r, err, "there is no such token")
 		return

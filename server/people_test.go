@@ -278,7 +278,7 @@ func TestPeopleAreInTheAuditLog(t *testing.T) {
 	for _, a := range data[[]actView](t, p.jsonAs(p.ada, "GET", "/v1/audit", "")) {
 		whats = append(whats, a.What)
 	}
-	require.Equal(t, []string{"change person", "login", "add person", "login", "setup"}, whats)
+	require.Equal(t, []string{"change-person", "login", "add-person", "login", "setup"}, whats)
 	list := data[[]personView](t, p.jsonAs(p.ada, "GET", "/v1/people", ""))
 	require.Len(t, list, 2)
 	b, err := json.Marshal(list)

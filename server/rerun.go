@@ -124,7 +124,7 @@ func (s *Server) startAnew(w http.ResponseWriter, r *http.Request, body []byte, 
 		fail(w, http.StatusBadRequest, message)
 		return
 	}
-	how.Once, how.Reply = key, func(run string) []byte { return []byte(run) }
+	how.Once, how.Reply, how.By = key, func(run string) []byte { return []byte(run) }, s.actor(r)
 	run, err := s.eng.Rerun(r.Context(), id, how)
 	if replayed(w, err, func(e store.KeyEntry) { s.reply(w, startedView{string(e.Reply)}) }) {
 		return
@@ -194,7 +194,7 @@ func (s *Server) discardLetter(w http.ResponseWriter, r *http.Request, body []by
 		fail(w, http.StatusBadRequest, message)
 		return
 	}
-	s.changed(w, r, s.eng.Discard(r.Context(), r.PathValue("run"), in.Reason))
+	s.changed(w, r, s.eng.Discard(r.Context(), r.PathValue("run"), in.Reason, s.actor(r)))
 }
 
 func (s *Server) annotateLetter(w http.ResponseWriter, r *http.Request, body []byte) {
@@ -207,7 +207,7 @@ func (s *Server) annotateLetter(w http.ResponseWriter, r *http.Request, body []b
 		fail(w, http.StatusBadRequest, message)
 		return
 	}
-	s.changed(w, r, s.eng.Annotate(r.Context(), r.PathValue("run"), in.Note))
+	s.changed(w, r, s.eng.Annotate(r.Context(), r.PathValue("run"), in.Note, s.actor(r)))
 }
 
 // wrongText says what is wrong with a text that a person wrote, or "".
@@ -312,7 +312,7 @@ func (s *Server) retryLetters(w http.ResponseWriter, r *http.Request, body []byt
 		fail(w, http.StatusBadRequest, message)
 		return
 	}
-	job, err := s.eng.StartRetries(r.Context(), f, every, in.First, key)
+	job, err := s.eng.StartRetries(r.Context(), f, every, in.First, key, s.actor(r))
 	if again, ok := errors.AsType[*store.RepeatedError](err); ok {
 		w.Header().Set(headerReplayed, "true")
 		job, err = s.eng.Letters().RetryJob(r.Context(), string(again.Entry.Reply))
@@ -390,7 +390,7 @@ func (s *Server) showRetryJob(w http.ResponseWriter, r *http.Request, _ []byte) 
 // stopRetryJob ends a job; the runs that it has started go on.
 func (s *Server) stopRetryJob(w http.ResponseWriter, r *http.Request, _ []byte) {
 	id := r.PathValue("id")
-	job, err := s.eng.StopRetries(r.Context(), id, "somebody stopped it")
+	job, err := s.eng.StopRetries(r.Context(), id, "somebody stopped it", s.actor(r))
 	if err != nil {
 		s.failWith(w, r, err, noJob(id))
 		return

@@ -251,7 +251,7 @@ func (s *Server) cancelRun(w http.ResponseWriter, r *http.Request, _ []byte) {
 	if !ok {
 		return
 	}
-	if err := s.eng.Cancel(r.Context(), id); err != nil && !errors.Is(err, durable.ErrEnded) {
+	if err := s.eng.Cancel(r.Context(), id, s.actor(r)); err != nil && !errors.Is(err, durable.ErrEnded) {
 		s.failWith(w, r, err, noRun(id))
 		return
 	}

@@ -18,11 +18,25 @@ const (
 	queryToken        // whoever has a token in the query, which the handler reads
 )
 
+// mark says what a request leaves behind that changes something.
+type mark int
+
+// Only what changes nothing may be unmarked. What apps and senders do all day is
+// traffic: events and runs tell it. What people do to others' work is an act: it
+// leaves one line in the audit log, unless it is refused or changes nothing.
+const (
+	unmarked mark = iota
+	traffic
+	act
+	personal // logins and passwords: some leave a line, told in tests of their own
+)
+
 // route is one line of the table.
 type route struct {
 	method  string
 	pattern string // as http.ServeMux reads it, without a method
 	who     caller
+	mark    mark
 	serve   handler
 
 	body   int64 // the most bytes its body may have; 0: no body is read
@@ -52,15 +66,15 @@ func routes() []route {
 		{method: "GET", pattern: "/health", who: anyone, serve: (*Server).health},
 		{method: "GET", pattern: "/dev", who: anyone, serve: (*Server).devInfo},
 		{method: "GET", pattern: "/openapi.json", who: anyone, serve: (*Server).openAPI},
-		{method: "POST", pattern: "/dev/traces", who: anyone, serve: (*Server).devTraces, body: maxTracesBody, packed: true},
+		{method: "POST", pattern: "/dev/traces", who: anyone, mark: traffic, serve: (*Server).devTraces, body: maxTracesBody, packed: true},
 
-		{method: "POST", pattern: "/e/{key}", who: eventKey, serve: (*Server).events, body: maxEventsBody, cors: true, refuse: failEvents},
-		{method: "POST", pattern: "/e/{$}", who: eventKey, serve: (*Server).events, body: maxEventsBody, cors: true, refuse: failEvents},
-		{method: "POST", pattern: "/e", who: eventKey, serve: (*Server).events, cors: true}, // has no key, so that nobody gets in
+		{method: "POST", pattern: "/e/{key}", who: eventKey, mark: traffic, serve: (*Server).events, body: maxEventsBody, cors: true, refuse: failEvents},
+		{method: "POST", pattern: "/e/{$}", who: eventKey, mark: traffic, serve: (*Server).events, body: maxEventsBody, cors: true, refuse: failEvents},
+		{method: "POST", pattern: "/e", who: eventKey, mark: traffic, serve: (*Server).events, cors: true}, // has no key, so that nobody gets in
 
-		{method: "POST", pattern: "/fn/register", who: signingKey, serve: (*Server).register, body: maxRegisterBody, json: true, refuse: failRegister},
+		{method: "POST", pattern: "/fn/register", who: signingKey, mark: traffic, serve: (*Server).register, body: maxRegisterBody, json: true, refuse: failRegister},
 
-		{method: "DELETE", pattern: "/fn/remove", who: signingKey, serve: (*Server).removeApp},
+		{method: "DELETE", pattern: "/fn/remove", who: signingKey, mark: act, serve: (*Server).removeApp},
 
 		{method: "GET", pattern: "/v0/runs/{run}/batch", who: signingKey, serve: (*Server).batch},
 		{method: "GET", pattern: "/v0/runs/{run}/actions", who: signingKey, serve: (*Server).actions},
@@ -70,26 +84,26 @@ func routes() []route {
 		{method: "GET", pattern: "/v1/events/{event}/runs", who: signingKey, serve: (*Server).runsOfEvent},
 		{method: "GET", pattern: "/v1/runs", who: signingKey, serve: (*Server).listRuns},
 		{method: "GET", pattern: "/v1/runs/{run}", who: signingKey, serve: (*Server).showRun},
-		{method: "DELETE", pattern: "/v1/runs/{run}", who: signingKey, serve: (*Server).cancelRun},
+		{method: "DELETE", pattern: "/v1/runs/{run}", who: signingKey, mark: act, serve: (*Server).cancelRun},
 		{method: "GET", pattern: "/v1/runs/{run}/jobs", who: signingKey, serve: (*Server).jobs},
 		{method: "GET", pattern: "/v1/runs/{run}/steps", who: signingKey, serve: (*Server).steps},
 		{method: "GET", pattern: "/v1/runs/{run}/why", who: signingKey, serve: (*Server).why},
-		{method: "POST", pattern: "/v1/runs/{run}/metadata", who: signingKey, serve: (*Server).metadata, body: maxMetadataBody, json: true},
-		{method: "POST", pattern: "/v1/traces/userland", who: signingKey, serve: (*Server).traces, body: maxTracesBody, packed: true},
+		{method: "POST", pattern: "/v1/runs/{run}/metadata", who: signingKey, mark: traffic, serve: (*Server).metadata, body: maxMetadataBody, json: true},
+		{method: "POST", pattern: "/v1/traces/userland", who: signingKey, mark: traffic, serve: (*Server).traces, body: maxTracesBody, packed: true},
 		{method: "GET", pattern: "/v1/schedules", who: signingKey, serve: (*Server).listSchedules},
-		{method: "POST", pattern: "/v1/schedules", who: signingKey, serve: (*Server).addSchedule, body: maxScheduleBody, json: true},
-		{method: "DELETE", pattern: "/v1/schedules/{id}", who: signingKey, serve: (*Server).removeSchedule},
-		{method: "POST", pattern: "/v1/cancellations", who: signingKey, serve: (*Server).cancelMany, body: maxSmallBody, json: true},
+		{method: "POST", pattern: "/v1/schedules", who: signingKey, mark: act, serve: (*Server).addSchedule, body: maxScheduleBody, json: true},
+		{method: "DELETE", pattern: "/v1/schedules/{id}", who: signingKey, mark: act, serve: (*Server).removeSchedule},
+		{method: "POST", pattern: "/v1/cancellations", who: signingKey, mark: act, serve: (*Server).cancelMany, body: maxSmallBody, json: true},
 		{method: "GET", pattern: "/v1/cancellations", who: signingKey, serve: (*Server).listCancellations},
-		{method: "DELETE", pattern: "/v1/cancellations/{id}", who: signingKey, serve: (*Server).removeCancellation},
+		{method: "DELETE", pattern: "/v1/cancellations/{id}", who: signingKey, mark: act, serve: (*Server).removeCancellation},
 		{method: "GET", pattern: "/v1/idempotency-keys", who: signingKey, serve: (*Server).listKeys},
-		{method: "DELETE", pattern: "/v1/idempotency-keys", who: signingKey, serve: (*Server).voidKey},
-		{method: "POST", pattern: "/v1/signals", who: signingKey, serve: (*Server).signal, body: maxSignalBody, json: true},
-		{method: "POST", pattern: "/invoke/{slug}", who: signingKey, serve: (*Server).invoke, body: maxSignalBody, json: true},
+		{method: "DELETE", pattern: "/v1/idempotency-keys", who: signingKey, mark: act, serve: (*Server).voidKey},
+		{method: "POST", pattern: "/v1/signals", who: signingKey, mark: traffic, serve: (*Server).signal, body: maxSignalBody, json: true},
+		{method: "POST", pattern: "/invoke/{slug}", who: signingKey, mark: traffic, serve: (*Server).invoke, body: maxSignalBody, json: true},
 		{method: "GET", pattern: "/v1/apps", who: signingKey, serve: (*Server).listApps},
 		{method: "GET", pattern: "/v1/apps/{app}/functions", who: signingKey, serve: (*Server).appFunctions},
 
-		{method: "POST", pattern: "/v1/backup", who: signingKey, serve: (*Server).backup},
+		{method: "POST", pattern: "/v1/backup", who: signingKey, mark: act, serve: (*Server).backup},
 
 		{method: "GET", pattern: "/{$}", who: anyone, serve: (*Server).home},
 		{method: "GET", pattern: "/runs/{run}", who: anyone, serve: (*Server).runPage},
@@ -98,7 +112,7 @@ func routes() []route {
 		{method: "GET", pattern: "/favicon.ico", who: anyone, serve: (*Server).icon}, // where browsers look
 	}
 	for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
-		table = append(table, route{method: method, pattern: "/x/{host}/{rest...}", who: anyone, serve: (*Server).enter, body: maxEndpointBody, cors: true})
+		table = append(table, route{method: method, pattern: "/x/{host}/{rest...}", who: anyone, mark: traffic, serve: (*Server).enter, body: maxEndpointBody, cors: true})
 	}
 	table = append(table, letterRoutes...)
 	table = append(table, controlRoutes...)
@@ -106,10 +120,10 @@ func routes() []route {
 	// SDKs know checkpoints under two prefixes.
 	for _, prefix := range []string{"/v1/checkpoint", "/v1/http/runs"} {
 		table = append(table,
-			route{method: "POST", pattern: prefix + "/{run}/async", who: signingKey, serve: (*Server).checkpoint, body: maxCheckpointBody, json: true},
-			route{method: "POST", pattern: prefix, who: signingKey, serve: (*Server).begin, body: maxCheckpointBody, json: true},
-			route{method: "POST", pattern: prefix + "/{run}/steps", who: signingKey, serve: (*Server).report, body: maxCheckpointBody, json: true},
-			route{method: "POST", pattern: prefix + "/{run}/response", who: signingKey, serve: (*Server).respond, body: maxCheckpointBody, json: true},
+			route{method: "POST", pattern: prefix + "/{run}/async", who: signingKey, mark: traffic, serve: (*Server).checkpoint, body: maxCheckpointBody, json: true},
+			route{method: "POST", pattern: prefix, who: signingKey, mark: traffic, serve: (*Server).begin, body: maxCheckpointBody, json: true},
+			route{method: "POST", pattern: prefix + "/{run}/steps", who: signingKey, mark: traffic, serve: (*Server).report, body: maxCheckpointBody, json: true},
+			route{method: "POST", pattern: prefix + "/{run}/response", who: signingKey, mark: traffic, serve: (*Server).respond, body: maxCheckpointBody, json: true},
 			route{method: "GET", pattern: prefix + "/{run}/output", who: queryToken, serve: (*Server).output, cors: true},
 		)
 	}

@@ -126,7 +126,7 @@ func (s *Server) addSchedule(w http.ResponseWriter, r *http.Request, body []byte
 		fail(w, http.StatusBadRequest, message)
 		return
 	}
-	made, err := s.eng.AddSchedule(r.Context(), m, nextTicks)
+	made, err := s.eng.AddSchedule(r.Context(), m, nextTicks, s.actor(r))
 	bad, wrong := errors.AsType[*engine.ScheduleError](err)
 	switch {
 	case err == nil:
@@ -157,7 +157,7 @@ func (s *Server) listSchedules(w http.ResponseWriter, r *http.Request, _ []byte)
 
 func (s *Server) removeSchedule(w http.ResponseWriter, r *http.Request, _ []byte) {
 	id := r.PathValue("id")
-	err := s.eng.RemoveSchedule(r.Context(), id)
+	err := s.eng.RemoveSchedule(r.Context(), id, s.actor(r))
 	if errors.Is(err, store.ErrNotFound) {
 		for _, sc := range s.eng.Schedules(0) {
 			if sc.ID == id {

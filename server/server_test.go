@@ -35,6 +35,8 @@ type fixture struct {
 	s    *Server
 	eng  *engine.Engine
 	logs *bytes.Buffer // safe to read once nothing runs any more
+
+	changed bool // the app of newActing has something new to register
 }
 
 // app answers the calls of an engine.

@@ -171,8 +171,11 @@ var told = sync.OnceValue(func() map[string]about {
 		"POST /v1/apps/{app}/pause":        {id: "pauseApp", what: "Hold back the runs of all functions of an app", in: pauseIn{}, data: doneView{}, codes: []int{http.StatusNotFound}},
 		"POST /v1/apps/{app}/resume":       {id: "resumeApp", what: "Let the runs of an app go on", in: pauseIn{}, data: doneView{}, codes: []int{http.StatusNotFound}},
 		"GET /v1/audit": {
-			id: "listActs", what: "What operators have done, newest first", data: []actView{},
-			query: []param{paramLimit(50, 200), paramNumber("cursor", "seq of the last row of the page before", 0, 0, 1<<62), paramText("object", "such as a function's slug")},
+			id: "listActs", what: "What people have done to others' work, newest first", data: []actView{},
+			query: []param{
+				paramLimit(50, 200), lastRow("cursor"), paramText("object", "a function's slug, or run/, job/, cancellation/, schedule/, key/ or app/ and a name"),
+				paramTime("from", "at or after"), paramTime("until", "before"),
+			},
 		},
 		"GET /v1/me":           {id: "whoAmI", what: "Who asks, and how one can log in", data: meView{}},
 		"POST /v1/login":       {id: "login", what: "Log in with a name and a password; the answer sets a cookie", in: loginIn{}, data: meView{}, codes: []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusTooManyRequests}},

@@ -265,7 +265,7 @@ func (s *Server) syncV2(w http.ResponseWriter, r *http.Request, body []byte) {
 		refuseV2(w, http.StatusBadRequest, codeFormat, "url: "+err.Error())
 		return
 	}
-	synced, err := s.eng.SyncApp(r.Context(), url)
+	synced, err := s.eng.SyncApp(r.Context(), url, s.actor(r))
 	switch app := r.PathValue("app"); {
 	case err != nil:
 		refuseV2(w, http.StatusBadRequest, codeSyncFailed, err.Error())

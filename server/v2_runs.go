@@ -200,7 +200,7 @@ func (s *Server) showRunV2(w http.ResponseWriter, r *http.Request, _ []byte) {
 // cancelRunV2 cancels a run and answers with it.
 func (s *Server) cancelRunV2(w http.ResponseWriter, r *http.Request, _ []byte) {
 	id := r.PathValue("run")
-	cancelled := s.eng.Cancel(r.Context(), id)
+	cancelled := s.eng.Cancel(r.Context(), id, s.actor(r))
 	if cancelled != nil && !errors.Is(cancelled, durable.ErrEnded) {
 		s.failWithV2(w, r, cancelled, noRunV2(id))
 		return
@@ -237,7 +237,7 @@ func (s *Server) rerunV2(w http.ResponseWriter, r *http.Request, body []byte) {
 	}
 	run, err := s.eng.Rerun(r.Context(), id, engine.Rerun{
 		From: durable.From{Step: in.FromStep.StepID, Input: orNothing(in.FromStep.Input)}, Data: orNothing(in.Data),
-		Once: key, Reply: func(run string) []byte { return []byte(run) },
+		Once: key, Reply: func(run string) []byte { return []byte(run) }, By: s.actor(r),
 	})
 	if replayedV2(w, err, func(e store.KeyEntry) { s.replyV2(w, invokedV2{string(e.Reply)}) }) {
 		return

@@ -201,7 +201,7 @@ func (y *syncer) sync(ctx context.Context, url string) {
 	} else {
 		timed, cancel := context.WithTimeout(ctx, syncTimeout)
 		defer cancel()
-		_, err := y.eng.SyncApp(timed, url)
+		_, err := y.eng.SyncApp(timed, url, "")
 		now.synced, now.problem = err == nil, ""
 		now.once = now.once || now.synced
 		if err != nil {

@@ -250,13 +250,18 @@ func letterQuery(c *cobra.Command, now time.Time) url.Values {
 	if group, _ := c.Flags().GetString("group"); group != "" {
 		query.Set("fingerprint", group)
 	}
-	if older, _ := c.Flags().GetDuration("older"); older > 0 {
-		query.Set("failed_before", now.Add(-older).UTC().Format(time.RFC3339Nano))
-	}
-	if newer, _ := c.Flags().GetDuration("newer"); newer > 0 {
-		query.Set("failed_after", now.Add(-newer).UTC().Format(time.RFC3339Nano))
-	}
+	addAges(c, query, "failed_after", "failed_before", now)
 	return query
+}
+
+// addAges asks for what --newer and --older choose, by the parameters of these
+// names.
+func addAges(c *cobra.Command, query url.Values, after, before string, now time.Time) {
+	for name, flag := range map[string]string{before: "older", after: "newer"} {
+		if age, _ := c.Flags().GetDuration(flag); age > 0 {
+			query.Set(name, now.Add(-age).UTC().Format(time.RFC3339Nano))
+		}
+	}
 }
 
 func showLetter(c *cobra.Command, list []string) error {

@@ -36,7 +36,7 @@ func TestDoctorTellsAndRepairs(t *testing.T) {
 	s, err := sqlitestore.Open(t.Context(), path, sqlitestore.Options{})
 	require.NoError(t, err)
 	f := durable.Function{Slug: "shop-ship", App: "shop", Version: 1}
-	require.NoError(t, s.SaveApp(t.Context(), durable.App{Name: "shop"}, []durable.Function{f}, nil, nil))
+	require.NoError(t, s.SaveApp(t.Context(), durable.App{Name: "shop"}, []durable.Function{f}, nil, nil, nil))
 	e := durable.Event{ID: event, Name: "order/placed", At: noon, Received: noon, Body: durable.JSON(`{}`)}
 	_, err = s.Accept(t.Context(), noon, []store.Accepted{{Event: e, Starts: []durable.Start{{Run: durable.NewRun(run, f, e, noon, noon)}}}})
 	require.NoError(t, err)

@@ -86,7 +86,7 @@ func root() *cobra.Command {
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; %s --help lists what there is", err, c.CommandPath())}
 	})
-	c.AddCommand(devCommand(), serveCommand(), sendCommand(), runsCommand(), whyCommand(), pauseCommand(), resumeCommand(), limitCommand(), dlqCommand(), doctorCommand(), backupCommand(), restoreCommand(), versionCommand())
+	c.AddCommand(devCommand(), serveCommand(), sendCommand(), runsCommand(), whyCommand(), pauseCommand(), resumeCommand(), limitCommand(), dlqCommand(), auditCommand(), doctorCommand(), backupCommand(), restoreCommand(), versionCommand())
 	return c
 }
 

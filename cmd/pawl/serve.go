@@ -220,7 +220,7 @@ func (p *process) openEngine(ctx context.Context, keys *wire.Keyring) (eng *engi
 		Store: st, Log: p.log, Keys: keys, Dev: p.dev,
 		AllowPrivate: p.AllowPrivate || p.dev, RetryInterval: p.RetryInterval, MaxAway: p.MaxAway, EndpointLease: p.EndpointLease, MaxCalls: p.MaxCalls, Drain: p.Drain,
 		MaxBacklog: p.MaxBacklog, MaxBacklogBytes: int64(p.MaxBacklogBytes),
-		Retention: store.Retention{Runs: p.Retention, Failed: p.RetentionFailed, Events: p.RetentionEvents},
+		Retention: store.Retention{Runs: p.Retention, Failed: p.RetentionFailed, Events: p.RetentionEvents, Acts: p.RetentionAudit},
 	})
 	if err != nil {
 		err = errors.Join(err, st.Close())

@@ -54,6 +54,7 @@ type settings struct {
 	Retention          time.Duration `key:"retention" in:"dev serve" default:"30d" help:"How long completed, cancelled and skipped runs are kept, as 12h or 30d; 0s: for ever"`
 	RetentionFailed    time.Duration `key:"retention-failed" in:"dev serve" default:"0s" help:"How long failed runs and their dead letters are kept; 0s: for ever"`
 	RetentionEvents    time.Duration `key:"retention-events" in:"dev serve" default:"30d" help:"How long events are kept, at least 1d and as long as a run that came from them; 0s: for ever"`
+	RetentionAudit     time.Duration `key:"retention-audit" in:"dev serve" default:"365d" help:"How long it is kept who has done what (pawl audit); 0s: for ever"`
 	MaxBacklog         int           `key:"max-backlog" in:"dev serve" default:"1000000" help:"Runs that may wait to begin; events that would start more are refused with 429"`
 	MaxBacklogBytes    size          `key:"max-backlog-bytes" in:"dev serve" default:"4GiB" help:"Bytes of events that may wait for their runs to begin, to be merged or to be handed on, as 512MiB or 4GiB; more are refused with 429"`
 	MaxCalls           int           `key:"max-calls" in:"dev serve" default:"1024" help:"Calls to apps at the same time"`

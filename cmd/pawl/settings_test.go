@@ -44,11 +44,15 @@ func TestRetentionSettings(t *testing.T) {
 		name                 string
 		args                 []string
 		runs, failed, events time.Duration
+		acts                 time.Duration
 		wrong                string
 	}{
-		{name: "default", runs: 30 * day, events: 30 * day},
-		{name: "given", args: []string{"--retention=12h", "--retention-failed=1w", "--retention-events=1d"}, runs: 12 * time.Hour, failed: 7 * day, events: day},
-		{name: "for ever", args: []string{"--retention=0", "--retention-events=0s"}},
+		{name: "default", runs: 30 * day, events: 30 * day, acts: 365 * day},
+		{
+			name: "given", args: []string{"--retention=12h", "--retention-failed=1w", "--retention-events=1d", "--retention-audit=90d"},
+			runs: 12 * time.Hour, failed: 7 * day, events: day, acts: 90 * day,
+		},
+		{name: "for ever", args: []string{"--retention=0", "--retention-events=0s", "--retention-audit=0s"}},
 		{name: "too short", args: []string{"--retention-events=1h"}, wrong: "--retention-events 1h0m0s: must be 0s or at least 24h0m0s"},
 		{name: "not a duration", args: []string{"--retention=month"}, wrong: `--retention: "month" is not a duration; write it as 30s, 5m or 30d`},
 	} {
@@ -60,7 +64,8 @@ func TestRetentionSettings(t *testing.T) {
 				return
 			}
 			require.NoError(t, err)
-			require.Equal(t, []time.Duration{tt.runs, tt.failed, tt.events}, []time.Duration{s.Retention, s.RetentionFailed, s.RetentionEvents})
+			require.Equal(t, []time.Duration{tt.runs, tt.failed, tt.events, tt.acts},
+				[]time.Duration{s.Retention, s.RetentionFailed, s.RetentionEvents, s.RetentionAudit})
 		})
 	}
 }

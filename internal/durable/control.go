@@ -46,14 +46,3 @@ func ParsePause(name string) (Pause, bool) {
 	}
 	return 0, false
 }
-
-// Act is a line of the audit log: what somebody has done to others' work. Lines
-// are only ever added.
-type Act struct {
-	Seq    int64 // given by the store
-	At     time.Time
-	By     string // who, as far as it is known
-	What   string // such as "pause"
-	Object string // such as a function's slug
-	Detail JSON   // nil if there is nothing more to say
-}

@@ -36,18 +36,18 @@ type Reruns interface {
 	// dead letter. It fails with a *LetterClosedError, with ErrNotFound when the
 	// letter is not there that should be, and with the errors of Once.
 	Rerun(ctx context.Context, now time.Time, r Rerun) error
-	// Discard closes the letter of a run that need not be run again, and keeps
-	// why. It fails with ErrNotFound, and a *LetterClosedError when the run was
-	// retried.
-	Discard(ctx context.Context, now time.Time, run, why string) error
+	// Discard closes the letter of a run that need not be run again, at the time
+	// of act, and keeps why. It fails with ErrNotFound, and a *LetterClosedError
+	// when the run was retried.
+	Discard(ctx context.Context, run, why string, act durable.Act) error
 	// Annotate replaces the note that people keep with a letter. ErrNotFound.
-	Annotate(ctx context.Context, run, note string) error
+	Annotate(ctx context.Context, run, note string, act durable.Act) error
 
 	// StartRetries writes a job and queues the item that works it: of kind Retry,
 	// its Run the job's ID. once may be nil; its errors are those of AcceptOnce.
-	StartRetries(ctx context.Context, job RetryJob, once *Once) error
+	StartRetries(ctx context.Context, job RetryJob, once *Once, act durable.Act) error
 	// StopRetries ends a job; one that has ended stays as it is. ErrNotFound.
-	StopRetries(ctx context.Context, now time.Time, id, why string) error
+	StopRetries(ctx context.Context, id, why string, act durable.Act) error
 	// Retry takes a job a bit further, in one transaction: the reruns whose
 	// letters are still open are started and counted, and the item is due again
 	// at step.Next, or gone when the job has ended. It fails with ErrLeaseLost,
@@ -155,7 +155,8 @@ type Rerun struct {
 	// Letter means that it is the dead letter that is acted on: it must be there
 	// and not be retried yet. Otherwise an open one is closed along the way.
 	Letter bool
-	Once   *Once // nil: each rerun is another
+	Once   *Once        // nil: each rerun is another
+	Act    *durable.Act // nil: a job does it
 }
 
 // SingleError means that a run cannot be started anew while another goes on:

@@ -69,5 +69,5 @@ type Ledger interface {
 	// keys; Page.Cursor is the key of the last row.
 	Keys(ctx context.Context, scope string, now time.Time, p Page) ([]KeyEntry, error)
 	// VoidKey forgets a key, so that it can be used anew. ErrNotFound.
-	VoidKey(ctx context.Context, scope, key string) error
+	VoidKey(ctx context.Context, scope, key string, act durable.Act) error
 }

@@ -10,15 +10,17 @@ type Retention struct {
 	Runs   time.Duration // completed, cancelled and skipped runs, from their end
 	Failed time.Duration // failed runs with their dead letters, from their end
 	Events time.Duration // events, from their receipt; one that a run came from stays as long as the run
+	Acts   time.Duration // lines of the audit log
 }
 
 // Any reports whether anything ever leaves.
-func (r Retention) Any() bool { return r.Runs > 0 || r.Failed > 0 || r.Events > 0 }
+func (r Retention) Any() bool { return r.Runs > 0 || r.Failed > 0 || r.Events > 0 || r.Acts > 0 }
 
 // Swept is what one sweep removed.
 type Swept struct {
 	Runs   int
 	Events int
+	Acts   int
 	More   bool // there is more to remove now
 }
 

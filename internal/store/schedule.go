@@ -13,9 +13,9 @@ var ErrExists = errors.New("it exists already")
 // Schedules keeps the schedules that people made.
 type Schedules interface {
 	// AddSchedule writes one and queues the item of its first tick. ErrExists.
-	AddSchedule(ctx context.Context, s durable.Schedule, first durable.Item) error
+	AddSchedule(ctx context.Context, s durable.Schedule, first durable.Item, act durable.Act) error
 	// RemoveSchedule forgets one and removes its items. ErrNotFound.
-	RemoveSchedule(ctx context.Context, id string, items []durable.Ref) error
+	RemoveSchedule(ctx context.Context, id string, items []durable.Ref, act durable.Act) error
 	// LoadSchedules returns them all.
 	LoadSchedules(ctx context.Context) ([]durable.Schedule, error)
 }

@@ -44,6 +44,7 @@ type Store interface {
 	Ledger
 	Controls
 	People
+	Audit
 	Queue
 	History
 	Letters
@@ -63,8 +64,8 @@ type Apps interface {
 	// SaveApp writes an app and the functions of it that are new or have
 	// changed, each as a new row of its version, in one transaction with the
 	// items of their schedules: those of start are queued unless they are there,
-	// those of stop removed.
-	SaveApp(ctx context.Context, app durable.App, changed []durable.Function, start []durable.Item, stop []durable.Ref) error
+	// those of stop removed. act is nil when the app told it by itself.
+	SaveApp(ctx context.Context, app durable.App, changed []durable.Function, start []durable.Item, stop []durable.Ref, act *durable.Act) error
 	// Schedule queues items of schedules and removes others, as SaveApp does.
 	Schedule(ctx context.Context, start []durable.Item, stop []durable.Ref) error
 	// LoadApps returns every app, and every function in its newest version.
@@ -92,6 +93,7 @@ type Decision struct {
 	Once *Once
 	// Rouse are items of no run that become due at once, if they are there.
 	Rouse []durable.Ref
+	Act   *durable.Act // of whoever asked for it; nil: nobody did
 }
 
 // Settled is what follows from an item that is no run's.
@@ -191,18 +193,11 @@ type Lease struct {
 	Until time.Time // the item is free again then, unless extended
 }
 
-// Controls keeps what operators have set, and what they have done.
+// Controls keeps what operators have set.
 type Controls interface {
-	// SaveControl writes a control in one transaction with the line of the audit
-	// log that tells it. One that pauses and limits nothing is forgotten.
+	// SaveControl writes a control. One that pauses and limits nothing is forgotten.
 	SaveControl(ctx context.Context, c durable.Control, act durable.Act) error
 	Controls(ctx context.Context) ([]durable.Control, error)
-	// NoteAct adds a line to the audit log.
-	NoteAct(ctx context.Context, act durable.Act) error
-	// Acts reads the audit log, newest first, about one object or, with "", about
-	// all: up to limit lines older than the one with the number before, 0 for the
-	// newest.
-	Acts(ctx context.Context, object string, before int64, limit int) ([]durable.Act, error)
 }
 
 // Queue hands out what is due.

@@ -11,10 +11,10 @@ import (
 
 // SaveApp writes an app and the changed ones of its functions.
 func (s *Store) SaveApp(
-	ctx context.Context, app durable.App, changed []durable.Function, start []durable.Item, stop []durable.Ref,
+	ctx context.Context, app durable.App, changed []durable.Function, start []durable.Item, stop []durable.Ref, act *durable.Act,
 ) error {
 	w := newWrite(time.Time{})
-	w.app, w.versions, w.schedule, w.stop = &app, changed, start, stop
+	w.app, w.versions, w.schedule, w.stop, w.act = &app, changed, start, stop, act
 	if err := s.submit(ctx, w); err != nil {
 		return err
 	}

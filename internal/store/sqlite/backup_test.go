@@ -52,7 +52,7 @@ func TestBackupWhileOthersWrite(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	s := open(t, filepath.Join(dir, "pawl.db"))
-	require.NoError(t, s.SaveApp(t.Context(), durable.App{Name: "shop"}, []durable.Function{shop}, nil, nil))
+	require.NoError(t, s.SaveApp(t.Context(), durable.App{Name: "shop"}, []durable.Function{shop}, nil, nil, nil))
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	var writers sync.WaitGroup
@@ -246,7 +246,7 @@ func TestRestoreOverAStoreThatDied(t *testing.T) {
 	dir := t.TempDir()
 	path, file := filepath.Join(dir, "pawl.db"), filepath.Join(dir, "backup")
 	s := open(t, path)
-	require.NoError(t, s.SaveApp(t.Context(), durable.App{Name: "shop"}, []durable.Function{shop}, nil, nil))
+	require.NoError(t, s.SaveApp(t.Context(), durable.App{Name: "shop"}, []durable.Function{shop}, nil, nil, nil))
 	kept := startRun(t, s, noon)
 	backUp(t, s, file)
 	lost := startRun(t, s, noon)

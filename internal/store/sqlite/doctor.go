@@ -25,6 +25,7 @@ const (
 	ruleLetter   = "letter"   // every run that failed for good has its dead letter, and nothing else has
 	ruleFunction = "function" // the function of a run that has not ended is known
 	ruleBacklog  = "backlog"  // what waits is counted as it is
+	ruleAudit    = "audit"    // what people did is in the audit log
 )
 
 // Examine looks at the whole of a store that no process has open and tells each
@@ -158,8 +159,9 @@ type doctor struct {
 	now   time.Time
 	n     store.Examined
 
-	// What ended or was received by then may have left by retention.
-	runsGone, eventsGone time.Time
+	// What ended or was received by then may have left by retention, and what was
+	// done by then may have no line in the audit log.
+	runsGone, eventsGone, untold time.Time
 }
 
 func (d *doctor) examine() error {
@@ -263,7 +265,13 @@ func (d *doctor) gone() error {
 		}
 		*t = fromMicros(us)
 	}
-	return nil
+	since, err := metaInt(d.read, metaActsSince)
+	if err != nil {
+		return err
+	}
+	gone, err := metaInt(d.read, metaActsGone)
+	d.untold = fromMicros(max(since, gone))
+	return err
 }
 
 // backlog counts the bytes that wait.

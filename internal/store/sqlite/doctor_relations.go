@@ -8,9 +8,10 @@ import (
 )
 
 // relation is a rule about rows of different tables. find returns the rows
-// that break it as (run, step, event); in it $gone is by when runs that have
-// left by retention had ended. cure, "" when there is none, gets them
-// by these names, with $now.
+// that break it as (run, step, event), where a run may also be the id of
+// something else; in it $gone is by when runs that have left by retention had
+// ended, and $untold by when what was done may have no line in the audit log.
+// cure, "" when there is none, gets them by these names, with $now.
 type relation struct {
 	rule, find, what string
 	cure, how        string
@@ -134,6 +135,35 @@ var relations = []relation{
 		`DELETE FROM idempotency WHERE (scope >= 'start/' AND scope < 'start0' OR scope >= 'unique/' AND scope < 'unique0') AND CAST(reply AS TEXT) = $run`, "the key is free again",
 	},
 	{
+		ruleAudit, `SELECT name, '', '' FROM controls WHERE since > $untold AND ` + untold + `object = controls.name AND at = controls.since)`,
+		"somebody has set it, and the audit log does not tell who", "", "",
+	},
+	{
+		ruleAudit, `SELECT run, '', '' FROM dead_letters AS d WHERE state = 2 AND closed > $untold
+			AND ` + untold + `object = 'run/' || d.run AND at = d.closed AND what = '` + durable.ActDiscard + `')`,
+		"the run's dead letter was discarded, and the audit log does not tell by whom", "", "",
+	},
+	{
+		ruleAudit, `SELECT run, '', '' FROM dead_letters AS d WHERE state = 1 AND job = '' AND closed > $untold
+			AND ` + untold + `object = 'run/' || d.run AND at = d.closed AND what IN ('` + durable.ActRetry + `', '` + durable.ActRerun + `'))`,
+		"the run's dead letter was retried, and the audit log does not tell by whom", "", "",
+	},
+	{
+		ruleAudit, `SELECT id, '', '' FROM retry_jobs AS j WHERE created > $untold
+			AND ` + untold + `object = 'job/' || j.id AND at = j.created AND what = '` + durable.ActRetryMany + `')`,
+		"a job retries dead letters, and the audit log does not tell whose it is", "", "",
+	},
+	{
+		ruleAudit, `SELECT id, '', '' FROM cancellations AS n WHERE created > $untold
+			AND ` + untold + `object = 'cancellation/' || n.id AND at = n.created AND what = '` + durable.ActCancelMany + `')`,
+		"runs are cancelled, and the audit log does not tell by whom", "", "",
+	},
+	{
+		ruleAudit, `SELECT id, '', '' FROM schedules AS s WHERE created > $untold
+			AND ` + untold + `object = 'schedule/' || s.id AND at = s.created AND what = '` + durable.ActAddSchedule + `')`,
+		"somebody made a schedule, and the audit log does not tell who", "", "",
+	},
+	{
 		// Before there were letters, runs failed without one.
 		ruleLetter, `SELECT id, '', '' FROM runs WHERE status = 3 AND ended > (SELECT min(failed) FROM dead_letters)
 			AND NOT EXISTS (SELECT 1 FROM dead_letters WHERE run = runs.id)`,
@@ -152,13 +182,21 @@ var relations = []relation{
 	},
 }
 
+// untold is true when there is no line in the audit log of which the rest holds.
+const untold = `NOT EXISTS (SELECT 1 FROM audit WHERE `
+
 // lettersIn counts the letters of group g that are in the state that follows.
 const lettersIn = `SELECT count(*) FROM dead_letters AS l WHERE l.fingerprint = g.fingerprint AND l.state = `
 
 func (d *doctor) relation(rel relation) error {
 	stmt := d.read.Prep(rel.find)
-	if stmt.BindParamCount() > 0 {
-		stmt.SetInt64("$gone", micros(d.runsGone))
+	for i := 1; i <= stmt.BindParamCount(); i++ {
+		switch stmt.BindParamName(i) {
+		case "$gone":
+			stmt.BindInt64(i, micros(d.runsGone))
+		case "$untold":
+			stmt.BindInt64(i, micros(d.untold))
+		}
 	}
 	return rows(stmt, func() {
 		f := store.Finding{

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -35,7 +36,7 @@ func newWard(t *testing.T) *ward {
 	t.Helper()
 	w := &ward{t: t, path: filepath.Join(t.TempDir(), "pawl.db")}
 	w.s = open(t, w.path)
-	require.NoError(t, w.s.SaveApp(t.Context(), durable.App{Name: "shop"}, []durable.Function{shop}, nil, nil))
+	require.NoError(t, w.s.SaveApp(t.Context(), durable.App{Name: "shop"}, []durable.Function{shop}, nil, nil, nil))
 	w.queued = w.start(nil)
 	w.planned = w.start(nil)
 	w.answer(w.planned, durable.Op{Kind: durable.OpPlanned, Op: "StepPlanned", Step: "p", Name: "charge"})
@@ -410,4 +411,47 @@ func TestDoctorOfDamagedFiles(t *testing.T) {
 			require.Contains(t, rules, "file", "page %d", page)
 		}
 	}
+}
+
+// TestDoctorOfTheAuditLog: what people did is told, unless the line has left by
+// retention.
+func TestDoctorOfTheAuditLog(t *testing.T) {
+	t.Parallel()
+	w := newWard(t)
+	w.s = open(t, w.path)
+	retried := w.start(nil)
+	w.move(retried, durable.Refusal{Claim: w.claim(retried), NoRetry: true, Err: durable.Failure{Name: "Error", Message: "no"}})
+	ctx, job, many := t.Context(), ulid.Make().String(), ulid.Make().String()
+	act := func(what, object string) durable.Act {
+		return durable.Act{At: noon, By: "ann", What: what, Object: object}
+	}
+	require.NoError(t, w.s.Discard(ctx, w.failed, "no", act(durable.ActDiscard, durable.RunObject(w.failed))))
+	e := durable.Event{ID: ulid.Make().String(), Name: "order/placed", At: noon, Received: noon, Body: durable.JSON(`{}`)}
+	rerun := act(durable.ActRerun, durable.RunObject(retried))
+	again := durable.NewRun(ulid.Make().String(), shop, e, noon, noon)
+	require.NoError(t, w.s.Rerun(ctx, noon, store.Rerun{Of: retried, Start: durable.Start{Run: again}, Edited: e, Act: &rerun}))
+	require.NoError(t, w.s.StartRetries(ctx, store.RetryJob{ID: job, Created: noon}, nil, act(durable.ActRetryMany, durable.JobObject(job))))
+	require.NoError(t, w.s.AddCancellation(ctx,
+		durable.Cancellation{ID: many, Function: shop.Slug, App: "shop", Created: noon}, durable.Item{Run: many, Step: durable.SweepStep, Kind: durable.Sweep, Due: noon}, act(durable.ActCancelMany, durable.CancellationObject(many))))
+	require.NoError(t, w.s.AddSchedule(ctx,
+		durable.Schedule{ID: "daily", Function: shop.Slug, Cron: "0 12 * * *", Created: noon}, durable.Item{Run: "cron/" + shop.Slug, Step: "api daily", Kind: durable.Tick, Due: noon}, act(durable.ActAddSchedule, durable.ScheduleObject("daily"))))
+	require.NoError(t, w.s.SaveControl(ctx, durable.Control{Name: shop.Slug, Pause: durable.PauseAll, Since: noon}, act(durable.ActPause, shop.Slug)))
+	require.NoError(t, w.s.Close())
+	require.Empty(t, w.examine())
+
+	for _, object := range []string{"run/" + w.failed, "run/" + retried, "job/" + job, "cancellation/" + many, "schedule/daily", shop.Slug} {
+		w.harm(`UPDATE audit SET object = 'lost ' || object WHERE object = ?`, object)
+		found := w.examine()
+		require.Len(t, found, 1, object)
+		require.Equal(t, "audit", found[0].Rule)
+		require.Equal(t, object[strings.Index(object, "/")+1:], found[0].Run)
+		require.Empty(t, found[0].Cure, "nobody can say who it was")
+		w.harm(`UPDATE audit SET object = substr(object, 6) WHERE object = ?`, "lost "+object)
+	}
+	w.s = open(t, w.path)
+	swept, err := w.s.Sweep(ctx, noon.Add(time.Hour), store.Retention{Acts: time.Minute}, 100)
+	require.NoError(t, err)
+	require.Equal(t, 6, swept.Acts)
+	require.NoError(t, w.s.Close())
+	require.Empty(t, w.examine(), "they have left")
 }

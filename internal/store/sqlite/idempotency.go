@@ -88,9 +88,9 @@ func (s *Store) Keys(ctx context.Context, scope string, now time.Time, p store.P
 }
 
 // VoidKey forgets a key.
-func (s *Store) VoidKey(ctx context.Context, scope, key string) error {
-	w := newWrite(time.Time{})
-	w.void = &store.KeyEntry{Scope: scope, Key: key}
+func (s *Store) VoidKey(ctx context.Context, scope, key string, act durable.Act) error {
+	w := newWrite(act.At)
+	w.void, w.act = &store.KeyEntry{Scope: scope, Key: key}, &act
 	if err := s.submit(ctx, w); err != nil {
 		return err
 	}

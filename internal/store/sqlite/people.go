@@ -15,25 +15,23 @@ import (
 // change writes what also does in one transaction with a line of the audit log;
 // nil: there is none.
 func (s *Store) change(ctx context.Context, act *durable.Act, also func(c *conn) error) error {
-	w := newWrite(time.Now())
-	w.also = func(w *write) error {
+	return s.also(ctx, act, time.Now(), nil, nil, func(w *write) error {
 		err := also(s.write)
+		if w.idle = errors.Is(err, errSame); w.idle {
+			return nil
+		}
 		for _, refusal := range []error{store.ErrExists, store.ErrNotFound, store.ErrLastAdmin} {
 			if errors.Is(err, refusal) {
 				w.outcome = err // nothing was written
 				return nil
 			}
 		}
-		if err != nil || act == nil {
-			return err
-		}
-		return insertAct(s.write, *act)
-	}
-	if err := s.submit(ctx, w); err != nil {
 		return err
-	}
-	return s.await(w)
+	})
 }
+
+// errSame means that there is nothing to write: it is so already.
+var errSame = errors.New("nothing changes")
 
 const personColumns = `id, name, role, password, subject, created, disabled, version`
 
@@ -150,8 +148,12 @@ func (s *Store) AddPerson(ctx context.Context, p store.Person, first bool, act d
 // ChangePerson writes somebody anew.
 func (s *Store) ChangePerson(ctx context.Context, p store.Person, act durable.Act) error {
 	return s.change(ctx, &act, func(c *conn) error {
-		if _, err := selectPerson(c, p.ID); err != nil {
+		old, err := selectPerson(c, p.ID)
+		if err != nil {
 			return err
+		}
+		if old == p {
+			return errSame
 		}
 		if p.Role != store.Admin || p.Disabled {
 			if err := anotherAdmin(c, p.ID); err != nil {

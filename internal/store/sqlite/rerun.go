@@ -14,10 +14,11 @@ import (
 
 // also submits a write whose rows are those of fn, which runs in the writer's
 // transaction. fn may set the outcome of its write before it writes anything.
-// What it may start and queue is told beforehand, as the queue must know.
-func (s *Store) also(ctx context.Context, now time.Time, starts []durable.Start, items []durable.Item, fn func(*write) error) error {
+// What it may start and queue is told beforehand, as the queue must know. act is
+// the line that tells it, nil for none.
+func (s *Store) also(ctx context.Context, act *durable.Act, now time.Time, starts []durable.Start, items []durable.Item, fn func(*write) error) error {
 	w := newWrite(now)
-	w.also, w.mayStart, w.mayQueue = fn, starts, items
+	w.also, w.act, w.mayStart, w.mayQueue = fn, act, starts, items
 	if err := s.submit(ctx, w); err != nil {
 		return err
 	}
@@ -49,7 +50,7 @@ func (s *Store) take(w *write, once *store.Once) error {
 
 // Rerun starts a run anew.
 func (s *Store) Rerun(ctx context.Context, now time.Time, r store.Rerun) error {
-	return s.also(ctx, now, []durable.Start{r.Start}, nil, func(w *write) error {
+	return s.also(ctx, r.Act, now, []durable.Start{r.Start}, nil, func(w *write) error {
 		if known, err := s.known(w, r.Once); err != nil || known {
 			return err
 		}
@@ -154,8 +155,8 @@ func moveLetter(c *conn, run string, from, to store.LetterState, now time.Time) 
 }
 
 // Discard closes a letter.
-func (s *Store) Discard(ctx context.Context, now time.Time, run, why string) error {
-	return s.also(ctx, now, nil, nil, func(w *write) error {
+func (s *Store) Discard(ctx context.Context, run, why string, act durable.Act) error {
+	return s.also(ctx, &act, act.At, nil, nil, func(w *write) error {
 		at, err := selectState(s.write, run)
 		switch {
 		case err != nil:
@@ -167,26 +168,33 @@ func (s *Store) Discard(ctx context.Context, now time.Time, run, why string) err
 			w.outcome = at
 			return nil
 		}
-		stmt := s.write.Prep(`UPDATE dead_letters SET why = ? WHERE run = ?`)
+		stmt := s.write.Prep(`UPDATE dead_letters SET why = ?1 WHERE run = ?2 AND why <> ?1`)
 		stmt.BindText(1, why)
 		stmt.BindText(2, run)
 		if err := exec(stmt); err != nil {
 			return err
 		}
-		return moveLetter(s.write, run, at.State, store.Discarded, now)
+		w.idle = at.State == store.Discarded && s.write.Changes() == 0
+		return moveLetter(s.write, run, at.State, store.Discarded, w.now)
 	})
 }
 
 // Annotate replaces a letter's note.
-func (s *Store) Annotate(ctx context.Context, run, note string) error {
-	return s.also(ctx, time.Time{}, nil, nil, func(w *write) error {
-		stmt := s.write.Prep(`UPDATE dead_letters SET note = ? WHERE run = ?`)
+func (s *Store) Annotate(ctx context.Context, run, note string, act durable.Act) error {
+	return s.also(ctx, &act, act.At, nil, nil, func(w *write) error {
+		at, err := selectState(s.write, run)
+		switch {
+		case err != nil:
+			return err
+		case at == nil:
+			w.outcome = noLetter(run)
+			return nil
+		}
+		stmt := s.write.Prep(`UPDATE dead_letters SET note = ?1 WHERE run = ?2 AND note <> ?1`)
 		stmt.BindText(1, note)
 		stmt.BindText(2, run)
-		err := exec(stmt)
-		if err == nil && s.write.Changes() == 0 {
-			w.outcome = noLetter(run)
-		}
+		err = exec(stmt)
+		w.idle = s.write.Changes() == 0
 		return err
 	})
 }
@@ -225,9 +233,9 @@ func jobItem(id string, due time.Time) durable.Item {
 }
 
 // StartRetries writes a job.
-func (s *Store) StartRetries(ctx context.Context, j store.RetryJob, once *store.Once) error {
+func (s *Store) StartRetries(ctx context.Context, j store.RetryJob, once *store.Once, act durable.Act) error {
 	item := jobItem(j.ID, j.Created)
-	return s.also(ctx, j.Created, nil, []durable.Item{item}, func(w *write) error {
+	return s.also(ctx, &act, j.Created, nil, []durable.Item{item}, func(w *write) error {
 		if known, err := s.known(w, once); err != nil || known {
 			return err
 		}
@@ -264,15 +272,18 @@ func (s *Store) endJob(w *write, id string, state store.RetryState, why string) 
 }
 
 // StopRetries ends a job.
-func (s *Store) StopRetries(ctx context.Context, now time.Time, id, why string) error {
-	return s.also(ctx, now, nil, nil, func(w *write) error {
+func (s *Store) StopRetries(ctx context.Context, id, why string, act durable.Act) error {
+	return s.also(ctx, &act, act.At, nil, nil, func(w *write) error {
 		j, err := selectJob(s.write, id)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
 			w.outcome = err
 			return nil
-		case err != nil || j.State != store.JobRunning:
+		case err != nil:
 			return err
+		case j.State != store.JobRunning:
+			w.idle = true
+			return nil
 		}
 		return s.endJob(w, id, store.JobStopped, why)
 	})
@@ -285,7 +296,7 @@ func (s *Store) Retry(ctx context.Context, l store.Lease, now time.Time, step st
 		starts = append(starts, r.Start)
 	}
 	next := jobItem(l.Run, step.Next)
-	return s.also(ctx, now, starts, []durable.Item{next}, func(w *write) error {
+	return s.also(ctx, nil, now, starts, []durable.Item{next}, func(w *write) error {
 		j, err := selectJob(s.write, l.Run)
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err

@@ -20,8 +20,8 @@ const sweptBytes = 8 << 20
 
 // sweep is what is to leave.
 type sweep struct {
-	runs, failed, events time.Time // what ended or was received by then; zero: nothing
-	limit                int
+	runs, failed, events, acts time.Time // what ended, was received or was done by then; zero: nothing
+	limit                      int
 
 	swept store.Swept
 	gone  []string // runs
@@ -34,7 +34,7 @@ func newSweep(now time.Time, r store.Retention, limit int) *sweep {
 		}
 		return now.Add(-d)
 	}
-	return &sweep{runs: before(r.Runs), failed: before(r.Failed), events: before(r.Events), limit: limit}
+	return &sweep{runs: before(r.Runs), failed: before(r.Failed), events: before(r.Events), acts: before(r.Acts), limit: limit}
 }
 
 // Sweep removes what is kept no longer.
@@ -52,7 +52,11 @@ func (s *Store) Sweep(ctx context.Context, now time.Time, r store.Retention, lim
 			return err
 		}
 		events, err := sw.nextEvents(c, place, 1)
-		due = len(events) > 0
+		if err != nil || len(events) > 0 {
+			due = true
+			return err
+		}
+		due, err = oldActs(c, sw.acts)
 		return err
 	})
 	if err != nil || !due {
@@ -212,6 +216,9 @@ func (sw *sweep) apply(c *conn) error {
 			return err
 		}
 	}
+	if sw.swept.Acts, err = removeActs(c, sw.acts, b); err != nil {
+		return err
+	}
 	sw.swept.More = b.spent()
 	if place != swept {
 		if err := setMeta(c, metaSwept, place); err != nil {
@@ -219,11 +226,7 @@ func (sw *sweep) apply(c *conn) error {
 		}
 	}
 	for key, v := range map[string]int64{metaRunsGone: runsGone, metaEventsGone: eventsGone} {
-		was, err := metaInt(c, key)
-		if err != nil || v <= was {
-			continue
-		}
-		if err := setMeta(c, key, v); err != nil {
+		if err := raiseMeta(c, key, v); err != nil {
 			return err
 		}
 	}
@@ -338,6 +341,15 @@ func metaInt(c *conn, key string) (v int64, err error) {
 	stmt.BindText(1, key)
 	err = rows(stmt, func() { v = stmt.ColumnInt64(0) })
 	return v, err
+}
+
+// raiseMeta keeps a number that is greater than the one that is remembered.
+func raiseMeta(c *conn, key string, v int64) error {
+	was, err := metaInt(c, key)
+	if err != nil || v <= was {
+		return err
+	}
+	return setMeta(c, key, v)
 }
 
 func setMeta(c *conn, key string, v int64) error {

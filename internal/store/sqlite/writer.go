@@ -48,13 +48,14 @@ type write struct {
 	waited  int64           // bytes of its events
 	bounded bool            // it may be refused for what waits
 	control *durable.Control
-	act     *durable.Act
+	act     *durable.Act // the line of the audit log that tells it
 
 	also     func(*write) error // what else is written, with what it may start and queue
 	mayStart []durable.Start
 	mayQueue []durable.Item
 
 	outcome error    // why nothing was written for it, though the group was
+	idle    bool     // it changed nothing: there is nothing to tell
 	started []string // runs that did start
 	fresh   []durable.Start
 	grown   store.Backlog  // by how much more waits after it
@@ -301,13 +302,23 @@ func (s *Store) applyAll(group []*write) (waiting store.Backlog, err error) {
 // forget makes w what it was before it was applied.
 func (w *write) forget() {
 	w.started, w.fresh, w.items, w.removed = w.started[:0], w.fresh[:0], w.items[:0], w.removed[:0]
-	w.grown = store.Backlog{}
+	w.grown, w.idle = store.Backlog{}, false
 }
 
-// apply writes the rows of w.
+// apply writes the rows of w, and the line that tells it.
 func (s *Store) apply(w *write) error {
 	w.forget()
 	w.outcome = nil
+	if err := s.applyRows(w); err != nil {
+		return err
+	}
+	if w.act == nil || w.outcome != nil || w.idle {
+		return nil
+	}
+	return insertAct(s.write, *w.act)
+}
+
+func (s *Store) applyRows(w *write) error {
 	if w.unless != "" {
 		there, err := hasRun(s.write, w.unless)
 		if err != nil {

@@ -32,7 +32,7 @@ var appTests = []test{
 			Config:   durable.JSON(`{"id":"ship","n":1.0}`), Unheld: []string{"priority"},
 		}
 		bill := durable.Function{Slug: "shop-bill", App: "shop", Version: 1, Config: durable.JSON(`{}`)}
-		require.NoError(d, d.SaveApp(d.Context(), shop, []durable.Function{ship, bill}, nil, nil))
+		require.NoError(d, d.SaveApp(d.Context(), shop, []durable.Function{ship, bill}, nil, nil, nil))
 		apps, fns = load()
 		same(d, []durable.App{shop}, apps)
 		same(d, []durable.Function{bill, ship}, fns)
@@ -40,13 +40,13 @@ var appTests = []test{
 		shop.Checksum, shop.Problem, shop.SyncedAt = "c2", "", noon.Add(time.Hour)
 		ship2 := ship
 		ship2.Version, ship2.Retries, ship2.Archived, ship2.Unheld = 2, 0, true, nil
-		require.NoError(d, d.SaveApp(d.Context(), shop, []durable.Function{ship2}, nil, nil))
+		require.NoError(d, d.SaveApp(d.Context(), shop, []durable.Function{ship2}, nil, nil, nil))
 		for v := 3; v <= 12; v++ { // versions are numbers: 12 is newer than 9
 			ship2.Version = v
-			require.NoError(d, d.SaveApp(d.Context(), shop, []durable.Function{ship2}, nil, nil))
+			require.NoError(d, d.SaveApp(d.Context(), shop, []durable.Function{ship2}, nil, nil, nil))
 		}
 		zoo := durable.App{Name: "zoo", SyncedAt: noon, ArchivedAt: noon.Add(time.Minute)}
-		require.NoError(d, d.SaveApp(d.Context(), zoo, nil, nil, nil))
+		require.NoError(d, d.SaveApp(d.Context(), zoo, nil, nil, nil, nil))
 		for range 2 {
 			apps, fns = load()
 			same(d, []durable.App{shop, zoo}, apps)
@@ -57,10 +57,10 @@ var appTests = []test{
 	{"saves an app with all its functions or not at all", func(d *db) {
 		app := durable.App{Name: "shop", Checksum: "c1", SyncedAt: noon}
 		f := durable.Function{Slug: "shop-ship", App: "shop", Version: 1, Config: durable.JSON(`{}`)}
-		require.NoError(d, d.SaveApp(d.Context(), app, []durable.Function{f}, nil, nil))
+		require.NoError(d, d.SaveApp(d.Context(), app, []durable.Function{f}, nil, nil, nil))
 		app.Checksum = "c2"
 		g := durable.Function{Slug: "shop-bill", App: "shop", Version: 1, Config: durable.JSON(`{}`)}
-		require.Error(d, d.SaveApp(d.Context(), app, []durable.Function{g, f}, nil, nil), "a version is written once")
+		require.Error(d, d.SaveApp(d.Context(), app, []durable.Function{g, f}, nil, nil, nil), "a version is written once")
 		apps, fns, err := d.LoadApps(d.Context())
 		require.NoError(d, err)
 		require.Equal(d, "c1", apps[0].Checksum)
@@ -101,7 +101,7 @@ var closeTests = []test{
 		_, err := st.Accept(ctx, noon, []store.Accepted{accepted(noon)})
 		require.ErrorIs(d, err, store.ErrClosed)
 		require.ErrorIs(d, d.tryChange(run, durable.Change{Drop: []string{""}}), store.ErrClosed)
-		require.ErrorIs(d, st.SaveApp(ctx, durable.App{Name: "a"}, nil, nil, nil), store.ErrClosed)
+		require.ErrorIs(d, st.SaveApp(ctx, durable.App{Name: "a"}, nil, nil, nil, nil), store.ErrClosed)
 		_, err = st.Run(ctx, run)
 		require.ErrorIs(d, err, store.ErrClosed)
 		_, _, err = st.LoadApps(ctx)

@@ -63,7 +63,7 @@ var backlogTests = []test{
 		for _, slug := range []string{"shop-ship", "shop-bill"} {
 			fns = append(fns, durable.Function{Slug: slug, App: "shop", Version: 1})
 		}
-		require.NoError(d, d.SaveApp(d.Context(), durable.App{Name: "shop"}, fns, nil, nil))
+		require.NoError(d, d.SaveApp(d.Context(), durable.App{Name: "shop"}, fns, nil, nil, nil))
 		d.wantBacklog(0, 0, "nothing waits")
 		runs := d.accept(starting(1000, "shop-ship", "shop-bill"))
 		d.wantBacklog(2, 2000, "an event counts for each run of it")

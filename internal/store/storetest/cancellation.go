@@ -20,12 +20,12 @@ var cancellationTests = []test{
 				c.After = noon.Add(-time.Hour)
 			}
 			item := durable.Item{Run: c.ID, Step: durable.SweepStep, Kind: durable.Sweep, Due: noon, Data: durable.JSON(`{"n":1}`)}
-			require.NoError(d, d.AddCancellation(d.Context(), c, item))
+			require.NoError(d, d.AddCancellation(d.Context(), c, item, did(noon)))
 			all = append([]durable.Cancellation{c}, all...)
 		}
 		_, err := d.Cancellation(d.Context(), newID())
 		require.ErrorIs(d, err, store.ErrNotFound)
-		require.ErrorIs(d, d.RemoveCancellation(d.Context(), newID()), store.ErrNotFound)
+		require.ErrorIs(d, d.RemoveCancellation(d.Context(), newID(), did(noon)), store.ErrNotFound)
 		for range 2 {
 			list, err := d.Cancellations(d.Context(), store.Page{Limit: 10})
 			require.NoError(d, err)
@@ -38,12 +38,12 @@ var cancellationTests = []test{
 			same(d, all[2], one)
 			d.reopen()
 		}
-		require.NoError(d, d.RemoveCancellation(d.Context(), all[0].ID))
-		require.ErrorIs(d, d.RemoveCancellation(d.Context(), all[0].ID), store.ErrNotFound)
+		require.NoError(d, d.RemoveCancellation(d.Context(), all[0].ID, did(noon)))
+		require.ErrorIs(d, d.RemoveCancellation(d.Context(), all[0].ID, did(noon)), store.ErrNotFound)
 		leases, err := d.Claim(d.Context(), noon, time.Minute, 10)
 		require.NoError(d, err)
 		require.ElementsMatch(d, []string{all[1].ID, all[2].ID}, leasedRuns(leases), "its item has gone with it")
-		require.NoError(d, d.RemoveCancellation(d.Context(), all[1].ID), "while its item is worked")
+		require.NoError(d, d.RemoveCancellation(d.Context(), all[1].ID, did(noon)), "while its item is worked")
 		for _, l := range leases {
 			err := d.Settle(d.Context(), l, noon, store.Settled{})
 			if l.Run == all[1].ID {

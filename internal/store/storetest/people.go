@@ -37,14 +37,14 @@ var peopleTests = []test{
 		}
 		_, err := d.PersonOf(d.Context(), "")
 		require.ErrorIs(d, err, store.ErrNotFound, "nobody is known by no subject")
-		acts, err := d.Acts(d.Context(), bob.ID, 0, 10)
+		acts, err := d.Acts(d.Context(), store.ActFilter{Object: bob.ID}, store.Page{Limit: 10})
 		require.NoError(d, err)
 		require.Len(d, acts, 1)
 	}},
 	{"lets one be the first", func(d *db) {
 		require.NoError(d, d.AddPerson(d.Context(), person("ada", store.Admin), true, act("add", "ada")))
 		require.ErrorIs(d, d.AddPerson(d.Context(), person("eve", store.Admin), true, act("add", "eve")), store.ErrExists)
-		acts, err := d.Acts(d.Context(), "eve", 0, 10)
+		acts, err := d.Acts(d.Context(), store.ActFilter{Object: "eve"}, store.Page{Limit: 10})
 		require.NoError(d, err)
 		require.Empty(d, acts, "what did not happen is in no log")
 	}},

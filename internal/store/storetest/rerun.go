@@ -54,7 +54,7 @@ var rerunTests = []test{
 		var closed *store.LetterClosedError
 		require.ErrorAs(d, d.Rerun(d.Context(), noon, again), &closed)
 		require.Equal(d, r.Start.Run.ID, closed.As)
-		require.ErrorAs(d, d.Discard(d.Context(), noon, l.Run, "no"), &closed)
+		require.ErrorAs(d, d.Discard(d.Context(), l.Run, "no", did(noon)), &closed)
 		_, err = d.Run(d.Context(), again.Start.Run.ID)
 		require.ErrorIs(d, err, store.ErrNotFound, "nothing is written of what is refused")
 	}},
@@ -141,11 +141,11 @@ var rerunTests = []test{
 	{"discards a letter, says why, and takes it back", func(d *db) {
 		l := d.fail("shop-charge", durable.ClassError, "boom", noon)
 		d.fail("shop-charge", durable.ClassError, "boom", noon)
-		require.ErrorIs(d, d.Discard(d.Context(), noon, newID(), "x"), store.ErrNotFound)
-		require.ErrorIs(d, d.Annotate(d.Context(), newID(), "x"), store.ErrNotFound)
-		require.NoError(d, d.Discard(d.Context(), noon, l.Run, "known"))
-		require.NoError(d, d.Discard(d.Context(), noon.Add(time.Hour), l.Run, "known, and näive"))
-		require.NoError(d, d.Annotate(d.Context(), l.Run, "see 7"))
+		require.ErrorIs(d, d.Discard(d.Context(), newID(), "x", did(noon)), store.ErrNotFound)
+		require.ErrorIs(d, d.Annotate(d.Context(), newID(), "x", did(noon)), store.ErrNotFound)
+		require.NoError(d, d.Discard(d.Context(), l.Run, "known", did(noon)))
+		require.NoError(d, d.Discard(d.Context(), l.Run, "known, and näive", did(noon.Add(time.Hour))))
+		require.NoError(d, d.Annotate(d.Context(), l.Run, "see 7", did(noon)))
 		got, err := d.DeadLetter(d.Context(), l.Run)
 		require.NoError(d, err)
 		require.Equal(d, store.Discarded, got.State)
@@ -176,9 +176,9 @@ var rerunTests = []test{
 			Filter: store.LetterFilter{Function: "shop-charge", Class: durable.ClassError, Fingerprint: letters[0].Fingerprint, After: noon, Before: noon.Add(time.Minute)},
 		}
 		once := &store.Once{Scope: "retry", Key: "k", Reply: durable.JSON(job.ID), Life: time.Hour}
-		require.NoError(d, d.StartRetries(d.Context(), job, once))
+		require.NoError(d, d.StartRetries(d.Context(), job, once, did(noon)))
 		var again *store.RepeatedError
-		require.ErrorAs(d, d.StartRetries(d.Context(), store.RetryJob{ID: newID(), Created: noon}, once), &again)
+		require.ErrorAs(d, d.StartRetries(d.Context(), store.RetryJob{ID: newID(), Created: noon}, once, did(noon)), &again)
 		got, err := d.RetryJob(d.Context(), job.ID)
 		require.NoError(d, err)
 		same(d, job, got)
@@ -188,7 +188,7 @@ var rerunTests = []test{
 		require.Equal(d, job.ID, l.Run)
 
 		// One letter is closed by a person meanwhile.
-		require.NoError(d, d.Discard(d.Context(), noon, letters[1].Run, "no"))
+		require.NoError(d, d.Discard(d.Context(), letters[1].Run, "no", did(noon)))
 		step := store.RetryStep{Cursor: letters[2].Run, Next: noon.Add(time.Hour), Skipped: 1, Waiting: true}
 		for _, letter := range letters[:3] {
 			step.Reruns = append(step.Reruns, d.rerun(letter.Run))
@@ -232,7 +232,7 @@ var rerunTests = []test{
 		require.False(d, got.Waiting)
 		require.True(d, got.Ended.Equal(noon.Add(time.Hour)))
 		d.wantNothingDue(noon.Add(24 * time.Hour))
-		require.NoError(d, d.StopRetries(d.Context(), noon, job.ID, "late"))
+		require.NoError(d, d.StopRetries(d.Context(), job.ID, "late", did(noon)))
 		got, err = d.RetryJob(d.Context(), job.ID)
 		require.NoError(d, err)
 		require.Equal(d, store.JobDone, got.State, "what has ended stays so")
@@ -243,7 +243,7 @@ var rerunTests = []test{
 		for range 3 {
 			job := store.RetryJob{ID: newID(), Created: noon}
 			ids = append([]string{job.ID}, ids...)
-			require.NoError(d, d.StartRetries(d.Context(), job, nil))
+			require.NoError(d, d.StartRetries(d.Context(), job, nil, did(noon)))
 		}
 		list, err := d.RetryJobs(d.Context(), store.Page{Limit: 2})
 		require.NoError(d, err)
@@ -252,8 +252,8 @@ var rerunTests = []test{
 		require.Equal(d, ids, []string{list[0].ID, list[1].ID, more[0].ID})
 		leases := d.claim(noon, 10)
 		require.Len(d, leases, 3)
-		require.ErrorIs(d, d.StopRetries(d.Context(), noon, newID(), "x"), store.ErrNotFound)
-		require.NoError(d, d.StopRetries(d.Context(), noon, leases[0].Run, "enough"))
+		require.ErrorIs(d, d.StopRetries(d.Context(), newID(), "x", did(noon)), store.ErrNotFound)
+		require.NoError(d, d.StopRetries(d.Context(), leases[0].Run, "enough", did(noon)))
 		r := d.rerun(l.Run)
 		require.ErrorIs(d, d.Retry(d.Context(), leases[0], noon, store.RetryStep{Reruns: []store.Rerun{r}, Next: noon}), store.ErrLeaseLost)
 		_, err = d.Run(d.Context(), r.Start.Run.ID)
@@ -273,7 +273,7 @@ var rerunTests = []test{
 			letters = append(letters, d.fail("shop-charge", durable.ClassError, "boom", noon))
 		}
 		for range 4 {
-			require.NoError(d, d.StartRetries(d.Context(), store.RetryJob{ID: newID(), Created: noon}, nil))
+			require.NoError(d, d.StartRetries(d.Context(), store.RetryJob{ID: newID(), Created: noon}, nil, did(noon)))
 		}
 		var wait sync.WaitGroup
 		for _, l := range d.claim(noon, 10) {

@@ -19,17 +19,17 @@ var madeTests = []test{
 			ID: "b", Function: "shop-ship", Cron: "0 * * * *", Jitter: 90 * time.Second, Missed: `{"all":3}`, Overlap: "skip",
 			Data: durable.JSON(`{"n":1.0}`), Created: noon,
 		}
-		require.NoError(d, d.AddSchedule(d.Context(), b, item("b")))
-		require.NoError(d, d.AddSchedule(d.Context(), a, item("a")))
-		require.ErrorIs(d, d.AddSchedule(d.Context(), durable.Schedule{ID: "a", Cron: "other"}, item("other")), store.ErrExists)
+		require.NoError(d, d.AddSchedule(d.Context(), b, item("b"), did(noon)))
+		require.NoError(d, d.AddSchedule(d.Context(), a, item("a"), did(noon)))
+		require.ErrorIs(d, d.AddSchedule(d.Context(), durable.Schedule{ID: "a", Cron: "other"}, item("other"), did(noon)), store.ErrExists)
 		for range 2 {
 			list, err := d.LoadSchedules(d.Context())
 			require.NoError(d, err)
 			same(d, []durable.Schedule{a, b}, list)
 			d.reopen()
 		}
-		require.ErrorIs(d, d.RemoveSchedule(d.Context(), "c", nil), store.ErrNotFound)
-		require.NoError(d, d.RemoveSchedule(d.Context(), "a", []durable.Ref{{Run: "cron/shop-ship", Step: "api a"}, {Run: "cron/shop-ship", Step: "held api a"}}))
+		require.ErrorIs(d, d.RemoveSchedule(d.Context(), "c", nil, did(noon)), store.ErrNotFound)
+		require.NoError(d, d.RemoveSchedule(d.Context(), "a", []durable.Ref{{Run: "cron/shop-ship", Step: "api a"}, {Run: "cron/shop-ship", Step: "held api a"}}, did(noon)))
 		list, err := d.LoadSchedules(d.Context())
 		require.NoError(d, err)
 		same(d, []durable.Schedule{b}, list)

@@ -329,12 +329,12 @@ var scheduleTests = []test{
 		app := durable.App{Name: "shop", Checksum: "c1", SyncedAt: noon}
 		f := durable.Function{Slug: "shop-ship", App: "shop", Version: 1, Config: durable.JSON(`{}`)}
 		a, b := ticking("a", noon), ticking("b", noon)
-		require.NoError(d, d.SaveApp(d.Context(), app, []durable.Function{f}, []durable.Item{a}, nil))
+		require.NoError(d, d.SaveApp(d.Context(), app, []durable.Function{f}, []durable.Item{a}, nil, nil))
 		d.wantTicks(a)
-		require.Error(d, d.SaveApp(d.Context(), app, []durable.Function{f}, []durable.Item{b}, []durable.Ref{ref(a)}), "a version is written once")
+		require.Error(d, d.SaveApp(d.Context(), app, []durable.Function{f}, []durable.Item{b}, []durable.Ref{ref(a)}, nil), "a version is written once")
 		d.wantTicks(a)
 		f.Version = 2
-		require.NoError(d, d.SaveApp(d.Context(), app, []durable.Function{f}, []durable.Item{b}, []durable.Ref{ref(a)}))
+		require.NoError(d, d.SaveApp(d.Context(), app, []durable.Function{f}, []durable.Item{b}, []durable.Ref{ref(a)}, nil))
 		d.wantTicks(b)
 		same(d, b, d.claimOne(noon).Item, unclaimed)
 	}},

@@ -55,6 +55,7 @@ func Run(t *testing.T, fixture func(*testing.T) Fixture) {
 		{"Cancellations", cancellationTests},
 		{"Made", madeTests},
 		{"People", peopleTests},
+		{"Audit", auditTests},
 		{"Retention", retentionTests},
 		{"Close", closeTests},
 	}
@@ -265,4 +266,9 @@ func leasedRuns(leases []store.Lease) []string {
 		ids = append(ids, l.Run)
 	}
 	return ids
+}
+
+// did is what somebody did at that time.
+func did(at time.Time) durable.Act {
+	return durable.Act{At: at, By: "ann", What: "test", Object: "thing", Detail: durable.JSON(`{"n":1}`)}
 }

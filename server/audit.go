@@ -1,0 +1,67 @@
+package server
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/pawlhq/pawl/internal/durable"
+	"github.com/pawlhq/pawl/internal/store"
+)
+
+// actor is who makes a request, as far as that is known.
+func (s *Server) actor(r *http.Request) string {
+	who := "signing key"
+	if s.dev {
+		who = "dev"
+	}
+	if id, ok := identified(r); ok {
+		who = id.name
+	}
+	return who + " from " + address(r)
+}
+
+// actView is a line of the audit log.
+type actView struct {
+	Seq    int64          `json:"seq"`
+	At     time.Time      `json:"at"`
+	By     string         `json:"by"`
+	What   string         `json:"what"`
+	Object string         `json:"object"` // a function's slug, or a kind and a name, such as run/01JQDAE4RQF8MBCR55T5AK4KXS
+	Detail jsontext.Value `json:"detail,omitzero"`
+	Cursor string         `json:"cursor"` // of the next page, if this is the last row
+}
+
+func viewAct(a durable.Act) actView {
+	v := actView{Seq: a.Seq, At: a.At.UTC(), By: a.By, What: a.What, Object: a.Object, Cursor: store.ActCursor(a)}
+	if a.Detail != nil {
+		v.Detail = readable(a.Detail)
+	}
+	return v
+}
+
+// listActs reads the audit log, newest first.
+func (s *Server) listActs(w http.ResponseWriter, r *http.Request, _ []byte) {
+	q := readQuery(r)
+	page := store.Page{Limit: q.number("limit", 50, 1, 200), Cursor: q.get("cursor")}
+	filter := store.ActFilter{Object: q.get("object"), From: q.time("from", time.Time{}), Until: q.time("until", time.Time{})}
+	if q.refused(w) {
+		return
+	}
+	list, err := s.eng.Acts(r.Context(), filter, page)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		fail(w, http.StatusBadRequest, "cursor must be that of the last row")
+		return
+	case err != nil:
+		s.failWith(w, r, err, "")
+		return
+	}
+	views := make([]actView, len(list))
+	for i, a := range list {
+		views[i] = viewAct(a)
+	}
+	s.reply(w, views)
+}
