@@ -36,9 +36,9 @@ func TestWhatPeopleDoIsToldOverRestarts(t *testing.T) {
 		p.restart()
 		time.Sleep(time.Hour)
 		require.NoError(t, p.Discard(t.Context(), again, "we give up", ""))
-		require.NoError(t, p.Pause(t.Context(), "shop-f", durable.PauseStarts, "bob", "too much"))
+		require.NoError(t, p.Pause(t.Context(), "shop-f", engine.Hold{Pause: durable.PauseStarts}, "bob", "too much"))
 		p.restart()
-		require.NoError(t, p.Pause(t.Context(), "shop-f", durable.PauseStarts, "eve", "too much")) // it is
+		require.NoError(t, p.Pause(t.Context(), "shop-f", engine.Hold{Pause: durable.PauseStarts}, "eve", "too much")) // it is
 		require.Equal(t, "bob", p.Controls()[0].By)
 
 		acts := p.acts(durable.RunObject(failed.ID))
@@ -76,7 +76,7 @@ func TestWhatIsDoneForSomebodyIsToldOnce(t *testing.T) {
 func TestLinesOfTheAuditLogAreShort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPawl(t, &app{serve: serial()}, function("f", "x", 0))
-		require.NoError(t, p.Pause(t.Context(), "shop-f", durable.PauseStarts, "ann", strings.Repeat("é", 40_000)))
+		require.NoError(t, p.Pause(t.Context(), "shop-f", engine.Hold{Pause: durable.PauseStarts}, "ann", strings.Repeat("é", 40_000)))
 		limits := `{"concurrency":[{"limit":1,"key":"'` + strings.Repeat("x", 3000) + `'"}]}`
 		require.NoError(t, p.SetLimits(t.Context(), "shop-f", durable.JSON(limits), "ann", ""))
 		for _, act := range p.acts("shop-f") {

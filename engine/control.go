@@ -32,16 +32,49 @@ type ErrLimits struct{ Problems []string }
 
 func (e *ErrLimits) Error() string { return strings.Join(e.Problems, "; ") }
 
-// Pause holds back what durable.Pause says of a function, or, with the name
-// "app/" and an app's name, of all functions of an app; Unpaused lets it go on.
-// It holds at once and over restarts. It fails with store.ErrNotFound.
-func (e *Engine) Pause(ctx context.Context, name string, p durable.Pause, by, why string) error {
-	what := durable.ActPause
-	if p == durable.Unpaused {
-		what = durable.ActResume
+// Hold is what is held back of a function or an app.
+type Hold struct {
+	Pause  durable.Pause // Unpaused lets it go on
+	Refuse bool          // what would start meanwhile is skipped; otherwise it waits
+	// Key, one of the expressions by which the function is limited, and a value of it:
+	// only what has that value is held back. "" for all.
+	Key, Value string
+}
+
+// KeyError says that a function has no such key.
+type KeyError struct {
+	Key  string
+	Have []string
+}
+
+func (e *KeyError) Error() string {
+	if len(e.Have) == 0 {
+		return "the function has no keys: it is limited by none in concurrency or throttle"
 	}
-	return e.control(ctx, name, what, by, why, func(c *durable.Control) error {
-		c.Pause = p
+	return fmt.Sprintf("the function has no key %q; it has %s", e.Key, strings.Join(e.Have, ", "))
+}
+
+// keyControl is the name of the control of one value of a key of a function, as runs
+// have it among their keys.
+func keyControl(slug, part string) string { return slug + "#" + part }
+
+// Pause holds back runs of a function, or, with the name "app/" and an app's name, of
+// all functions of an app. It holds at once and over restarts. It fails with
+// store.ErrNotFound and *KeyError.
+func (e *Engine) Pause(ctx context.Context, name string, h Hold, by, why string) error {
+	what := durable.ActPause
+	if h.Pause == durable.Unpaused {
+		what, h.Refuse = durable.ActResume, false
+	}
+	of := name
+	if h.Key != "" {
+		if f, known := e.Function(name); known && !slices.Contains(f.Limits.Keys(), h.Key) {
+			return &KeyError{h.Key, f.Limits.Keys()}
+		}
+		name = keyControl(name, short(h.Key)+short(h.Value))
+	}
+	return e.control(ctx, of, name, what, by, why, func(c *durable.Control) error {
+		c.Pause, c.Refuse, c.Key, c.Value = h.Pause, h.Refuse, h.Key, h.Value
 		return nil
 	})
 }
@@ -53,7 +86,7 @@ func (e *Engine) SetLimits(ctx context.Context, slug string, limits jsontext.Val
 	if strings.HasPrefix(slug, durable.AppObject("")) {
 		return &ErrLimits{[]string{"limits are those of a function; an app has none"}}
 	}
-	return e.control(ctx, slug, durable.ActLimit, by, why, func(c *durable.Control) error {
+	return e.control(ctx, slug, slug, durable.ActLimit, by, why, func(c *durable.Control) error {
 		if limits.Kind() == 'n' {
 			c.Limits = nil
 			return nil
@@ -94,21 +127,21 @@ func (e *Engine) checkLimits(f durable.Function, limits jsontext.Value) (problem
 	return problems
 }
 
-// control changes what is set about a function or an app. What is so already, for
-// the same reason, stays as it is.
-func (e *Engine) control(ctx context.Context, name, what, by, why string, change func(*durable.Control) error) error {
+// control changes what is set about a function or an app, or, under a name of its
+// own, about a part of it. What is so already, for the same reason, stays as it is.
+func (e *Engine) control(ctx context.Context, of, name, what, by, why string, change func(*durable.Control) error) error {
 	if e.closing.Load() {
 		return ErrClosing
 	}
 	e.syncing.Lock()
 	defer e.syncing.Unlock()
 	old := e.apps.Load()
-	if app, ok := strings.CutPrefix(name, durable.AppObject("")); ok {
+	if app, ok := strings.CutPrefix(of, durable.AppObject("")); ok {
 		if _, known := old.apps[app]; !known {
 			return fmt.Errorf("app %q: %w", app, store.ErrNotFound)
 		}
-	} else if _, known := old.table.Function(name); !known {
-		return fmt.Errorf("function %q: %w", name, store.ErrNotFound)
+	} else if _, known := old.table.Function(of); !known {
+		return fmt.Errorf("function %q: %w", of, store.ErrNotFound)
 	}
 	was := old.controls[name]
 	c := was
@@ -117,10 +150,17 @@ func (e *Engine) control(ctx context.Context, name, what, by, why string, change
 		return err
 	}
 	nothing := c.Pause == durable.Unpaused && c.Limits == nil
-	if c.Pause == was.Pause && string(c.Limits) == string(was.Limits) && (nothing || why == was.Why) {
+	if c.Pause == was.Pause && c.Refuse == was.Refuse && string(c.Limits) == string(was.Limits) && (nothing || why == was.Why) {
 		return nil
 	}
-	act := newAct(time.Now(), by, what, name, facts{"pause": c.Pause.String(), "limits": c.Limits, "why": why})
+	told := facts{"pause": c.Pause.String(), "limits": c.Limits, "why": why}
+	if c.Refuse {
+		told["refuse"] = "true"
+	}
+	if c.Key != "" {
+		told["key"], told["value"] = c.Key, c.Value
+	}
+	act := newAct(time.Now(), by, what, of, told)
 	c.Since, c.By, c.Why = act.At, act.By, why
 	if err := e.store.SaveControl(ctx, c, act); err != nil {
 		return err
@@ -205,9 +245,29 @@ func (e *Engine) Controls() []durable.Control {
 	return list
 }
 
-// paused is what is held back of a function: by itself, or with its app.
-func (r *registry) paused(f durable.Function) durable.Pause {
-	return max(r.controls[f.Slug].Pause, r.controls[durable.AppObject(f.App)].Pause)
+// holds are the controls that hold back runs of a function which have those keys: of
+// its app, of the function, and of values of its keys.
+func (r *registry) holds(f durable.Function, keys string) (list []durable.Control) {
+	if len(r.controls) == 0 {
+		return nil
+	}
+	add := func(name string) {
+		if c := r.controls[name]; c.Pause != durable.Unpaused {
+			list = append(list, c)
+		}
+	}
+	add(durable.AppObject(f.App))
+	add(f.Slug)
+	for part := range strings.SplitSeq(keys, keySep) {
+		add(keyControl(f.Slug, part))
+	}
+	return list
+}
+
+// refuses reports whether a run is not to start, since what it belongs to is paused
+// and refuses it.
+func (r *registry) refuses(f durable.Function, keys string) bool {
+	return slices.ContainsFunc(r.holds(f, keys), func(c durable.Control) bool { return c.Refuse })
 }
 
 // IsLimits reports whether err is about limits that were refused.

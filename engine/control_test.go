@@ -18,7 +18,7 @@ func TestPausedFunctionKeepsItsRuns(t *testing.T) {
 		p := newPawl(t, a, function("f", "x", 0), function("g", "x", 0))
 		p.send(`{"name":"x"}`)
 		synctest.Wait()
-		require.NoError(t, p.Pause(t.Context(), "shop-f", durable.PauseStarts, "ann", "too much"))
+		require.NoError(t, p.Pause(t.Context(), "shop-f", engine.Hold{Pause: durable.PauseStarts}, "ann", "too much"))
 		p.send(`{"name":"x"}`)
 		synctest.Wait()
 		require.Len(t, a.seen(), 3, "two of the first event, and one of the function that is not paused")
@@ -34,7 +34,7 @@ func TestPausedFunctionKeepsItsRuns(t *testing.T) {
 		require.NoError(t, err)
 		require.Contains(t, why.Text, "shop-f is paused since")
 		require.Contains(t, why.Text, "by ann (too much); pawl resume shop-f lets it go on")
-		require.NoError(t, p.Pause(t.Context(), "shop-f", durable.Unpaused, "ann", ""))
+		require.NoError(t, p.Pause(t.Context(), "shop-f", engine.Hold{Pause: durable.Unpaused}, "ann", ""))
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		require.Equal(t, 4, p.count(durable.Completed), "resume drains what waited")
@@ -52,16 +52,16 @@ func TestPausedAppIsNotCalled(t *testing.T) {
 		p := newPawl(t, a, function("f", "x", 0), function("g", "x", 0))
 		p.send(`{"name":"x"}`)
 		synctest.Wait()
-		require.NoError(t, p.Pause(t.Context(), "app/shop", durable.PauseAll, "ann", ""))
+		require.NoError(t, p.Pause(t.Context(), "app/shop", engine.Hold{Pause: durable.PauseAll}, "ann", ""))
 		p.send(`{"name":"x"}`)
 		time.Sleep(time.Minute)
 		require.Len(t, a.seen(), 2, "not even for what had begun")
-		require.NoError(t, p.Pause(t.Context(), "app/shop", durable.Unpaused, "ann", ""))
+		require.NoError(t, p.Pause(t.Context(), "app/shop", engine.Hold{Pause: durable.Unpaused}, "ann", ""))
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		require.Equal(t, 4, p.count(durable.Completed))
-		require.ErrorIs(t, p.Pause(t.Context(), "app/none", durable.PauseAll, "ann", ""), store.ErrNotFound)
-		require.ErrorIs(t, p.Pause(t.Context(), "shop-none", durable.PauseAll, "ann", ""), store.ErrNotFound)
+		require.ErrorIs(t, p.Pause(t.Context(), "app/none", engine.Hold{Pause: durable.PauseAll}, "ann", ""), store.ErrNotFound)
+		require.ErrorIs(t, p.Pause(t.Context(), "shop-none", engine.Hold{Pause: durable.PauseAll}, "ann", ""), store.ErrNotFound)
 	})
 }
 
@@ -94,5 +94,68 @@ func TestLimitsAreChangedLive(t *testing.T) {
 			_, ok := engine.IsLimits(err)
 			require.True(t, ok, limits)
 		}
+	})
+}
+
+func TestPausedKeyHoldsNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &app{serve: serial()}
+		p := newPawl(t, a, with(function("f", "x", 0), `"concurrency":{"limit":5,"key":"event.data.customer"}`))
+		hold := engine.Hold{Pause: durable.PauseStarts, Key: "event.data.customer", Value: "c1"}
+		require.NoError(t, p.Pause(t.Context(), "shop-f", hold, "ann", "does not pay"))
+		p.restart()
+		p.send(`[{"name":"x","data":{"customer":"c1"}},{"name":"x","data":{"customer":"c2"}},{"name":"x"}]`)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		require.Equal(t, 2, p.count(durable.Completed), "those of others")
+		list, err := p.History().Runs(t.Context(), store.RunFilter{Statuses: []durable.Status{durable.Queued}}, store.Page{Limit: 5})
+		require.NoError(t, err)
+		require.Len(t, list, 1)
+		why, _, err := p.Why(t.Context(), list[0].ID)
+		require.NoError(t, err)
+		require.Contains(t, why.Text, "shop-f for event.data.customer = c1 is paused since")
+		require.Contains(t, why.Text, "pawl resume shop-f --key 'event.data.customer' --value 'c1' lets it go on")
+		require.Len(t, p.Controls(), 1)
+		acts, err := p.Acts(t.Context(), store.ActFilter{Object: "shop-f"}, store.Page{Limit: 10})
+		require.NoError(t, err)
+		require.Contains(t, string(acts[0].Detail), `"value":"c1"`)
+
+		var unknown *engine.KeyError
+		require.ErrorAs(t, p.Pause(t.Context(), "shop-f", engine.Hold{Pause: durable.PauseStarts, Key: "event.data.shop", Value: "1"}, "ann", ""), &unknown)
+		require.Equal(t, []string{"event.data.customer"}, unknown.Have)
+		hold.Pause = durable.Unpaused
+		require.NoError(t, p.Pause(t.Context(), "shop-f", hold, "ann", ""))
+		synctest.Wait()
+		require.Equal(t, 3, p.count(durable.Completed))
+		require.Empty(t, p.Controls())
+	})
+}
+
+func TestPauseThatRefuses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &app{serve: serial()}
+		p := newPawl(t, a, function("f", "x", 0), with(function("b", "x", 0), `"batchEvents":{"maxSize":5,"timeout":"10s"}`))
+		for _, slug := range []string{"shop-f", "shop-b"} {
+			require.NoError(t, p.Pause(t.Context(), slug, engine.Hold{Pause: durable.PauseStarts, Refuse: true}, "ann", ""))
+		}
+		p.send(`{"name":"x","id":"k1"}`)
+		_, _, err := p.Invoke(t.Context(), durable.Invoke{Function: "shop-f"}, nil, nil)
+		require.ErrorIs(t, err, engine.ErrNotStarted)
+		p.restart()
+		time.Sleep(time.Minute)
+		require.Empty(t, a.seen())
+		require.Equal(t, 3, p.count(durable.Skipped), "each says why, and none waits")
+		skipped := durable.Skipped
+		list, err := p.History().Runs(t.Context(), store.RunFilter{Statuses: []durable.Status{skipped}}, store.Page{Limit: 1})
+		require.NoError(t, err)
+		require.Contains(t, list[0].Skip(), "was paused, and refused")
+		for _, slug := range []string{"shop-f", "shop-b"} {
+			require.NoError(t, p.Pause(t.Context(), slug, engine.Hold{}, "ann", ""))
+		}
+		time.Sleep(time.Minute)
+		require.Empty(t, a.seen(), "what was refused does not come back")
+		p.send(`{"name":"x"}`)
+		time.Sleep(time.Minute)
+		require.Equal(t, 2, p.count(durable.Completed))
 	})
 }

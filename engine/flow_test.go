@@ -309,7 +309,7 @@ func TestBacklogIsBounded(t *testing.T) {
 		require.NoError(t, p.Close(t.Context()))
 		p.most.Runs = 10
 		p.start()
-		require.NoError(t, p.Pause(t.Context(), "shop-f", durable.PauseStarts, "ann", ""))
+		require.NoError(t, p.Pause(t.Context(), "shop-f", engine.Hold{Pause: durable.PauseStarts}, "ann", ""))
 		p.send(repeat(8, plainEvent))
 		p.restart() // it is counted again
 		refused := func(n int) error { return p.trySend(repeat(n, plainEvent)) }
@@ -319,7 +319,7 @@ func TestBacklogIsBounded(t *testing.T) {
 		p.send(`{"name":"other"}`) // starts nothing
 		require.NoError(t, p.Cancel(t.Context(), p.runs()[0].ID, "ann"))
 		require.NoError(t, refused(1), "one that was cancelled waits no more")
-		require.NoError(t, p.Pause(t.Context(), "shop-f", durable.Unpaused, "ann", ""))
+		require.NoError(t, p.Pause(t.Context(), "shop-f", engine.Hold{Pause: durable.Unpaused}, "ann", ""))
 		synctest.Wait()
 		require.Equal(t, 10, p.count(durable.Completed), "nothing that was accepted is lost")
 		require.NoError(t, refused(10))
@@ -347,7 +347,7 @@ func TestBacklogIsBoundedInBytes(t *testing.T) {
 		p.start()
 		p.send(`{"name":"start"}`)
 		synctest.Wait()
-		require.NoError(t, p.Pause(t.Context(), "shop-f", durable.PauseStarts, "ann", ""))
+		require.NoError(t, p.Pause(t.Context(), "shop-f", engine.Hold{Pause: durable.PauseStarts}, "ann", ""))
 
 		p.send(heavy("x", 20_000, ""))
 		for range 3 {
@@ -379,7 +379,7 @@ func TestBacklogIsBoundedInBytes(t *testing.T) {
 		synctest.Wait() // and the event was handed on
 		p.send(heavy("x", 15_000, ""))
 		time.Sleep(30 * time.Second)
-		require.NoError(t, p.Pause(t.Context(), "shop-f", durable.Unpaused, "ann", ""))
+		require.NoError(t, p.Pause(t.Context(), "shop-f", engine.Hold{Pause: durable.Unpaused}, "ann", ""))
 		synctest.Wait()
 		require.Equal(t, store.Backlog{}, p.Backlog())
 		require.Equal(t, 6, p.count(durable.Completed), "nothing that was accepted is lost")
@@ -397,7 +397,7 @@ func TestInvocationThatIsRefusedReplacesNothing(t *testing.T) {
 		p.start()
 		p.send(`{"name":"x"}`)
 		p.wantStatus(0, durable.Running)
-		require.NoError(t, p.Pause(t.Context(), "app/shop", durable.PauseStarts, "ann", ""))
+		require.NoError(t, p.Pause(t.Context(), "app/shop", engine.Hold{Pause: durable.PauseStarts}, "ann", ""))
 		p.send(`{"name":"y"}`)
 		_, _, err := p.Invoke(t.Context(), durable.Invoke{Function: "shop-f"}, nil, nil)
 		_, full := errors.AsType[*store.BacklogError](err)

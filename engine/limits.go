@@ -186,8 +186,10 @@ func (e *Engine) gates(lane string) (flow.Class, []flow.GateSpec) {
 	if !known {
 		return class, nil
 	}
-	if p := registered.paused(f); p == durable.PauseAll || p == durable.PauseStarts && begins {
-		return class, []flow.GateSpec{{Name: pauseGate + slug, Slots: flow.Closed}}
+	for _, c := range registered.holds(f, keys) {
+		if c.Pause == durable.PauseAll || begins {
+			return class, []flow.GateSpec{{Name: pauseGate + c.Name, Slots: flow.Closed}}
+		}
 	}
 	specs := append(e.circuits.open(f.App), flow.GateSpec{Name: "app/" + f.App, Slots: e.maxAppCalls})
 	if begins {

@@ -37,8 +37,8 @@ func TestRunsLeaveInTheirTime(t *testing.T) {
 			Retention: store.Retention{Runs: 2 * time.Hour, Failed: 6 * time.Hour, Events: 2 * time.Hour, Acts: 4 * time.Hour},
 		})
 		require.NoError(t, err)
-		require.NoError(t, p.Pause(t.Context(), "shop-nap", durable.PauseAll, "ann", ""))
-		require.NoError(t, p.Pause(t.Context(), "shop-nap", durable.Unpaused, "ann", ""))
+		require.NoError(t, p.Pause(t.Context(), "shop-nap", engine.Hold{Pause: durable.PauseAll}, "ann", ""))
+		require.NoError(t, p.Pause(t.Context(), "shop-nap", engine.Hold{Pause: durable.Unpaused}, "ann", ""))
 		for range 300 { // more than one sweep removes
 			p.send(`{"name":"ok"}`)
 		}

@@ -139,10 +139,15 @@ func (e *Engine) starts(ctx context.Context, fns []durable.Function, ev durable.
 	if ev.At.After(now) && ev.Target == nil {
 		due = ev.At
 	}
-	doc := match.NewDoc(ev.Body)
+	doc, registered := match.NewDoc(ev.Body), e.apps.Load()
 	list := make([]durable.Start, 0, len(fns))
 	for _, f := range fns {
 		s := e.start(ctx, NewID(), f, ev, doc, due, now)
+		if registered.refuses(f, s.Run.Keys) {
+			s.Skip, s.Waits = &durable.Skip{Reason: durable.SkipPaused}, nil
+			list = append(list, s)
+			continue
+		}
 		if s.Park = e.batch(ctx, f, ev, doc, now); s.Park != nil {
 			list = append(list, s) // what else keeps it from starting is not asked for batches
 			continue

@@ -56,15 +56,18 @@ func (e *Engine) explainGate(r *registry, gate string) string {
 	f, _ := r.table.Function(slug)
 	switch kind {
 	case "pause":
-		c := r.controls[slug]
-		if c.Pause == durable.Unpaused {
-			c = r.controls[durable.AppObject(f.App)]
+		c := r.controls[rest]
+		name, _, _ := strings.Cut(c.Name, "#")
+		resume := "pawl resume " + name
+		if c.Key != "" {
+			resume += fmt.Sprintf(" --key '%s' --value '%s'", c.Key, c.Value)
+			name += fmt.Sprintf(" for %s = %s", c.Key, c.Value)
 		}
-		text := fmt.Sprintf("%s is paused since %s by %s", c.Name, c.Since.UTC().Format(time.RFC3339), c.By)
+		text := fmt.Sprintf("%s is paused since %s by %s", name, c.Since.UTC().Format(time.RFC3339), c.By)
 		if c.Why != "" {
 			text += " (" + c.Why + ")"
 		}
-		return text + "; pawl resume " + c.Name + " lets it go on"
+		return text + "; " + resume + " lets it go on"
 	case "circuit":
 		for _, c := range e.Circuits() {
 			if c.App == slug {

@@ -1,7 +1,9 @@
 package server
 
 import (
+	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -26,8 +28,11 @@ var controlRoutes = []route{
 
 // controlView is what an operator has set about a function or an app.
 type controlView struct {
-	Name   string         `json:"name"`            // a function's slug, or app/ and an app's name
+	Name   string         `json:"name"`         // a function's slug, or app/ and an app's name
+	Key    string         `json:"key,omitzero"` // of a function; it is held back for one value of it
+	Value  string         `json:"value,omitzero"`
 	Paused string         `json:"paused,omitzero"` // starts or all
+	Refuse bool           `json:"refuse,omitzero"` // what would start is skipped
 	Limits jsontext.Value `json:"limits,omitzero"` // in place of the app's
 	Since  time.Time      `json:"since"`
 	By     string         `json:"by"`
@@ -42,7 +47,8 @@ func (s *Server) listControls(w http.ResponseWriter, r *http.Request, _ []byte) 
 	list := s.eng.Controls()
 	views := make([]controlView, len(list))
 	for i, c := range list {
-		views[i] = controlView{Name: c.Name, Paused: c.Pause.String(), Limits: c.Limits, Since: c.Since.UTC(), By: c.By, Reason: c.Why}
+		name, _, _ := strings.Cut(c.Name, "#")
+		views[i] = controlView{Name: name, Key: c.Key, Value: c.Value, Refuse: c.Refuse, Paused: c.Pause.String(), Limits: c.Limits, Since: c.Since.UTC(), By: c.By, Reason: c.Why}
 	}
 	s.reply(w, views)
 }
@@ -51,6 +57,9 @@ func (s *Server) listControls(w http.ResponseWriter, r *http.Request, _ []byte) 
 type pauseIn struct {
 	Hold   string `json:"hold,omitzero"` // of a pause: starts (the default), or all: no request at all is made
 	Reason string `json:"reason,omitzero"`
+	Refuse bool   `json:"refuse,omitzero"` // of a pause: what would start is skipped; otherwise it waits
+	Key    string `json:"key,omitzero"`    // of a function: an expression by which it is limited
+	Value  string `json:"value,omitzero"`  // of that: only what has it is held back
 }
 
 func (s *Server) pause(w http.ResponseWriter, r *http.Request, body []byte) {
@@ -64,7 +73,7 @@ func (s *Server) pause(w http.ResponseWriter, r *http.Request, body []byte) {
 		fail(w, http.StatusBadRequest, "hold must be starts or all")
 		return
 	}
-	s.setPause(w, r, p, in.Reason)
+	s.setPause(w, r, engine.Hold{Pause: p, Refuse: in.Refuse, Key: in.Key, Value: in.Value}, in.Reason)
 }
 
 func (s *Server) resume(w http.ResponseWriter, r *http.Request, body []byte) {
@@ -73,10 +82,10 @@ func (s *Server) resume(w http.ResponseWriter, r *http.Request, body []byte) {
 		fail(w, http.StatusBadRequest, message)
 		return
 	}
-	s.setPause(w, r, durable.Unpaused, in.Reason)
+	s.setPause(w, r, engine.Hold{Key: in.Key, Value: in.Value}, in.Reason)
 }
 
-func (s *Server) setPause(w http.ResponseWriter, r *http.Request, p durable.Pause, reason string) {
+func (s *Server) setPause(w http.ResponseWriter, r *http.Request, h engine.Hold, reason string) {
 	if message := wrongText("reason", reason); message != "" {
 		fail(w, http.StatusBadRequest, message)
 		return
@@ -85,7 +94,16 @@ func (s *Server) setPause(w http.ResponseWriter, r *http.Request, p durable.Paus
 	if app := r.PathValue("app"); app != "" {
 		name, what = "app/"+app, "app"
 	}
-	if err := s.eng.Pause(r.Context(), name, p, s.actor(r), reason); err != nil {
+	if h.Key != "" && what == "app" || h.Key == "" && h.Value != "" {
+		fail(w, http.StatusBadRequest, "key and value go together, and are those of a function")
+		return
+	}
+	err := s.eng.Pause(r.Context(), name, h, s.actor(r), reason)
+	if bad, ok := errors.AsType[*engine.KeyError](err); ok {
+		fail(w, http.StatusUnprocessableEntity, bad.Error())
+		return
+	}
+	if err != nil {
 		s.failWith(w, r, err, "there is no "+what+" "+printable(name))
 		return
 	}

@@ -16,18 +16,21 @@ func pauseCommand() *cobra.Command {
 		Use:   "pause NAME",
 		Short: "Hold back the runs of a function or of an app, until pawl resume",
 		Long: "Hold back the runs of a function (its slug) or of all functions of an app (app/NAME).\n" +
-			"Events are taken in and start runs, which wait. Nothing is lost.",
-		Example: "pawl pause shop-charge --reason 'the bank is down'\npawl pause app/shop --all",
+			"Events are taken in and start runs, which wait. Nothing is lost, unless --refuse says so.",
+		Example: "pawl pause shop-charge --reason 'the bank is down'\npawl pause app/shop --all\npawl pause shop-charge --key event.data.customer --value c42",
 		Args:    args(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, list []string) error {
 			hold := "starts"
 			if all, _ := c.Flags().GetBool("all"); all {
 				hold = "all"
 			}
-			return act(c, list[0], "pause", map[string]string{"hold": hold})
+			refuse, _ := c.Flags().GetBool("refuse")
+			return act(c, list[0], "pause", map[string]any{"hold": hold, "refuse": refuse})
 		},
 	}
 	c.Flags().Bool("all", false, "make no request at all, also for runs that have begun")
+	c.Flags().Bool("refuse", false, "skip what would start meanwhile; otherwise it waits")
+	addKey(c)
 	addReason(c)
 	return c
 }
@@ -35,8 +38,9 @@ func pauseCommand() *cobra.Command {
 func resumeCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "resume NAME", Short: "Let the runs of a paused function or app go on", Args: args(cobra.ExactArgs(1)),
-		RunE: func(c *cobra.Command, list []string) error { return act(c, list[0], "resume", map[string]string{}) },
+		RunE: func(c *cobra.Command, list []string) error { return act(c, list[0], "resume", map[string]any{}) },
 	}
+	addKey(c)
 	addReason(c)
 	return c
 }
@@ -46,13 +50,20 @@ func addReason(c *cobra.Command) {
 	addClientFlags(c)
 }
 
+func addKey(c *cobra.Command) {
+	c.Flags().String("key", "", "an expression by which the function is limited, such as event.data.customer")
+	c.Flags().String("value", "", "the value of the key for which it is held back")
+}
+
 // act pauses or resumes.
-func act(c *cobra.Command, name, what string, body map[string]string) error {
+func act(c *cobra.Command, name, what string, body map[string]any) error {
 	path := "/v1/functions/" + url.PathEscape(name)
 	if app, ok := strings.CutPrefix(name, "app/"); ok {
 		path = "/v1/apps/" + url.PathEscape(app)
 	}
-	body["reason"], _ = c.Flags().GetString("reason")
+	for _, flag := range []string{"reason", "key", "value"} {
+		body[flag], _ = c.Flags().GetString(flag)
+	}
 	if err := change(c, http.MethodPost, path+"/"+what, body); err != nil {
 		return err
 	}

@@ -7,8 +7,13 @@ import "time"
 // over restarts and syncs.
 type Control struct {
 	// Name is a function's slug, or "app/" and an app's name.
+	// Key and Value are those of what is held back of a function, if that is not all
+	// of it: the name has them then too, as KeyControl writes it.
 	Name  string
 	Pause Pause
+	// Refuse means that what would start meanwhile is skipped, and does not wait.
+	Refuse     bool
+	Key, Value string
 	// Limits replace the flow control options of the same names in what the app
 	// registered: an object such as {"concurrency":5}; nil: none.
 	Limits JSON

@@ -160,6 +160,9 @@ type Start struct {
 	Replaces bool
 	// Park means that the event waits for others; nil: the run starts now.
 	Park *StartPark
+	// Skip, if it is set, is why the run is not to start: it is written as one that
+	// is skipped.
+	Skip *Skip
 	// Dead is the dead letter of a run that has failed already.
 	Dead *DeadLetter
 }

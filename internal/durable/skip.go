@@ -15,6 +15,9 @@ type Skip struct {
 // SkipSingleton: the function runs once at a time for its key. Source: spec/11 §1.
 const SkipSingleton = "Singleton"
 
+// SkipPaused: the function is paused, and refuses what would start.
+const SkipPaused = "Paused"
+
 // Head is the head of a run that is skipped at now.
 func (s Skip) Head(now time.Time) Head {
 	b, err := json.Marshal(s)
@@ -30,7 +33,9 @@ func (r *Run) Skip() string {
 	switch {
 	case r.Status != Skipped:
 		return ""
-	case json.Unmarshal(r.Output, &s) == nil && s.Reason == SkipSingleton:
+	case json.Unmarshal(r.Output, &s) == nil && s.Reason == SkipPaused:
+		return r.Function + " was paused, and refused what would start"
+	case s.Reason == SkipSingleton:
 		return fmt.Sprintf("run %s of %s was in progress, and one at a time runs for its singleton key", s.Run, r.Function)
 	default:
 		return "it was not to start"

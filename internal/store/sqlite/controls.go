@@ -23,9 +23,9 @@ func (s *Store) applyControl(w *write) error {
 	if c == nil {
 		return nil
 	}
-	stmt := s.write.Prep(`INSERT INTO controls (name, pause, limits, since, by, why) VALUES (?, ?, ?, ?, ?, ?)
+	stmt := s.write.Prep(`INSERT INTO controls (name, pause, limits, since, by, why, refuse, key, value) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (name) DO UPDATE SET pause = excluded.pause, limits = excluded.limits, since = excluded.since,
-		by = excluded.by, why = excluded.why`)
+		by = excluded.by, why = excluded.why, refuse = excluded.refuse`)
 	if c.Pause == durable.Unpaused && c.Limits == nil {
 		stmt = s.write.Prep(`DELETE FROM controls WHERE name = ?`)
 		stmt.BindText(1, c.Name)
@@ -37,17 +37,21 @@ func (s *Store) applyControl(w *write) error {
 	stmt.BindInt64(4, micros(c.Since))
 	stmt.BindText(5, c.By)
 	stmt.BindText(6, c.Why)
+	stmt.BindBool(7, c.Refuse)
+	stmt.BindText(8, c.Key)
+	stmt.BindText(9, c.Value)
 	return exec(stmt)
 }
 
 // Controls returns all that operators have set.
 func (s *Store) Controls(ctx context.Context) (list []durable.Control, err error) {
 	err = s.read(ctx, func(c *conn) error {
-		stmt := c.Prep(`SELECT name, pause, limits, since, by, why FROM controls ORDER BY name`)
+		stmt := c.Prep(`SELECT name, pause, limits, since, by, why, refuse, key, value FROM controls ORDER BY name`)
 		return rows(stmt, func() {
 			list = append(list, durable.Control{
 				Name: stmt.ColumnText(0), Pause: durable.Pause(stmt.ColumnInt64(1)), Limits: blob(stmt, 2),
 				Since: fromMicros(stmt.ColumnInt64(3)), By: stmt.ColumnText(4), Why: stmt.ColumnText(5),
+				Refuse: stmt.ColumnBool(6), Key: stmt.ColumnText(7), Value: stmt.ColumnText(8),
 			})
 		})
 	})

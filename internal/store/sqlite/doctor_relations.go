@@ -135,7 +135,7 @@ var relations = []relation{
 		`DELETE FROM idempotency WHERE (scope >= 'start/' AND scope < 'start0' OR scope >= 'unique/' AND scope < 'unique0') AND CAST(reply AS TEXT) = $run`, "the key is free again",
 	},
 	{
-		ruleAudit, `SELECT name, '', '' FROM controls WHERE since > $untold AND ` + untold + `object = controls.name AND at = controls.since)`,
+		ruleAudit, `SELECT name, '', '' FROM controls WHERE since > $untold AND ` + untold + `object = substr(controls.name, 1, instr(controls.name || '#', '#') - 1) AND at = controls.since)`,
 		"somebody has set it, and the audit log does not tell who", "", "",
 	},
 	{

@@ -53,11 +53,7 @@ func (s *Store) takeSingle(w *write, st durable.Start) (bool, error) {
 	if holder == "" {
 		return true, insertHolder(s.write, st.Run.ID, st.Single)
 	}
-	skip := durable.Skip{Reason: durable.SkipSingleton, Run: holder}
-	if err := updateHead(s.write, st.Run.ID, skip.Head(w.now)); err != nil || st.Run.Parent.Zero() {
-		return false, err
-	}
-	return false, s.queueItem(w, durable.Item{Run: st.Run.ID, Step: durable.ReportStep, Kind: durable.Report, Due: w.now})
+	return false, s.skipped(w, st, durable.Skip{Reason: durable.SkipSingleton, Run: holder})
 }
 
 func insertHolder(c *conn, run, gate string) error {
@@ -65,4 +61,21 @@ func insertHolder(c *conn, run, gate string) error {
 	stmt.BindText(1, run)
 	stmt.BindText(2, gate)
 	return exec(stmt)
+}
+
+// skip writes a run that is not to start.
+func (s *Store) skip(w *write, st durable.Start, why durable.Skip) error {
+	if err := insertRun(s.write, st.Run); err != nil {
+		return err
+	}
+	return s.skipped(w, st, why)
+}
+
+// skipped ends a run that is written already and is not to start, and tells the step
+// that waits for it.
+func (s *Store) skipped(w *write, st durable.Start, why durable.Skip) error {
+	if err := updateHead(s.write, st.Run.ID, why.Head(w.now)); err != nil || st.Run.Parent.Zero() {
+		return err
+	}
+	return s.queueItem(w, durable.Item{Run: st.Run.ID, Step: durable.ReportStep, Kind: durable.Report, Due: w.now})
 }

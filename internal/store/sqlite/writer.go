@@ -468,6 +468,12 @@ func (s *Store) applyStarts(w *write, a store.Accepted, seq int64) error {
 		if !admitted {
 			continue
 		}
+		if st.Skip != nil {
+			if err := s.skip(w, st, *st.Skip); err != nil {
+				return err
+			}
+			continue
+		}
 		if st.Park != nil {
 			if err := s.park(w, a.Event, st); err != nil {
 				return err
