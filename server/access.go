@@ -47,7 +47,7 @@ func (s *Server) askForKey(w http.ResponseWriter, r *http.Request) {
 
 // authenticationFailed is one text for a missing, a malformed and a wrong key.
 // The protocol's own words come first. Source: spec/12 §2.
-const authenticationFailed = "Authentication failed: this needs the server's signing key, in the header Authorization: Bearer signkey-..."
+const authenticationFailed = "Authentication failed: this needs the server's signing key or a token, in the header Authorization: Bearer ..., or a login"
 
 func (s *Server) eventKeyAllowed(w http.ResponseWriter, r *http.Request) bool {
 	key := r.PathValue("key")

@@ -122,7 +122,7 @@ func TestRefusedKeysAreToldWhatIsWanted(t *testing.T) {
 	f := newFixture(t, serving)
 	for _, authorization := range []string{"", "Bearer " + wrongKey} {
 		w := f.do(request{method: "GET", path: "/v1/runs", header: map[string]string{"Authorization": authorization}})
-		require.Equal(t, "Authentication failed: this needs the server's signing key, in the header Authorization: Bearer signkey-...",
+		require.Equal(t, "Authentication failed: this needs the server's signing key or a token, in the header Authorization: Bearer ..., or a login",
 			wantRefusal(t, w, http.StatusUnauthorized))
 	}
 }

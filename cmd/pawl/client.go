@@ -34,6 +34,7 @@ type client struct {
 func addClientFlags(c *cobra.Command) {
 	c.PersistentFlags().String("url", or(os.Getenv("PAWL_URL"), usualURL), "Where Pawl is; also PAWL_URL")
 	c.PersistentFlags().String("signing-key", "", "Key that pawl serve was given; also PAWL_SIGNING_KEY or INNGEST_SIGNING_KEY")
+	c.PersistentFlags().String("token", "", "Token that an admin has made, in place of the key; better as PAWL_TOKEN")
 	c.PersistentFlags().Bool("json", false, "Print JSON")
 }
 
@@ -53,6 +54,9 @@ func newClient(c *cobra.Command) (*client, error) {
 		return nil, usageError{fmt.Errorf("--url: want a URL such as %s", usualURL)}
 	}
 	cl := &client{base: strings.TrimRight(base, "/"), shown: strings.TrimRight(wire.PublicURL(base), "/")}
+	if cl.bearer = or(c.Flags().Lookup("token").Value.String(), os.Getenv("PAWL_TOKEN")); cl.bearer != "" {
+		return cl, nil
+	}
 	raw, from := c.Flags().Lookup("signing-key").Value.String(), "--signing-key"
 	for _, name := range []string{"PAWL_SIGNING_KEY", "INNGEST_SIGNING_KEY"} {
 		if raw == "" {
@@ -78,7 +82,7 @@ type apiError struct {
 func (e *apiError) Error() string {
 	switch e.Status {
 	case http.StatusUnauthorized:
-		return "pawl refused the key; give the one that it was started with as --signing-key or PAWL_SIGNING_KEY"
+		return "pawl refused the key; give the one that it was started with as --signing-key or PAWL_SIGNING_KEY, or a token as PAWL_TOKEN"
 	default:
 		return e.Message
 	}
