@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -87,6 +88,12 @@ func (a *app) start() {
 		}
 		return nil
 	})
+}
+
+// kill ends the app's process with SIGKILL.
+func (a *app) kill() {
+	a.t.Helper()
+	require.NoError(a.t, a.proc.signal(syscall.SIGKILL))
 }
 
 // direct is an address of the app itself, past the recorder.

@@ -21,7 +21,8 @@ import (
 // of them append to one file, so the order of lines is the order of facts.
 type line struct {
 	Run     string   `json:"run"`
-	What    string   `json:"what"`              // start, end, broken, memo, ack, refused, answer or cut
+	Key     string   `json:"key,omitempty"`     // start, end, enter: of the request to an endpoint
+	What    string   `json:"what"`              // start, end, broken, enter, memo, ack, refused, answer or cut
 	Step    string   `json:"step,omitempty"`    // start, end: step id, with ":n" for a repeat; cut: why
 	Attempt int      `json:"attempt,omitempty"` // start, end
 	IDs     []string `json:"ids,omitempty"`     // memo, ack, refused: hashed step ids; answer: the ops, as "op id"

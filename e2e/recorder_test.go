@@ -28,6 +28,7 @@ type recorder struct {
 
 	mu      sync.Mutex
 	traffic map[string]traffic // by run
+	entered map[string]int     // generation of the latest request that entered a run's endpoint
 	bearers map[string]bool    // credentials that the app used
 	lose    map[string]bool    // events whose next acknowledgement is lost
 	sent    []sendAnswer       // to the app's events
@@ -41,7 +42,7 @@ type sendAnswer struct {
 
 // traffic counts what was said about one run.
 type traffic struct {
-	calls       int // POST requests to the app
+	calls       int // POST requests to the app, and requests that enter an endpoint again
 	useAPI      int // of these, with the state left out
 	targeted    int // of these, aimed at a single step
 	fetches     int // the app fetched the state
@@ -55,7 +56,7 @@ type traffic struct {
 // at pawlURL. The app may start later.
 func newRecorder(t *testing.T, log *appLog, appAddr, pawlURL string) *recorder {
 	t.Helper()
-	r := &recorder{log: log, traffic: map[string]traffic{}, bearers: map[string]bool{}, lose: map[string]bool{}}
+	r := &recorder{log: log, traffic: map[string]traffic{}, entered: map[string]int{}, bearers: map[string]bool{}, lose: map[string]bool{}}
 	toApp := httptest.NewServer(r.proxy("http://"+appAddr, r.fromPawl, r.answered))
 	toPawl := httptest.NewServer(r.proxy(pawlURL, r.fromApp, r.acknowledged))
 	t.Cleanup(toApp.Close)
@@ -134,6 +135,18 @@ func (r *recorder) fromPawl(req *http.Request, body []byte) {
 		Steps  map[string]json.RawMessage
 	}
 	if req.Method != http.MethodPost || json.Unmarshal(body, &call) != nil || call.Ctx.Run == "" {
+		if run := req.Header.Get("X-Run-ID"); run != "" { // an endpoint is entered again
+			r.count(run, func(t *traffic) {
+				r.entered[run] = generation(req)
+				t.calls++
+				if req.Header.Get("X-Inngest-Step-ID") != "" {
+					t.targeted++
+				}
+				if req.Header.Get("X-Inngest-Signature") != "" {
+					t.signed++
+				}
+			})
+		}
 		return
 	}
 	if !call.UseAPI {
@@ -197,19 +210,21 @@ func (r *recorder) acknowledged(res *http.Response, body []byte) error {
 		r.mu.Unlock()
 	}
 	switch {
-	case len(path) == 4 && path[1] == "checkpoint" && path[3] == "async":
-		sent, gen := checkpointed(res.Request)
+	case isCheckpoint(res.Request):
+		sent := checkpointed(res.Request)
 		if res.StatusCode != http.StatusOK {
-			r.log.append(line{Run: path[2], What: "refused", Step: res.Status, IDs: sent, Gen: gen})
+			r.log.append(line{Run: sent.run, What: "refused", Step: res.Status, IDs: sent.ids, Gen: sent.generation})
 			return nil
 		}
-		r.log.append(line{Run: path[2], What: "ack", IDs: sent, Gen: gen})
-		r.count(path[2], func(t *traffic) { t.checkpoints++ })
+		r.log.append(line{Run: sent.run, What: "ack", IDs: sent.ids, Gen: sent.generation})
+		r.count(sent.run, func(t *traffic) { t.checkpoints++ })
 	case res.StatusCode == http.StatusOK && len(path) == 4 && path[1] == "runs" && path[3] == "actions":
 		var memo map[string]json.RawMessage
 		if json.Unmarshal(body, &memo) == nil {
-			r.log.append(line{Run: path[2], What: "memo", IDs: keys(memo)})
-			r.count(path[2], func(t *traffic) { t.fetches++ })
+			r.count(path[2], func(t *traffic) {
+				t.fetches++
+				r.log.append(line{Run: path[2], What: "memo", IDs: keys(memo), Gen: r.entered[path[2]]})
+			})
 		}
 	case res.StatusCode == http.StatusOK && path[0] == "e":
 		sent, _ := res.Request.Context().Value(sentBody{}).([]byte)
@@ -268,23 +283,40 @@ func sentEvents(req *http.Request, body []byte) []sentEvent {
 // sentBody is the context key of a forwarded request's body.
 type sentBody struct{}
 
-// checkpointed returns the ids of the steps that a checkpoint request reported,
-// and the generation that it belongs to, 0 if it does not say.
-func checkpointed(req *http.Request) (ids []string, generation int) {
+// checkpoint is what a checkpoint request says.
+type checkpoint struct {
+	run        string
+	ids        []string // of the steps that it reports as done
+	generation int      // that it belongs to; 0 if it does not say
+}
+
+// isCheckpoint reports whether a request of an app reports steps: those of a call,
+// or of an endpoint's own request.
+func isCheckpoint(req *http.Request) bool {
+	path, ok := strings.CutPrefix(req.URL.Path, "/v1/checkpoint")
+	if !ok {
+		path, ok = strings.CutPrefix(req.URL.Path, "/v1/http/runs")
+	}
+	return ok && req.Method == http.MethodPost && (path == "" || strings.HasSuffix(path, "/async") || strings.HasSuffix(path, "/steps"))
+}
+
+func checkpointed(req *http.Request) (c checkpoint) {
 	body, _ := req.Context().Value(sentBody{}).([]byte)
 	var sent struct {
-		Generation int `json:"generation_id"`
+		Run        string `json:"run_id"`
+		Generation int    `json:"generation_id"`
 		Steps      []struct{ Op, ID string }
 	}
 	if err := json.Unmarshal(body, &sent); err != nil {
-		return nil, 0 // what is no JSON reports no step
+		return c // what is no JSON reports no step
 	}
 	for _, step := range sent.Steps {
 		if step.Op == "StepRun" || step.Op == "Step" {
-			ids = append(ids, step.ID)
+			c.ids = append(c.ids, step.ID)
 		}
 	}
-	return ids, sent.Generation
+	c.run, c.generation = sent.Run, sent.Generation
+	return c
 }
 
 // generation is that of the dispatch a request to an app belongs to, 0 if it

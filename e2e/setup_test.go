@@ -15,6 +15,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv(goEndpointsEnv) != "" {
+		fmt.Fprintln(os.Stderr, serveGoEndpoints())
+		os.Exit(1)
+	}
 	code := m.Run()
 	if dir, err := buildDir(); err == nil {
 		os.RemoveAll(dir)
@@ -65,6 +69,10 @@ var (
 	ts4 = sdk{name: "ts4", dir: "apps/ts4", lock: "package-lock.json"}
 	ts3 = sdk{name: "ts3", dir: "apps/ts3", lock: "package-lock.json"}
 	py  = sdk{name: "py", dir: "apps/py", lock: "requirements.txt"}
+
+	// Apps of durable endpoints.
+	node = sdk{name: "node", dir: "apps/ts4", lock: "package-lock.json"}
+	next = sdk{name: "next", dir: "apps/next", lock: "package-lock.json"}
 )
 
 // contactForm is the example app, installed like an SDK's.
@@ -83,6 +91,12 @@ func (s sdk) command(t *testing.T) []string {
 		return []string{filepath.Join(dir, ".venv/bin/python"), "-B", filepath.Join(dir, "app.py")}
 	case "contact-form":
 		return []string{"node", filepath.Join(dir, "main.mjs")}
+	case "go":
+		return []string{"env", goEndpointsEnv + "=1", must(os.Executable())}
+	case "node":
+		return []string{"node", filepath.Join(dir, "endpoints.mjs")}
+	case "next": // takes its port from the environment
+		return []string{"node", filepath.Join(dir, "node_modules/next/dist/bin/next"), "start", dir, "-H", "127.0.0.1"}
 	default:
 		return []string{"node", filepath.Join(dir, "app.mjs")}
 	}
@@ -90,15 +104,44 @@ func (s sdk) command(t *testing.T) []string {
 
 // installs holds for each app a function that installs it once.
 var installs = map[string]func() error{
-	ts4.name:         sync.OnceValue(ts4.installNode),
+	ts4.name:         installTS4,
+	node.name:        installTS4, // it lives in the same directory
+	goapp.name:       func() error { return nil },
+	next.name:        sync.OnceValue(next.installNext),
 	ts3.name:         sync.OnceValue(ts3.installNode),
 	contactForm.name: sync.OnceValue(contactForm.installNode),
 	py.name:          sync.OnceValue(py.installPython),
 }
 
+var installTS4 = sync.OnceValue(ts4.installNode)
+
 func (s sdk) installNode() error {
 	return s.installed(func() error {
 		return run(s.dir, "npm", "ci", "--silent")
+	})
+}
+
+// installNext also builds the app, unless it was built from the same files.
+func (s sdk) installNext() error {
+	if err := s.installNode(); err != nil {
+		return err
+	}
+	files := []string{s.lock, "tsconfig.json", "next.config.mjs", "../ts/endpoints.mjs", "../ts/server.mjs"}
+	for _, pattern := range []string{"lib/*.ts", "app/*/*.ts", "app/*/*/*.ts"} {
+		found, err := filepath.Glob(filepath.Join(s.dir, pattern))
+		if err != nil {
+			return err
+		}
+		for _, path := range found {
+			rel, err := filepath.Rel(s.dir, path)
+			if err != nil {
+				return err
+			}
+			files = append(files, rel)
+		}
+	}
+	return s.upToDate(".built", files, func() error {
+		return run(s.dir, "env", "NEXT_TELEMETRY_DISABLED=1", "npm", "run", "--silent", "build")
 	})
 }
 
@@ -117,12 +160,23 @@ func (s sdk) installPython() error {
 // installed runs install unless the last successful installation in this
 // checkout had the same lock file.
 func (s sdk) installed(install func() error) error {
-	lock, err := os.ReadFile(filepath.Join(s.dir, s.lock))
-	if err != nil {
-		return err
+	return s.upToDate(".installed", []string{s.lock}, install)
+}
+
+// upToDate runs work unless its last success, which the marker tells of, was with
+// the same content of these files.
+func (s sdk) upToDate(marker string, files []string, work func() error) error {
+	sum := sha256.New()
+	for _, name := range files {
+		b, err := os.ReadFile(filepath.Join(s.dir, name))
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(sum, "%s %d\n", name, len(b))
+		sum.Write(b)
 	}
-	marker := filepath.Join(s.dir, ".installed")
-	want := fmt.Sprintf("%x\n", sha256.Sum256(lock))
+	marker = filepath.Join(s.dir, marker)
+	want := fmt.Sprintf("%x\n", sum.Sum(nil))
 	got, err := os.ReadFile(marker)
 	if err == nil && string(got) == want {
 		return nil
@@ -130,7 +184,7 @@ func (s sdk) installed(install func() error) error {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	if err := install(); err != nil {
+	if err := work(); err != nil {
 		return err
 	}
 	return os.WriteFile(marker, []byte(want), 0o644)

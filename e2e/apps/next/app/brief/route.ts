@@ -1,0 +1,1 @@
+export { handler as GET } from "../../lib/brief";
