@@ -27,9 +27,14 @@ func NewInline(id string, f Function, e Event, p Policy, began, now time.Time) *
 		Events: []Event{e}, Queued: began,
 		Head:  Head{Status: Running, Started: began, Protocol: Unpinned},
 		Steps: map[string]*Step{},
-		Items: map[string]*Item{Discovery: {Run: id, Step: Discovery, Kind: Lapse, Due: now.Add(p.Lease)}},
+		Items: map[string]*Item{Discovery: {Run: id, Step: Discovery, Kind: Lapse, Due: p.lapse(now)}},
 	}
 }
+
+// lapse is when an app is thought dead that is heard of now. It is a little later
+// than it has to be, so that not each report has to move it, and yet after any of
+// them an app may be silent for all of its lease.
+func (p Policy) lapse(now time.Time) time.Time { return now.Add(p.Lease + p.Lease/4) }
 
 // Inline reports whether the run is still in the hands of the app that began it.
 func (r *Run) Inline() bool {
@@ -48,8 +53,8 @@ func (t *turn) inline(in Inline) (Change, error) {
 	case t.ended:
 	case handsOver(in.Ops):
 		t.leave(lease, opens(in.Ops))
-	case lease.Due.Sub(t.now) < t.p.Lease*3/4 || lease.Claimed: // not with each report: it costs a row
-		t.put(Item{Step: Discovery, Kind: Lapse, Due: t.now.Add(t.p.Lease)})
+	case lease.Due.Sub(t.now) < t.p.Lease || lease.Claimed: // not with each report: it costs a row
+		t.put(Item{Step: Discovery, Kind: Lapse, Due: t.p.lapse(t.now)})
 	}
 	return t.change(), nil
 }

@@ -24,13 +24,14 @@ func lapses(p *play) { p.feed(Due{p.claim(Discovery)}) }
 func TestRunsThatBeginInAnApp(t *testing.T) {
 	t.Parallel()
 	tell(t, []story{
-		{"is on a lease from the start", []move{begun}, "Running [] *&@5m0s"},
-		{"keeps its steps", []move{begun, reports(done("a")), reports(done("b"))}, "Running [a b] *&@5m0s"},
-		{"renews its lease when much of it is gone", []move{begun, passes(2 * time.Minute), reports(done("a"))}, "Running [a] *&@5m0s"},
-		{"does not write the lease with each step", []move{begun, passes(time.Minute), reports(done("a"))}, "Running [a] *&@4m0s"},
+		{"is on a lease from the start", []move{begun}, "Running [] *&@6m15s"},
+		{"keeps its steps", []move{begun, reports(done("a")), reports(done("b"))}, "Running [a b] *&@6m15s"},
+		{"renews its lease when much of it is gone", []move{begun, passes(2 * time.Minute), reports(done("a"))}, "Running [a] *&@6m15s"},
+		{"has all of its lease after each report", []move{begun, passes(76 * time.Second), reports(done("a"))}, "Running [a] *&@6m15s"},
+		{"does not write the lease with each step", []move{begun, passes(time.Minute), reports(done("a"))}, "Running [a] *&@5m15s"},
 		{"ends in its first report", []move{begun, reports(completes(`1`))}, "Completed []"},
 		{"ends with its last steps", []move{begun, reports(done("a"), done("b"), completes(`1`))}, "Completed [a b]"},
-		{"a report that is sent again changes nothing", []move{begun, reports(done("a")), reports(done("a"))}, "Running [a] *&@5m0s"},
+		{"a report that is sent again changes nothing", []move{begun, reports(done("a")), reports(done("a"))}, "Running [a] *&@6m15s"},
 
 		{"sleeps in the hands of the server", []move{begun, reports(done("a"), sleeps("nap", time.Hour))}, "Running [a] nap~@1h0m0s"},
 		{"is entered again after its sleep", []move{begun, reports(sleeps("nap", time.Hour)), wakes("nap")}, "Running [nap] *"},
@@ -75,5 +76,5 @@ func TestLapseOfALeaseThatWasRenewed(t *testing.T) {
 	reports(done("a"))(p)
 	p.feed(Due{claim})
 	require.True(t, errors.Is(p.err, ErrStale), "the report came first")
-	require.Equal(t, "Running [a] *&@5m0s (stale)", p.String())
+	require.Equal(t, "Running [a] *&@6m15s (stale)", p.String())
 }
