@@ -164,6 +164,7 @@ func TestParseError(t *testing.T) {
 		{"of Go", `{"message":"fnbad"}`, "", "Error", "fnbad", ""},
 		{"only error", `{"error":"Could not find step"}`, "", "Error", "Could not find step", ""},
 		{"with no words", `{}`, "", "Error", "unknown error", ""},
+		{"lost when it was encoded", `{}`, `{}`, "Error", "unknown error", ""},
 		{"with no words, from a body", `{"x":1}`, `{"x":1}`, "Error", `{"x":1}`, ""},
 		{"members of other types", `{"name":5,"message":{},"stack":null}`, "", "Error", "unknown error", ""},
 	} {

@@ -31,7 +31,7 @@ const excerptBytes = 1 << 10
 
 // ParseError reads the error object of an op or of a failed answer. The name
 // falls back to "Error"; the message to the member "error", then to the start
-// of fallbackBody, then to "unknown error". A raw that is no object is wrapped
+// of fallbackBody if that says anything, then to "unknown error". A raw that is no object is wrapped
 // into one. It never fails. Source: SDK protocol notes 03 §2.3.
 func ParseError(raw jsontext.Value, fallbackBody []byte) Error {
 	e := Error{Raw: raw}
@@ -77,7 +77,9 @@ func ParseError(raw jsontext.Value, fallbackBody []byte) Error {
 		e.Message = other
 	}
 	if e.Message == "" {
-		e.Message = excerpt(fallbackBody)
+		if e.Message = excerpt(fallbackBody); e.Message == "{}" || e.Message == "null" {
+			e.Message = "" // an error that was lost when the SDK encoded it
+		}
 	}
 	if e.Message == "" {
 		e.Message = "unknown error"
