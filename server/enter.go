@@ -96,7 +96,7 @@ func (s *Server) answerFor(w http.ResponseWriter, r *http.Request, run string) {
 		x.ended(known.Head)
 		return
 	}
-	late := time.NewTimer(patience)
+	late := time.NewTimer(s.patience())
 	defer late.Stop()
 	select {
 	case <-end.Done():

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -23,16 +24,18 @@ import (
 //   - Accept: text/event-stream: comments, then one event "result".
 //   - ?wait=30s: nothing; 202 when that time is over.
 //   - the endpoint of a TypeScript app, whose stored reply is always 200 with
-//     JSON: white space before the document, after the first keepAlive.
+//     JSON: white space before the document, from the first keepAlive on.
 //   - any other: the status line must be the run's, so that nothing can be sent
 //     before. The client is sent to the same URL again before a proxy gives up; a
 //     browser any number of times.
 const (
-	keepAlive  = 15 * time.Second
-	patience   = 45 * time.Second // proxies give up after 60 s
-	mostHops   = 15               // browsers follow 20 redirects
-	longestPut = 30 * time.Second // for a client to take a few bytes
+	usualKeepAlive = 15 * time.Second // proxies give up after 60 s of silence
+	mostHops       = 15               // browsers follow 20 redirects
+	longestPut     = 30 * time.Second // for a client to take a few bytes
 )
+
+// patience is how long a request may go unanswered.
+func (s *Server) patience() time.Duration { return 3 * s.keepAlive }
 
 // output answers with the result of a run. Source: spec/05 §3.
 func (s *Server) output(w http.ResponseWriter, r *http.Request, _ []byte) {
@@ -72,7 +75,7 @@ func (s *Server) output(w http.ResponseWriter, r *http.Request, _ []byte) {
 	}
 	x.stream = accepts(r, "text/event-stream")
 	x.white = known.Events[0].Name == wire.EventHTTPRequest && !bounded
-	ticks := time.NewTicker(keepAlive)
+	ticks := time.NewTicker(s.keepAlive)
 	defer ticks.Stop()
 	var late <-chan time.Time
 	switch {
@@ -81,7 +84,7 @@ func (s *Server) output(w http.ResponseWriter, r *http.Request, _ []byte) {
 	case bounded:
 		late = time.After(wait)
 	case !x.white:
-		late = time.After(patience)
+		late = time.After(s.patience())
 	}
 	for {
 		select {
@@ -190,22 +193,23 @@ func (x *reader) running() {
 
 // late is for a client that cannot be kept waiting on one connection.
 func (x *reader) late(bounded bool) {
-	hop, _ := strconv.Atoi(x.r.URL.Query().Get("hop")) // 0 when there is none
-	again := *x.r.URL
-	q := again.Query()
+	q := x.r.URL.Query()
+	hop, _ := strconv.Atoi(q.Get("hop")) // 0 when there is none
+	// The reference is to the client's own URL: a proxy may have cut off what that
+	// begins with.
+	again := func() string { return path.Base(x.r.URL.Path) + "?" + q.Encode() }
 	switch {
 	case bounded:
 		x.running()
 	case hop < mostHops:
 		q.Set("hop", strconv.Itoa(hop+1))
-		again.RawQuery = q.Encode()
 		x.w.Header()["Cache-Control"] = noStore
-		http.Redirect(x.w, x.r, again.RequestURI(), http.StatusTemporaryRedirect)
+		x.w.Header().Set("Location", again())
+		x.w.WriteHeader(http.StatusTemporaryRedirect)
 	case accepts(x.r, "text/html"):
 		q.Del("hop")
-		again.RawQuery = q.Encode()
 		x.w.Header()["Cache-Control"] = noStore
-		x.w.Header().Set("Refresh", "0; url="+again.RequestURI())
+		x.w.Header().Set("Refresh", "0; url="+again())
 		x.s.render(x.w, x.r, http.StatusAccepted, "failed.html", page{Title: "Still at work", Data: "The result is not there yet. This page asks again by itself."})
 	default:
 		x.running()

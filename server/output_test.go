@@ -153,7 +153,8 @@ func TestReaderOfAnotherEndpointIsSentToTheSamePlace(t *testing.T) {
 				break
 			}
 			require.Equal(t, 307, w.Code)
-			_, query, _ := strings.Cut(w.Header().Get("Location"), "?")
+			place, query, _ := strings.Cut(w.Header().Get("Location"), "?")
+			require.Equal(t, "output", place, "wherever a proxy has put it")
 			require.Contains(t, query, "token=")
 			more = fmt.Sprintf("&hop=%d", hop+1)
 			require.Contains(t, query, more[1:])
@@ -174,6 +175,23 @@ func TestReaderOfAStream(t *testing.T) {
 		<-over
 		require.Equal(t, strings.Repeat(":\n\n", 4)+"event: result\ndata: "+
 			`{"status":"cancelled","error":{"name":"Cancelled","message":"the run was cancelled"}}`+"\n\n", w.Body.String())
+	})
+}
+
+func TestReadersOfAServerWithAShorterBreath(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, func(c *Config, _ *engine.Config) { c.KeepAlive = time.Second })
+		b := beginRun(f, goRequest, `{"id":"86f7e437faa5a7fce15d1ddcb9eaeaea377667b8","op":"Sleep","name":"1h"}`)
+		start := time.Now()
+		w, over := b.reading(request{})
+		<-over
+		require.Equal(t, 307, w.Code)
+		require.Equal(t, 3*time.Second, time.Since(start))
+		w, over = b.reading(request{header: map[string]string{"Accept": "text/event-stream"}})
+		time.Sleep(2500 * time.Millisecond)
+		require.NoError(t, f.eng.Cancel(t.Context(), b.RunID, ""))
+		<-over
+		require.True(t, strings.HasPrefix(w.Body.String(), ":\n\n:\n\nevent"), w.Body)
 	})
 }
 

@@ -57,6 +57,10 @@ type Config struct {
 	// something to happen are answered then, and the health check fails, so that
 	// a load balancer looks elsewhere. nil: never.
 	Draining context.Context
+	// KeepAlive is how often something is sent to a client that waits for a result;
+	// default 15 s. A client that nothing can be sent to waits three times as long,
+	// and is then sent to the same place again.
+	KeepAlive time.Duration
 	// HeldBytes bounds the bodies being read or worked on at once, in bytes;
 	// default 256 MiB.
 	HeldBytes int64
@@ -91,7 +95,9 @@ type Server struct {
 
 	draining context.Context
 	unsynced func() []Unsynced
-	bodies   sync.Pool // of *[]byte
+	// keepAlive is the pause between two signs of life.
+	keepAlive time.Duration
+	bodies    sync.Pool // of *[]byte
 }
 
 // New returns a server of eng. Without Dev, and without keys in c, it refuses
@@ -117,6 +123,7 @@ func New(eng *engine.Engine, c Config) *Server {
 		endpoints: c.Endpoints,
 		public:    c.PublicURL, rules: c.Redact, logins: newLogins(c.Setup), openID: newOpenID(c.OpenID, c.PublicURL),
 		draining: c.Draining, unsynced: c.Unsynced,
+		keepAlive: cmp.Or(c.KeepAlive, usualKeepAlive),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

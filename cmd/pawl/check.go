@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/pawlhq/pawl/internal/redact"
 	"github.com/pawlhq/pawl/internal/store"
@@ -62,6 +63,9 @@ func (l *loader) check(s *settings) {
 	if s.PollInterval <= 0 && !l.unread["poll-interval"] {
 		l.problem("%s: must be more than 0s", l.given["poll-interval"])
 	}
+	if s.KeepAlive < leastKeepAlive && !l.unread["keep-alive"] {
+		l.problem("%s %s: must be at least %s", l.given["keep-alive"], s.KeepAlive, leastKeepAlive)
+	}
 	if s.RetentionEvents > 0 && s.RetentionEvents < store.KeyLife {
 		l.problem("--retention-events %s: must be 0s or at least %s, since for that long a repeated event is recognised by the first", s.RetentionEvents, store.KeyLife)
 	}
@@ -84,6 +88,9 @@ func (l *loader) check(s *settings) {
 		l.checkKeys(s)
 	}
 }
+
+// leastKeepAlive is about what a connection costs to be kept alive for ever.
+const leastKeepAlive = 100 * time.Millisecond
 
 // The least that keys may have. Whoever guesses a signing key is an app and may
 // read everything; no key that openssl, an SDK's documentation or the hosted

@@ -97,7 +97,7 @@ func (p *process) run(ctx context.Context) (err error) {
 	// whose calls in flight still bring checkpoints over HTTP, then HTTP.
 	working, stop := context.WithCancel(ctx)
 	defer stop()
-	cfg := server.Config{Dev: p.dev, EventKeys: p.EventKey, Version: version(), Log: p.log, Draining: working}
+	cfg := server.Config{Dev: p.dev, EventKeys: p.EventKey, Version: version(), Log: p.log, Draining: working, KeepAlive: p.KeepAlive}
 	syncer := p.syncer(eng, listener.Addr())
 	cfg.Unsynced = syncer.unsynced
 	if keys != nil {

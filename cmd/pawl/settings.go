@@ -50,6 +50,7 @@ type settings struct {
 	PollInterval       time.Duration `key:"poll-interval" in:"dev serve" default:"5s" help:"Pause between looks at an app" serve:", until its first sync"`
 	Drain              time.Duration `key:"drain" in:"dev serve" default:"30s" help:"How long calls in flight may go on when Pawl is stopped"`
 	EndpointLease      time.Duration `key:"endpoint-lease" in:"dev serve" default:"5m" help:"How long an app may be silent that serves a durable endpoint's request, before Pawl takes the run over: longer than its longest step"`
+	KeepAlive          time.Duration `key:"keep-alive" in:"dev serve" default:"15s" help:"Pause between two signs of life to a client that waits for a result: a quarter of what proxies in front bear"`
 	MaxAway            time.Duration `key:"max-away" in:"dev serve" default:"24h" help:"How long an app that cannot be reached may stay away before its runs fail"`
 	Retention          time.Duration `key:"retention" in:"dev serve" default:"30d" help:"How long completed, cancelled and skipped runs are kept, as 12h or 30d; 0s: for ever"`
 	RetentionFailed    time.Duration `key:"retention-failed" in:"dev serve" default:"0s" help:"How long failed runs and their dead letters are kept; 0s: for ever"`

@@ -193,6 +193,7 @@ func TestBadSettings(t *testing.T) {
 		{"one key for both", loading{mode: modeServe, args: []string{"--signing-key", goodKey, "--event-key", goodKey}}, []string{"--event-key: this is the signing key"}},
 		{"one key for both, without its prefix", loading{mode: modeServe, args: []string{"--signing-key", goodKey, "--event-key", goodKey[len("signkey-test-"):]}}, []string{"--event-key: this is the signing key"}},
 		{"the old key for both", loading{mode: modeServe, args: []string{"--signing-key", goodKey, "--signing-key-previous", otherKey, "--event-key", otherKey}}, []string{"--event-key: this is the signing key"}},
+		{"signs of life all the time", loading{mode: modeDev, args: []string{"--keep-alive", "1ms"}}, []string{"--keep-alive 1ms: must be at least 100ms"}},
 		{"a negative pause", loading{mode: modeDev, args: []string{"--poll-interval", "-1s"}}, []string{"--poll-interval: -1s is less than nothing"}},
 		{"a word for an app", loading{mode: modeDev, args: []string{"--app", "notaurl"}}, []string{"--app notaurl: want a URL such as"}},
 		{"dev on a network", loading{mode: modeDev, args: []string{"--listen=0.0.0.0:8288"}}, []string{"this machine only"}},
