@@ -24,7 +24,8 @@ import (
 //   - Accept: text/event-stream: comments, then one event "result".
 //   - ?wait=30s: nothing; 202 when that time is over.
 //   - the endpoint of a TypeScript app, whose stored reply is always 200 with
-//     JSON: white space before the document, from the first keepAlive on.
+//     JSON: white space before the document, from the first keepAlive on; in
+//     HTTP/1.0, as nginx speaks it unless told otherwise, when nothing else is left.
 //   - any other: the status line must be the run's, so that nothing can be sent
 //     before. The client is sent to the same URL again before a proxy gives up; a
 //     browser any number of times.
@@ -74,7 +75,7 @@ func (s *Server) output(w http.ResponseWriter, r *http.Request, _ []byte) {
 		return
 	}
 	x.stream = accepts(r, "text/event-stream")
-	x.white = known.Events[0].Name == wire.EventHTTPRequest && !bounded
+	x.white = known.Events[0].Name == wire.EventHTTPRequest && !bounded && x.endIsSeen()
 	ticks := time.NewTicker(s.keepAlive)
 	defer ticks.Stop()
 	var late <-chan time.Time
@@ -109,6 +110,19 @@ func (s *Server) output(w http.ResponseWriter, r *http.Request, _ []byte) {
 			return
 		}
 	}
+}
+
+// endIsSeen reports whether the client can tell an answer that has ended from one
+// that was cut off because the server has died. In HTTP/1.0 it cannot once a part
+// of it was sent: it would take white space for the result.
+func (x *reader) endIsSeen() bool {
+	return x.r.ProtoAtLeast(1, 1) || hopOf(x.r.URL.Query()) >= mostHops
+}
+
+// hopOf is how often a client was sent to the same place again.
+func hopOf(q url.Values) int {
+	n, _ := strconv.Atoi(q.Get("hop")) // 0 when there is none
+	return n
 }
 
 // mostWait bounds the parameter wait.
@@ -194,7 +208,7 @@ func (x *reader) running() {
 // late is for a client that cannot be kept waiting on one connection.
 func (x *reader) late(bounded bool) {
 	q := x.r.URL.Query()
-	hop, _ := strconv.Atoi(q.Get("hop")) // 0 when there is none
+	hop := hopOf(q)
 	// The reference is to the client's own URL: a proxy may have cut off what that
 	// begins with.
 	again := func() string { return path.Base(x.r.URL.Path) + "?" + q.Encode() }

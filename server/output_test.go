@@ -178,6 +178,34 @@ func TestReaderOfAStream(t *testing.T) {
 	})
 }
 
+// TestReaderThatCannotSeeTheEnd: nginx asks in HTTP/1.0 unless told otherwise. There
+// white space and a server that dies would look like a result.
+func TestReaderThatCannotSeeTheEnd(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fixture) {
+		b := beginRun(f, tsRequest, `{"id":"86f7e437faa5a7fce15d1ddcb9eaeaea377667b8","op":"Sleep","name":"100h"}`)
+		old := func(more string) (*httptest.ResponseRecorder, <-chan struct{}) {
+			w, over := httptest.NewRecorder(), make(chan struct{})
+			go func() {
+				defer close(over)
+				r := httptest.NewRequest("GET", "http://localhost:8288"+b.url()+more, http.NoBody)
+				r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/1.0", 1, 0
+				f.s.ServeHTTP(w, r)
+			}()
+			return w, over
+		}
+		w, over := old("")
+		<-over
+		require.Equal(t, 307, w.Code)
+		require.Empty(t, w.Body.String())
+		w, over = old(fmt.Sprintf("&hop=%d", mostHops))
+		time.Sleep(time.Hour)
+		require.NoError(t, f.eng.Cancel(t.Context(), b.RunID, ""))
+		<-over
+		require.Equal(t, 200, w.Code, "who follows no more is kept all the same")
+		require.Contains(t, w.Body.String(), "cancelled")
+	})
+}
+
 func TestReadersOfAServerWithAShorterBreath(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, func(c *Config, _ *engine.Config) { c.KeepAlive = time.Second })
