@@ -130,8 +130,11 @@ func (s *Server) fill(b *held, src io.Reader, size int64) error {
 	}
 }
 
-// free gives back what b holds.
+// free gives back what b holds, unless that was done before.
 func (s *Server) free(b *held) {
+	if b.buffer == nil {
+		return
+	}
 	s.held.Release(b.reserved)
 	if cap(*b.buffer) <= pooledMost {
 		s.bodies.Put(b.buffer)

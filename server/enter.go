@@ -48,6 +48,9 @@ func (s *Server) enter(w http.ResponseWriter, r *http.Request, body []byte) {
 	}
 	switch {
 	case err == nil:
+		if let, ok := r.Context().Value(letGo{}).(func()); ok {
+			let() // it is on disk, and the wait may be long
+		}
 		w.Header().Set(headerRun, run)
 		s.answerFor(w, r, run)
 	case replayed(w, err, nil): // for another request
@@ -62,6 +65,9 @@ func (s *Server) enter(w http.ResponseWriter, r *http.Request, body []byte) {
 // endpointAt is the URL that a request means, if it may be asked for.
 func (s *Server) endpointAt(r *http.Request) (*url.URL, bool) {
 	host := r.PathValue("host")
+	if strings.ContainsRune(r.URL.Path, '\\') {
+		return nil, false // in which some servers see a slash, and so perhaps a way out
+	}
 	path := strings.TrimPrefix(r.URL.EscapedPath(), "/x/"+url.PathEscape(host))
 	if path == r.URL.EscapedPath() {
 		path = strings.TrimPrefix(r.URL.EscapedPath(), "/x/"+host)
@@ -91,7 +97,8 @@ func (s *Server) answerFor(w http.ResponseWriter, r *http.Request, run string) {
 		s.failWith(w, r, err, "the run of this key is not kept any more")
 		return
 	}
-	x := reader{s: s, w: w, r: r, run: known, rc: http.NewResponseController(w), direct: true}
+	x := s.reader(w, r, known)
+	x.direct = true
 	if known.Status.Final() {
 		x.ended(known.Head)
 		return
@@ -109,6 +116,9 @@ func (s *Server) answerFor(w http.ResponseWriter, r *http.Request, run string) {
 	case <-r.Context().Done():
 		return
 	}
+	// The reference is to the client's own URL, as in late.
+	up := strings.Repeat("../", strings.Count(r.URL.EscapedPath(), "/")-1)
 	w.Header()["Cache-Control"] = noStore
-	http.Redirect(w, r, "/v1/http/runs/"+run+"/output?token="+url.QueryEscape(s.tokens.Result(run)), http.StatusSeeOther) //nolint:gosec // to a path of ours: a run is a ULID
+	w.Header().Set("Location", up+"v1/http/runs/"+run+"/output?token="+url.QueryEscape(s.tokens.Result(run)))
+	w.WriteHeader(http.StatusSeeOther)
 }

@@ -22,17 +22,17 @@ import (
 
 // fronting is a server that may be asked in the place of what is below
 // http://app/api, and endpoint serves that.
-func fronting(t *testing.T, endpoint func(r *http.Request, body string) *http.Response) *fixture {
+func fronting(t *testing.T, endpoint func(r *http.Request, body string) *http.Response, options ...option) *fixture {
 	t.Helper()
 	base, err := url.Parse("http://app/api")
 	require.NoError(t, err)
-	return newFixture(t, func(c *Config, _ *engine.Config) { c.Endpoints = []*url.URL{base} }, withApp(func(r *http.Request) *http.Response {
+	return newFixture(t, append(options, func(c *Config, _ *engine.Config) { c.Endpoints = []*url.URL{base} }, withApp(func(r *http.Request) *http.Response {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			panic(err)
 		}
 		return endpoint(r, string(body))
-	}))
+	}))...)
 }
 
 // tsResponse is what the TypeScript SDK makes of a handler's response.
@@ -70,7 +70,7 @@ func TestClientOfAnEndpointAsksPawl(t *testing.T) {
 func TestEndpointsThatMayNotBeAskedFor(t *testing.T) {
 	t.Parallel()
 	f := fronting(t, func(*http.Request, string) *http.Response { return tsResponse("no") })
-	for _, path := range []string{"/x/app/", "/x/app/apix", "/x/other/api/book", "/x/app/admin", "/x/app/api%2Fbook"} {
+	for _, path := range []string{"/x/app/", "/x/app/apix", "/x/other/api/book", "/x/app/admin", "/x/app/api%2Fbook", "/x/app/api/book/%2e%2e/%2e%2e/admin", `/x/app/api/..\..\admin`, "/x/app/api/..%5Cadmin"} {
 		require.Equal(t, 404, f.ask(request{method: "GET", path: path}).Code, path)
 	}
 	require.Equal(t, 404, newFixture(t).ask(request{method: "GET", path: "/x/app/api"}).Code, "none unless it is told")
@@ -140,7 +140,13 @@ func TestClientOfASlowEndpointIsSentToItsResult(t *testing.T) {
 		})
 		w := f.ask(request{method: "GET", path: "/x/app/api/book"})
 		require.Equal(t, 303, w.Code)
-		w = f.ask(request{method: "GET", path: w.Header().Get("Location")})
+		there, err := url.Parse("http://front/pawl/x/app/api/book")
+		require.NoError(t, err)
+		there, err = there.Parse(w.Header().Get("Location"))
+		require.NoError(t, err)
+		path, ok := strings.CutPrefix(there.RequestURI(), "/pawl")
+		require.True(t, ok, "it holds also where a proxy puts Pawl below a path: %s", there)
+		w = f.ask(request{method: "GET", path: path})
 		require.Equal(t, `"done"`, strings.TrimLeft(w.Body.String(), " "), "as the SDK's own redirect gives it")
 	})
 }
@@ -160,5 +166,26 @@ func TestEndpointAskedAtPawlFails(t *testing.T) {
 		require.Len(t, letters, 1)
 		w = f.ask(request{method: "POST", path: "/x/app/api/book", body: "\xff"})
 		require.Equal(t, 422, w.Code, "a body that is not text")
+	})
+}
+
+// TestClientsThatWaitHoldNoBodies: what others may send is not less because many
+// wait for the answer to a large request.
+func TestClientsThatWaitHoldNoBodies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := fronting(t, func(*http.Request, string) *http.Response {
+			time.Sleep(time.Minute)
+			return tsResponse("done")
+		}, func(c *Config, _ *engine.Config) { c.HeldBytes = 4 << 20 })
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				require.Equal(t, 303, f.ask(request{method: "POST", path: "/x/app/api/book", body: strings.Repeat("x", 1<<20)}).Code)
+			})
+			synctest.Wait()
+		}
+		require.True(t, f.s.held.TryAcquire(4<<20), "the bodies were given back")
+		f.s.held.Release(4 << 20)
+		all.Wait()
 	})
 }

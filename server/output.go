@@ -60,7 +60,7 @@ func (s *Server) output(w http.ResponseWriter, r *http.Request, _ []byte) {
 		s.failWith(w, r, err, "")
 		return
 	}
-	x := reader{s: s, w: w, r: r, run: known, rc: http.NewResponseController(w)}
+	x := s.reader(w, r, known)
 	if known.Status.Final() {
 		x.ended(known.Head)
 		return
@@ -75,7 +75,7 @@ func (s *Server) output(w http.ResponseWriter, r *http.Request, _ []byte) {
 		return
 	}
 	x.stream = accepts(r, "text/event-stream")
-	x.white = known.Events[0].Name == wire.EventHTTPRequest && !bounded && x.endIsSeen()
+	x.white = x.typeScript && !bounded && x.endIsSeen()
 	ticks := time.NewTicker(s.keepAlive)
 	defer ticks.Stop()
 	var late <-chan time.Time
@@ -148,17 +148,28 @@ func accepts(r *http.Request, media string) bool {
 	return strings.Contains(r.Header.Get("Accept"), media)
 }
 
-// reader is one who waits for the result of a run.
+// reader is one who waits for the result of a run. There may be many, and they wait
+// long: of the run they keep no more than they need.
 type reader struct {
-	s      *Server
-	w      http.ResponseWriter
-	rc     *http.ResponseController
-	r      *http.Request
-	run    *durable.Run
+	s  *Server
+	w  http.ResponseWriter
+	rc *http.ResponseController
+	r  *http.Request
+
+	run, function string
+	typeScript    bool // the run began in an app with that SDK
+
 	stream bool // server-sent events
 	white  bool // white space may come before the result
 	direct bool // the client asked for the endpoint and not for a result
 	opened bool // the status line is sent
+}
+
+func (s *Server) reader(w http.ResponseWriter, r *http.Request, run *durable.Run) *reader {
+	return &reader{
+		s: s, w: w, r: r, rc: http.NewResponseController(w),
+		run: run.ID, function: run.Function, typeScript: run.Events[0].Name == wire.EventHTTPRequest,
+	}
 }
 
 // open sends the header before there is a result.
@@ -251,7 +262,7 @@ type resultView struct {
 func (x *reader) ended(head durable.Head) {
 	res := resultView{Status: strings.ToLower(head.Status.String())}
 	response, replay := wire.Response{}, false
-	f, _ := x.s.eng.Function(x.run.Function)
+	f, _ := x.s.eng.Function(x.function)
 	switch head.Status {
 	case durable.Completed:
 		res.Data = head.Output
@@ -263,7 +274,7 @@ func (x *reader) ended(head durable.Head) {
 	default:
 		res.Error = jsontext.Value(`{"name":"Cancelled","message":"the run was ` + res.Status + `"}`)
 	}
-	if replay && x.direct && x.run.Events[0].Name == wire.EventHTTPRequest {
+	if replay && x.direct && x.typeScript {
 		response = response.Inner()
 	}
 	if replay {
@@ -290,7 +301,7 @@ func (x *reader) event(res resultView) {
 	}
 	b, err := json.Marshal(res, marshalOptions)
 	if err != nil {
-		x.s.log.Error("a result cannot be encoded", "run", x.run.ID, "err", err)
+		x.s.log.Error("a result cannot be encoded", "run", x.run, "err", err)
 		panic(http.ErrAbortHandler)
 	}
 	v := jsontext.Value(b)
@@ -348,7 +359,11 @@ func bodyAllowed(status int) bool {
 
 // absolute is a reference as the endpoint meant it.
 func (x *reader) absolute(reference string) string {
-	e, err := wire.ReadEndpoint(x.run.Events[0].Body)
+	run, err := x.s.eng.History().Run(x.r.Context(), x.run)
+	if err != nil {
+		return reference
+	}
+	e, err := wire.ReadEndpoint(run.Events[0].Body)
 	if err != nil {
 		return reference
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -163,6 +164,33 @@ func TestReaderOfAnotherEndpointIsSentToTheSamePlace(t *testing.T) {
 		<-over
 		require.Equal(t, 202, w.Code)
 		require.NotContains(t, w.Header().Get("Refresh"), "hop=", "a browser goes on for ever")
+	})
+}
+
+// TestReadersHoldLittle: whoever has the token of a run with a large request may
+// come as often as they like.
+func TestReadersHoldLittle(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fixture) {
+		large := strings.Replace(tsRequest, `"body":""`, `"body":"`+strings.Repeat("x", 2<<20)+`"`, 1)
+		b := beginRun(f, large, stepRun("1"))
+		heap := func() int64 {
+			var m runtime.MemStats
+			runtime.GC()
+			runtime.GC() // what a pool holds, it holds for two
+			runtime.ReadMemStats(&m)
+			return int64(m.HeapAlloc)
+		}
+		before := heap()
+		var overs []<-chan struct{}
+		for range 100 {
+			_, over := b.reading(request{path: "&wait=20s"})
+			overs = append(overs, over)
+		}
+		synctest.Wait()
+		require.Less(t, heap()-before, int64(40<<20), "of 100 readers")
+		for _, over := range overs {
+			<-over
+		}
 	})
 }
 

@@ -42,6 +42,7 @@ type route struct {
 	body   int64 // the most bytes its body may have; 0: no body is read
 	json   bool  // the body has to be called JSON
 	packed bool  // the body may come compressed: nobody looks into it
+	lets   bool  // the handler lets go of the body before it has answered
 	cors   bool  // pages of any origin may call it
 	// missing: the protocol has it and Pawl does not.
 	missing bool
@@ -112,7 +113,7 @@ func routes() []route {
 		{method: "GET", pattern: "/favicon.ico", who: anyone, serve: (*Server).icon}, // where browsers look
 	}
 	for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
-		table = append(table, route{method: method, pattern: "/x/{host}/{rest...}", who: anyone, mark: traffic, serve: (*Server).enter, body: maxEndpointBody, cors: true})
+		table = append(table, route{method: method, pattern: "/x/{host}/{rest...}", who: anyone, mark: traffic, serve: (*Server).enter, body: maxEndpointBody, lets: true, cors: true})
 	}
 	table = append(table, letterRoutes...)
 	table = append(table, controlRoutes...)

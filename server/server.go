@@ -288,8 +288,15 @@ func (s *Server) run(rt *route, w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.free(b)
+	if rt.lets {
+		r = r.WithContext(context.WithValue(r.Context(), letGo{}, func() { s.free(b) }))
+	}
 	serve(s, w, r, b.bytes)
 }
+
+// letGo is the key under which a handler that waits long finds how to give back its
+// body, which it may not look at any more then.
+type letGo struct{}
 
 // refuseBody answers for a body that was not read.
 func (s *Server) refuseBody(rt *route, w http.ResponseWriter, err error) {
