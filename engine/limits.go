@@ -214,7 +214,7 @@ func (e *Engine) gates(lane string) (flow.Class, []flow.GateSpec) {
 func (e *Engine) beginGates(f durable.Function, keys string) (specs []flow.GateSpec) {
 	if t := f.Limits.Throttle; t != nil && t.Period > 0 {
 		specs = append(specs, flow.GateSpec{
-			Name: "throttle/" + f.Slug + "/" + valueOf(keys, t.Key), Rate: flow.Throttle(t.Limit, t.Period, t.Burst),
+			Name: "throttle/" + f.Slug + "/" + valueOf(keys, t.Key), Rate: flow.Throttle(t.Limit, t.Period, t.Burst), Stays: true,
 		})
 	}
 	if r := f.Limits.Runs; r != nil {

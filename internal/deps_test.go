@@ -24,7 +24,7 @@ var allowed = map[string][]string{
 	"internal/ticket":          {},
 	"internal/redact":          {},
 	"internal/store/sqlite":    {"internal/durable", "internal/flow", "internal/store"},
-	"internal/store/storetest": {"internal/durable", "internal/store"},
+	"internal/store/storetest": {"internal/durable", "internal/flow", "internal/store"},
 	"internal/call":            {"internal/durable", "internal/egress", "internal/wire"},
 	"internal/egress":          {"internal/wire"},
 	"internal/queue":           {"internal/durable", "internal/store"},

@@ -2,6 +2,7 @@ package flow
 
 import (
 	"container/heap"
+	"slices"
 	"time"
 )
 
@@ -13,8 +14,8 @@ type GateSpec struct {
 	Slots int
 	// Rate is how often one may pass; zero: at any time.
 	Rate Rate
-	// Stays means that the slot is not the lease's but the run's: it is given
-	// back when the run has ended.
+	// Stays means that what is taken is not the lease's but the run's: the slot is
+	// given back when the run has ended, and the rate is used up when it begins.
 	Stays bool
 }
 
@@ -77,7 +78,10 @@ type gate struct {
 	used  int
 	taken time.Time // as Rate.Take returned it
 	lanes int       // that name it
-	fades bool      // it is among the board's fading
+	// undone is how much earlier taken is than what Rate.Take returned, over all
+	// claims that came to nothing.
+	undone time.Duration
+	fades  bool // it is among the board's fading
 	// waiting are the lanes that found it full, by the slots that they may use:
 	// functions that share a gate may have limits of their own.
 	waiting []*queue
@@ -162,9 +166,10 @@ func (b *Board) gate(name string) *gate {
 func (b *Board) drop(g *gate) {
 	switch {
 	case g.lanes > 0 || g.used > 0:
+	case g.fades: // it is looked at when its time has come
 	case !g.taken.After(b.now):
 		delete(b.gates, g.name)
-	case !g.fades:
+	default:
 		g.fades = true
 		heap.Push(&b.fading, faded{g, g.taken})
 	}
@@ -224,7 +229,7 @@ type Pass struct {
 	// Slots are the names of the gates of which it holds a slot until Return,
 	// Stays those of which the run does.
 	Slots, Stays []string
-	// Rates are gates that were passed, with the time to keep for each.
+	// Rates are those of which the run has a part, with the time to keep for each.
 	Rates []Passed
 }
 
@@ -232,6 +237,11 @@ type Pass struct {
 type Passed struct {
 	Gate  string
 	Taken time.Time
+
+	// For Undo.
+	rate   Rate
+	gate   *gate
+	undone time.Duration // at the gate, before
 }
 
 // Next returns the lane whose first item is to be claimed now, and what the claim
@@ -299,9 +309,11 @@ func (b *Board) take(l *lane, now time.Time) (p Pass) {
 		s := l.specs[i]
 		if s.Rate.Every > 0 {
 			g.taken = s.Rate.Take(g.taken, now)
-			p.Rates = append(p.Rates, Passed{g.name, g.taken})
+			if s.Stays {
+				p.Rates = append(p.Rates, Passed{Gate: g.name, Taken: g.taken, rate: s.Rate, gate: g, undone: g.undone})
+			}
 		}
-		if s.Slots == 0 && !s.Stays {
+		if s.Slots == 0 {
 			continue // nobody counts
 		}
 		g.used++
@@ -337,6 +349,34 @@ func (b *Board) Return(gates []string) {
 		g.used--
 		b.admit(g)
 		b.drop(g)
+	}
+}
+
+// Undo gives back what a claim holds by which no run has begun: its slots and its
+// part of rates. Who waits for those is asked again.
+func (b *Board) Undo(p Pass) {
+	for _, r := range p.Rates {
+		g := r.gate
+		if b.gates[g.name] != g {
+			continue // it was forgotten: nothing that it admitted counts any more
+		}
+		back := r.rate.Undo(r.Taken, g.undone-r.undone, b.now)
+		g.taken, g.undone = g.taken.Add(-back), g.undone+back
+		b.reopen(g)
+		b.drop(g)
+	}
+	b.Return(p.Slots)
+	b.Return(p.Stays)
+}
+
+// reopen lets the lanes that wait for a gate's rate try again. It looks at all
+// that wait for a rate: a claim seldom comes to nothing.
+func (b *Board) reopen(g *gate) {
+	for _, l := range slices.Clone(b.clock) {
+		if l.full == g {
+			b.lift(l)
+			b.wait(l, &b.ready[l.class], nil)
+		}
 	}
 }
 

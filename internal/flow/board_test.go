@@ -74,7 +74,7 @@ func TestRunKeepsItsSlot(t *testing.T) {
 func TestRateOpensInTime(t *testing.T) {
 	t.Parallel()
 	b := NewBoard()
-	specs := []GateSpec{{Name: "t", Rate: Throttle(1, 10*time.Second, 0)}}
+	specs := []GateSpec{{Name: "t", Rate: Throttle(1, 10*time.Second, 0), Stays: true}}
 	b.Keep("t", noon.Add(4*time.Second))
 	b.Offer("a", Begin, specs)
 	_, _, ok := b.Next(noon)
@@ -83,7 +83,43 @@ func TestRateOpensInTime(t *testing.T) {
 	require.Equal(t, "t", b.Holding("a"))
 	_, pass, ok := b.Next(noon.Add(4 * time.Second))
 	require.True(t, ok)
-	require.Equal(t, []Passed{{"t", noon.Add(14 * time.Second)}}, pass.Rates)
+	require.Len(t, pass.Rates, 1)
+	require.Equal(t, "t", pass.Rates[0].Gate)
+	require.Equal(t, noon.Add(14*time.Second), pass.Rates[0].Taken)
+}
+
+func TestClaimThatComesToNothingGivesBackItsRate(t *testing.T) {
+	t.Parallel()
+	b := NewBoard()
+	specs := []GateSpec{{Name: "t", Rate: Throttle(1, 10*time.Second, 0), Stays: true}, {Name: "run", Slots: 1, Stays: true}, {Name: "step", Slots: 1}}
+	for _, l := range []string{"a", "b"} {
+		b.Offer(l, Begin, specs)
+	}
+	_, pass, ok := b.Next(noon)
+	require.True(t, ok)
+	_, _, ok = b.Next(noon)
+	require.False(t, ok)
+	require.False(t, b.Ready())
+	b.Undo(pass)
+	require.True(t, b.Ready(), "who waits for the rate is asked again")
+	l, pass, ok := b.Next(noon)
+	require.True(t, ok)
+	require.Equal(t, "b", l)
+	require.Equal(t, noon.Add(10*time.Second), pass.Rates[0].Taken, "as if it were the first")
+}
+
+func TestRateOfRequestsIsUsedUpByAClaim(t *testing.T) {
+	t.Parallel()
+	b := NewBoard()
+	specs := []GateSpec{{Name: "probe", Slots: 1, Rate: Rate{Every: 10 * time.Second}}}
+	b.Offer("a", Continue, specs)
+	_, pass, _ := b.Next(noon)
+	require.Empty(t, pass.Rates)
+	b.Offer("a", Continue, specs)
+	b.Undo(pass)
+	_, _, ok := b.Next(noon)
+	require.False(t, ok)
+	require.Equal(t, noon.Add(10*time.Second), b.Opens())
 }
 
 func TestChangedLimitHoldsAtOnce(t *testing.T) {

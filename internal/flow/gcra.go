@@ -40,3 +40,11 @@ func (r Rate) Take(full, now time.Time) time.Time {
 	}
 	return full.Add(r.Every)
 }
+
+// Undo takes back one that was noted and did not happen. Given are what Take had
+// returned for it, and how much has been undone since; now is not before any
+// Take. It returns by how much the time to keep comes earlier: not more than what
+// is left of its share, since nobody waits for what is past.
+func (r Rate) Undo(taken time.Time, since time.Duration, now time.Time) time.Duration {
+	return min(max(taken.Sub(now)-since, 0), r.Every)
+}

@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -43,28 +44,50 @@ func TestRateLimitAdmitsATenthAtOnce(t *testing.T) {
 	require.Equal(t, []int{1, 0, 1}, admitted(Limit(1, time.Minute), 5, 0, time.Minute-1, time.Minute))
 }
 
-// TestRateHoldsInEveryWindow compares with a count of what passed.
+// TestRateHoldsInEveryWindow compares with a count of what passed, but for what
+// was undone.
 func TestRateHoldsInEveryWindow(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		r := Rate{Every: time.Duration(rapid.IntRange(1, 1000).Draw(t, "every")), Burst: rapid.IntRange(0, 20).Draw(t, "burst")}
 		var full time.Time
-		var times []time.Time
+		var undone time.Duration
+		type start struct {
+			at, taken time.Time
+			undone    time.Duration
+		}
+		var starts []start
 		now := noon
 		for range rapid.IntRange(1, 200).Draw(t, "tries") {
 			now = now.Add(time.Duration(rapid.IntRange(0, 500).Draw(t, "pause")))
+			if len(starts) > 0 && rapid.IntRange(0, 3).Draw(t, "undo") == 0 {
+				i := rapid.IntRange(0, len(starts)-1).Draw(t, "which")
+				back := r.Undo(starts[i].taken, undone-starts[i].undone, now)
+				full, undone = full.Add(-back), undone+back
+				starts = slices.Delete(starts, i, i+1)
+			}
 			if r.Next(full).After(now) {
 				continue
 			}
 			full = r.Take(full, now)
-			times = append(times, now)
-			for i, first := range times {
-				n := len(times) - i
-				if most := r.Burst + 1 + int(now.Sub(first)/r.Every); n > most {
-					t.Fatalf("%d passed in %v, at most %d may", n, now.Sub(first), most)
+			starts = append(starts, start{now, full, undone})
+			for i, first := range starts {
+				n := len(starts) - i
+				if most := r.Burst + 1 + int(now.Sub(first.at)/r.Every); n > most {
+					t.Fatalf("%d passed in %v, at most %d may", n, now.Sub(first.at), most)
 				}
 			}
 		}
-		require.True(t, len(times) > 0, "the first passes")
+		require.True(t, len(starts) > 0, "the first passes")
 	})
+}
+
+func TestRateGivesBackWhatDidNotHappen(t *testing.T) {
+	t.Parallel()
+	r := Throttle(1, 10*time.Second, 0)
+	at := func(d time.Duration) time.Time { return noon.Add(d * time.Second) }
+	first := r.Take(time.Time{}, at(0))
+	require.Equal(t, 10*time.Second, r.Undo(first, 0, at(0)), "at once: another may happen at once")
+	require.Equal(t, 6*time.Second, r.Undo(first, 0, at(4)), "later: then")
+	require.Zero(t, r.Undo(first, 0, at(16)), "what it took is past, and another may have been admitted")
 }

@@ -222,7 +222,8 @@ type Queue interface {
 	// Limit says behind which gates each lane stands, from now on; before it is
 	// called there are none. A slot of a gate is held by a lease, or, when it
 	// stays, by the run from the change that says it Began to its end, over
-	// restarts too.
+	// restarts too. What a claim took of a rate is used up when the run begins; a
+	// claim that ends without that gives it back.
 	Limit(limits func(lane string) (flow.Class, []flow.GateSpec))
 	// Holding is the gate that keeps an item which is due from being claimed; ""
 	// when none does.

@@ -391,10 +391,10 @@ func (q *queue) remove(k slotKey) {
 	q.seek(l)
 }
 
-// giveBack ends what a lease holds at the gates.
+// giveBack ends what a lease holds at the gates. What it has taken of rates comes
+// back as well, unless a run has begun by it.
 func (q *queue) giveBack(sl *slot) {
-	q.board.Return(sl.pass.Slots)
-	q.board.Return(sl.pass.Stays)
+	q.board.Undo(sl.pass)
 	sl.pass = flow.Pass{}
 	if q.board.Ready() {
 		q.rouse()
@@ -418,7 +418,7 @@ func (q *queue) committed(group []*write) {
 		if w.outcome != nil {
 			continue // nothing of it was written
 		}
-		if w.change.Began {
+		if w.begins && !w.final {
 			q.began(slotKey{w.run, durable.Discovery})
 		}
 		for _, step := range w.change.Drop {
@@ -446,12 +446,16 @@ func (q *queue) committed(group []*write) {
 }
 
 // began notes that a run has begun: what its lease holds for as long as the run
-// lasts is the run's now.
+// lasts is the run's now, and what it took of rates is used up.
 func (q *queue) began(k slotKey) {
-	if sl := q.byKey[k]; sl != nil && len(sl.pass.Stays) > 0 {
-		q.stays[k.Run] = sl.pass.Stays
-		sl.pass.Stays = nil
+	sl := q.byKey[k]
+	if sl == nil {
+		return
 	}
+	if len(sl.pass.Stays) > 0 {
+		q.stays[k.Run] = sl.pass.Stays
+	}
+	sl.pass.Stays, sl.pass.Rates = nil, nil
 }
 
 // passOf is what the lease of an item holds.
@@ -602,8 +606,7 @@ func (q *queue) claim(ctx context.Context, s *Store, now, until time.Time, limit
 		l := q.lanes[name]
 		l.offered = false
 		if !l.head(now) { // the clock was set back since it was offered
-			q.board.Return(pass.Slots)
-			q.board.Return(pass.Stays)
+			q.board.Undo(pass)
 			q.seek(l)
 			continue
 		}

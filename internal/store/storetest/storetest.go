@@ -40,6 +40,7 @@ func Run(t *testing.T, fixture func(*testing.T) Fixture) {
 		{"Transition", transitionTests},
 		{"Recovery", recoveryTests},
 		{"Queue", queueTests},
+		{"Limits", limitTests},
 		{"Wake", wakeTests},
 		{"Waits", waitTests},
 		{"Signals", signalTests},
