@@ -183,5 +183,9 @@ func (e *Engine) cancelOne(ctx context.Context, c durable.Cancellation, run stri
 	if err == nil {
 		e.worker.Interrupt(run)
 	}
+	if errors.Is(err, store.ErrDamaged) { // the others are not to wait for it
+		e.log.ErrorContext(ctx, "a run that is damaged cannot be cancelled", "run", run, "cancellation", c.ID, "err", err)
+		return nil
+	}
 	return late(err)
 }

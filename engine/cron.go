@@ -237,6 +237,10 @@ func (e *Engine) beat(ctx context.Context, l store.Lease, now time.Time) error {
 			continue
 		case busy && overlap == cron.OverlapReplace:
 			_, err := e.transition(ctx, run, durable.Cancel{Reason: "replaced by the tick of " + cron.Key(tick)}, nil)
+			if errors.Is(err, store.ErrDamaged) {
+				e.log.ErrorContext(ctx, "a run that is damaged cannot be replaced by that of a tick", "run", run, "function", t.function.Slug, "err", err)
+				err = nil
+			}
 			if err := late(err); err != nil {
 				return err
 			}

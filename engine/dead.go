@@ -41,7 +41,7 @@ type RerunError struct{ Message string }
 func (e *RerunError) Error() string { return e.Message }
 
 // Rerun starts a run anew and returns the new run. It is not deduplicated, and
-// the settings of its function as it is now hold. Errors: store.ErrNotFound,
+// the settings of its function as it is now hold. Errors: store.ErrNotFound, store.ErrDamaged,
 // *RerunError, *store.LetterClosedError, *store.SingleError, and those of a store that cannot write
 // and of Once.
 func (e *Engine) Rerun(ctx context.Context, run string, how Rerun) (string, error) {
@@ -86,6 +86,11 @@ func (e *Engine) rerun(ctx context.Context, run string, how Rerun, now time.Time
 		return store.Rerun{}, &RerunError{"the app's SDK cannot call a step with another input; only that of TypeScript can"}
 	}
 	r := store.Rerun{Of: run, Letter: how.Letter}
+	for _, ev := range of.Events {
+		if ev.Body == nil {
+			return store.Rerun{}, fmt.Errorf("run %s: its event %s is not there: %w", run, ev.ID, store.ErrDamaged)
+		}
+	}
 	ev := of.Events[0]
 	if how.Data != nil {
 		if ev, err = edited(ev, how.Data, now); err != nil {

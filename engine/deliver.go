@@ -160,6 +160,10 @@ func (e *Engine) meet(ctx context.Context, w durable.Wait, ev durable.Event, doc
 	if err == nil && w.Kind == durable.ForCancel {
 		e.worker.Interrupt(w.Run)
 	}
+	if errors.Is(err, store.ErrDamaged) { // the others are not to wait for it
+		e.log.ErrorContext(ctx, "an event is not handed on to a run that is damaged", "event", ev.ID, "run", w.Run, "step", w.Step, "err", err)
+		return nil
+	}
 	return late(err)
 }
 
@@ -222,11 +226,19 @@ func (e *Engine) report(ctx context.Context, l store.Lease) {
 				Name: "Error", Message: "the invoked run " + child.ID + " of " + child.Function + " was cancelled",
 			})
 		}
+		var damaged error
 		for _, parent := range child.Waiting() {
 			in.Step = parent.Step
-			if _, err = e.transition(ctx, parent.Run, in, nil); late(err) != nil {
+			_, err = e.transition(ctx, parent.Run, in, nil)
+			if errors.Is(err, store.ErrDamaged) { // the others are not to wait for it
+				damaged, err = err, nil
+			}
+			if err = late(err); err != nil {
 				break
 			}
+		}
+		if err == nil {
+			err = damaged
 		}
 	}
 	e.reported(ctx, l, err)
@@ -245,6 +257,10 @@ func (e *Engine) reportNoRun(ctx context.Context, l store.Lease) {
 }
 
 func (e *Engine) reported(ctx context.Context, l store.Lease, err error) {
+	if errors.Is(err, store.ErrDamaged) {
+		e.setAside(ctx, l, err)
+		return
+	}
 	if err = late(err); err == nil {
 		err = e.store.Settle(ctx, l, time.Now(), store.Settled{})
 	}

@@ -130,6 +130,7 @@ type pawl struct {
 	// most may wait in the engines that start; 0: the usual.
 	most      store.Backlog
 	transport http.RoundTripper // of the engines that start; nil: app
+	log       *slog.Logger      // of the engines that start; nil: none
 	*engine.Engine
 }
 
@@ -169,8 +170,12 @@ func (p *pawl) start() {
 	if transport == nil {
 		transport = p.app
 	}
+	log := p.log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
 	p.Engine, err = engine.Open(p.t.Context(), engine.Config{
-		Store: s, Log: slog.New(slog.DiscardHandler), Dev: true, Transport: transport, Drain: time.Millisecond,
+		Store: s, Log: log, Dev: true, Transport: transport, Drain: time.Millisecond,
 		MaxBacklog: int(p.most.Runs), MaxBacklogBytes: p.most.Bytes,
 	})
 	require.NoError(p.t, err)
@@ -213,7 +218,7 @@ func (p *pawl) trySend(body string) error {
 }
 
 // acceptOnly is a server that accepts events and dies at once.
-func (p *pawl) acceptOnly(body string) {
+func (p *pawl) acceptOnly(body string) (ids []string) {
 	p.t.Helper()
 	s, err := sqlite.Open(p.t.Context(), p.path, sqlite.Options{Durability: sqlite.None})
 	require.NoError(p.t, err)
@@ -226,6 +231,10 @@ func (p *pawl) acceptOnly(body string) {
 	require.NoError(p.t, err)
 	require.NoError(p.t, e.Send(p.t.Context(), events))
 	require.NoError(p.t, e.Close(p.t.Context()))
+	for _, ev := range events {
+		ids = append(ids, ev.ID)
+	}
+	return ids
 }
 
 // noQueue is a store in which nothing is ever due.

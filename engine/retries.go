@@ -104,7 +104,7 @@ func (e *Engine) retryBit(ctx context.Context, l store.Lease, now time.Time) err
 		for _, letter := range letters {
 			step.Cursor = letter.Place()
 			r, err := e.rerun(ctx, letter.Run, Rerun{Letter: true}, now)
-			if _, refused := errors.AsType[*RerunError](err); refused || errors.Is(err, store.ErrNotFound) {
+			if _, refused := errors.AsType[*RerunError](err); refused || errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrDamaged) {
 				step.Skipped++
 				continue
 			}
@@ -190,6 +190,9 @@ func (e *Engine) judge(ctx context.Context, job store.RetryJob, now time.Time) (
 			well = goesWell(run, now)
 			return nil
 		})
+		if errors.Is(err, store.ErrDamaged) {
+			continue // nobody knows how it goes
+		}
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return 0, "", err
 		}

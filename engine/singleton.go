@@ -82,6 +82,10 @@ func (e *Engine) cancelHolder(ctx context.Context, name string, ev durable.Event
 		}
 		reason := "singleton: replaced by a run for event " + ev.Name + " (" + ev.ID + ")"
 		_, err = e.transition(ctx, holder, durable.Cancel{Reason: reason}, nil)
+		if errors.Is(err, store.ErrDamaged) { // it keeps the name, and the new run is skipped
+			e.log.ErrorContext(ctx, "a run that is damaged cannot be replaced by another", "run", holder, "event", ev.ID, "err", err)
+			return nil
+		}
 		if err := late(err); err != nil {
 			return err
 		}

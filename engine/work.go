@@ -66,6 +66,9 @@ func (e *Engine) call(ctx context.Context, l store.Lease, claim durable.Claim) {
 	case errors.Is(err, store.ErrNotFound):
 		e.drop(ctx, l)
 		return
+	case errors.Is(err, store.ErrDamaged):
+		e.setAside(ctx, l, err)
+		return
 	case err != nil:
 		e.log.Error("a run cannot be called; it is tried again when its lease has run out", "run", l.Run, "err", err)
 		return
@@ -91,6 +94,21 @@ func (e *Engine) drop(ctx context.Context, l store.Lease) {
 		"run", l.Run, "step", l.Step, "kind", l.Kind, "err", err)
 }
 
+// damagedAgain is when an item of a damaged run is looked at again.
+const damagedAgain = time.Minute
+
+// setAside puts off an item that a damaged run keeps from being worked. It is not
+// lost: it is worked once the run was repaired. Until then it holds up nobody.
+func (e *Engine) setAside(ctx context.Context, l store.Lease, cause error) {
+	now := time.Now()
+	next := l.Later(now.Add(damagedAgain))
+	if err := e.store.Settle(ctx, l, now, store.Settled{Next: &next}); err != nil && ctx.Err() == nil && !errors.Is(err, store.ErrLeaseLost) {
+		cause = errors.Join(cause, err)
+	}
+	e.log.Error("what is queued for a run is put off: it or another run is damaged", "run", l.Run, "step", l.Step, "kind", l.Kind,
+		"again", damagedAgain, "err", cause)
+}
+
 // fetch makes a request that a step asks the server to make.
 func (e *Engine) fetch(ctx context.Context, l store.Lease, claim durable.Claim) {
 	due := true
@@ -98,11 +116,14 @@ func (e *Engine) fetch(ctx context.Context, l store.Lease, claim durable.Claim) 
 		due = len(c.Drop) == 0
 		return nil
 	})
-	if errors.Is(err, store.ErrNotFound) {
+	switch {
+	case errors.Is(err, store.ErrNotFound):
 		e.drop(ctx, l)
 		return
-	}
-	if err != nil || !due {
+	case errors.Is(err, store.ErrDamaged):
+		e.setAside(ctx, l, err)
+		return
+	case err != nil || !due:
 		if late(err) != nil && ctx.Err() == nil {
 			e.log.Error("a step's request cannot be made; it is tried again when its lease has run out", "run", l.Run, "err", err)
 		}
@@ -216,6 +237,9 @@ func (e *Engine) settle(ctx context.Context, l store.Lease, in durable.Input) bo
 		switch {
 		case errors.Is(err, store.ErrNotFound):
 			e.drop(ctx, l)
+			return false
+		case errors.Is(err, store.ErrDamaged):
+			e.setAside(ctx, l, err)
 			return false
 		case err == nil, errors.Is(err, durable.ErrStale), errors.Is(err, durable.ErrEnded):
 			return true // late news changes nothing

@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -78,6 +79,39 @@ func TestDamagedFunctionComesBack(t *testing.T) {
 			require.NotEmpty(t, f.startedBy(`{"name":"bad"}`))
 			require.NoError(t, f.eng.Close(t.Context()))
 		}
+	})
+}
+
+// TestRunWithoutItsEvent: it is shown, and who wants to change it is told what is
+// wrong.
+func TestRunWithoutItsEvent(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "test.db")
+		f := openFixture(t, path, withApp(napper))
+		f.registerNappers()
+		event := f.send(`{"name":"bad"}`)
+		run := data[[]runView](t, f.get("/v1/events/"+event+"/runs"))[0].RunID
+		synctest.Wait()
+		require.NoError(t, f.eng.Close(t.Context()))
+		onFile(t, path, func(c *sqlite.Conn) {
+			require.NoError(t, sqlitex.Execute(c, `DELETE FROM events WHERE id = ?`, &sqlitex.ExecOptions{Args: []any{event}}))
+		})
+		f = openFixture(t, path, withApp(napper))
+		shown := data[runView](t, f.get("/v1/runs/"+run))
+		require.Equal(t, "Running", shown.Status)
+		require.Equal(t, event, shown.EventID)
+		for _, path := range []string{"/v1/runs/" + run + "/steps", "/runs/" + run, "/v2/runs/" + run, "/v2/runs/" + run + "/trace?includeOutput=true"} {
+			w := f.get(path)
+			require.Equal(t, http.StatusOK, w.Code, "%s: %s", path, w.Body)
+		}
+		for _, w := range []*httptest.ResponseRecorder{
+			f.do(request{method: "DELETE", path: "/v1/runs/" + run}), f.post("/v1/runs/"+run+"/rerun", `{}`), f.get("/v1/runs/" + run + "/why"),
+		} {
+			require.Equal(t, http.StatusInternalServerError, w.Code)
+			require.Contains(t, w.Body.String(), "run "+run+": its event "+event+" is not there: the store is damaged; stop Pawl, and pawl doctor says what is wrong")
+		}
+		require.NoError(t, f.eng.Close(t.Context()))
 	})
 }
 

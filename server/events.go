@@ -55,6 +55,9 @@ func (s *Server) trouble(w http.ResponseWriter, r *http.Request, err error) (sta
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return http.StatusNotFound, "not found"
+	case errors.Is(err, store.ErrDamaged):
+		s.log.ErrorContext(r.Context(), "request failed", "pattern", r.Pattern, "err", err)
+		return http.StatusInternalServerError, err.Error()
 	case isOverloaded(err):
 		w.Header().Set("Retry-After", "5")
 		return http.StatusTooManyRequests, err.Error()

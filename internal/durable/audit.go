@@ -93,7 +93,7 @@ func (a *Audit) Flaws(waits []Wait, now time.Time) []Flaw {
 	for _, w := range waits {
 		byStep[w.Step] = w
 	}
-	a.items()
+	a.items(now)
 	a.steps(byStep, now)
 	a.waits(waits)
 	if a.r.Items[Discovery] == nil && a.r.Open == 0 {
@@ -138,11 +138,34 @@ func (a *Audit) leftOver(waits []Wait) {
 
 // enter is a change that has the function entered.
 func (a *Audit) enter(now time.Time) Change {
-	return Change{Put: []Put{{Item: Item{Run: a.r.ID, Step: Discovery, Kind: Call, Due: now}}}}
+	return Change{Put: []Put{{Item: a.placed(Item{Run: a.r.ID, Step: Discovery, Kind: Call, Due: now}, now)}}}
+}
+
+// placed is an item in the lane where it belongs.
+func (a *Audit) placed(i Item, now time.Time) Item {
+	switch {
+	case a.r.Status != Queued:
+		i.Lane = a.r.lane(i, laneContinue)
+	case i.Due.After(now):
+		i.Lane = a.r.lane(i, laneDelayed)
+	default:
+		i.Lane = a.r.lane(i, laneBegin)
+	}
+	return i
+}
+
+// misplaced reports whether an item stands behind limits that are not its run's.
+// Items of before there were lanes stand in none.
+func (a *Audit) misplaced(i Item) bool {
+	begins, function, keys, ok := Lane(i.Lane)
+	if !ok {
+		return false
+	}
+	return i.Kind != Call && i.Kind != Fetch || function != a.r.Function || keys != a.r.Keys || !begins && a.r.Status == Queued
 }
 
 // items: each item can move something.
-func (a *Audit) items() {
+func (a *Audit) items(now time.Time) {
 	for _, step := range slices.Sorted(maps.Keys(a.r.Items)) {
 		item := a.r.Items[step]
 		fits := true
@@ -167,8 +190,12 @@ func (a *Audit) items() {
 				continue
 			}
 		}
-		if !fits {
+		switch {
+		case !fits:
 			a.found(RuleItem, step, "an item of kind %d is queued, which has no place there", int(item.Kind))
+		case a.misplaced(*item):
+			a.found(RuleItem, step, "an item stands in the lane %q, behind limits that are not the run's", item.Lane).
+				mend("it is put where it belongs", Change{Put: []Put{{Item: a.placed(*item, now)}}})
 		}
 	}
 }

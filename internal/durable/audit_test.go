@@ -52,6 +52,8 @@ func TestAudit(t *testing.T) {
 	}{
 		{"a run that is queued", stored{items: []Item{enter}}, nil},
 		{"a run that is called", stored{head: running, items: []Item{enter}}, nil},
+		{"a run behind its limits", stored{items: []Item{inLane(enter, "bshop-pay")}}, nil},
+		{"a run that was called from the lane of those that begin", stored{head: running, items: []Item{inLane(enter, "bshop-pay")}}, nil},
 		{"a run with all that it may have", stored{
 			head: running, journal: []Entry{theEnd, thePlanOf("b"), theWait},
 			items: []Item{
@@ -86,6 +88,12 @@ func TestAudit(t *testing.T) {
 		{"an item for no step", stored{head: running, items: []Item{enter, {Step: "z"}}}, []string{"item z"}},
 		{"only an item for no step", stored{head: running, items: []Item{{Step: "z"}}}, []string{"item z", "stuck "}},
 		{"an item of a wrong kind", stored{head: running, journal: []Entry{theNap}, items: []Item{{Step: "w"}}}, []string{"item w"}},
+		{"an item behind limits of another function", stored{items: []Item{inLane(enter, "bshop-ship")}}, []string{"item "}},
+		{"an item behind limits of another key", stored{head: running, items: []Item{inLane(enter, "cshop-pay\x1fk")}}, []string{"item "}},
+		{"an item that begins a run behind limits of those that go on", stored{items: []Item{inLane(enter, "cshop-pay")}}, []string{"item "}},
+		{"a timer behind limits", stored{
+			head: running, items: []Item{enter, inLane(Item{Step: FinishStep, Kind: Timeout}, "cshop-pay")},
+		}, []string{"item  finish"}},
 		{"the report of a run that has not ended", stored{head: running, items: []Item{enter, {Step: ReportStep, Kind: Report}}}, []string{"item  report"}},
 		{"a run that has ended and is queued", stored{head: completed, items: []Item{enter, {Step: "a"}}}, []string{"ended ", "ended a"}},
 		{"a run that has ended and waits", stored{head: completed, waits: []Wait{forPaid}}, []string{"ended w"}},
@@ -119,6 +127,8 @@ func TestAudit(t *testing.T) {
 		})
 	}
 }
+
+func inLane(i Item, lane string) Item { i.Lane = lane; return i }
 
 func thePlanOf(step string) Entry { e := thePlan; e.Step = step; return e }
 
@@ -158,6 +168,16 @@ func TestMendedTimer(t *testing.T) {
 	t.Parallel()
 	flaws, _ := stored{head: running, journal: []Entry{theWait}, waits: []Wait{forPaid}}.audit(1)
 	require.Equal(t, []Put{{Item: Item{Run: runID, Step: "w", Kind: Wake, Due: tomorrow, Data: JSON(`"paid"`)}}}, flaws[0].Mend.Put)
+}
+
+// TestMendedRunStandsBehindItsLimits: what has a function entered stands in the lane
+// of those that begin, or of those that go on.
+func TestMendedRunStandsBehindItsLimits(t *testing.T) {
+	t.Parallel()
+	for lane, s := range map[string]stored{"bshop-pay": {}, "cshop-pay": {head: running}} {
+		flaws, _ := s.audit(1)
+		require.Equal(t, lane, flaws[0].Mend.Put[0].Lane)
+	}
 }
 
 // TestWaitGoesWhenTheAppEndsItsStep: an app that reports a step as done that

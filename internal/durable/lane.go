@@ -1,6 +1,9 @@
 package durable
 
-import "strings"
+import (
+	"strings"
+	"time"
+)
 
 // A lane is a queue within the queue: the items of one function and the same
 // keys, which are alike for every limit. Requests stand in the lanes of their
@@ -29,6 +32,15 @@ func Lane(name string) (begins bool, function, keys string, ok bool) {
 // LaneIsTimed reports whether the items of a lane wait for their time; in the
 // others it only gives their order.
 func LaneIsTimed(name string) bool { return name == "" || name[0] != laneBegin }
+
+// Later is the item, due at due and not before, behind the same limits.
+func (i Item) Later(due time.Time) Item {
+	i.Due = due
+	if i.Lane != "" && i.Lane[0] == laneBegin {
+		i.Lane = string(laneDelayed) + i.Lane[1:]
+	}
+	return i
+}
 
 // lane is where an item of the run stands.
 func (r *Run) lane(i Item, kind byte) string {

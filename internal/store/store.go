@@ -19,6 +19,9 @@ import (
 var (
 	// ErrNotFound means that there is no such app, event or run.
 	ErrNotFound = errors.New("not found")
+	// ErrDamaged means that a run is there and lacks a part without which it cannot
+	// go on, such as its event. No crash does that.
+	ErrDamaged = errors.New("the store is damaged; stop Pawl, and pawl doctor says what is wrong")
 	// ErrFull means that the disk is full: nothing was saved; reads go on, and
 	// writes do when there is room again.
 	ErrFull = errors.New("the disk is full")
@@ -140,7 +143,8 @@ type Runs interface {
 	// Transition moves run id: it asks decide what happens and commits the
 	// answer in one transaction. decide must be pure: it may be asked again
 	// when the run has changed meanwhile. It must not keep or change the run.
-	// An error of decide is returned as it is, and nothing is saved.
+	// An error of decide is returned as it is, and nothing is saved. Other errors
+	// are ErrNotFound, ErrDamaged, and those of a store that cannot write.
 	Transition(ctx context.Context, id string, decide func(*durable.Run) (Decision, error)) error
 
 	// Bound says how much may wait, from now on; before it is called there is no
@@ -278,7 +282,8 @@ type RunFilter struct {
 type History interface {
 	Event(ctx context.Context, id string) (durable.Event, error)
 	Events(ctx context.Context, f EventFilter, p Page) ([]durable.Event, error)
-	// Run returns a run with its head and its trigger events, without its steps.
+	// Run returns a run with its head and its trigger events, without its steps. An
+	// event that is missing has an id alone.
 	Run(ctx context.Context, id string) (*durable.Run, error)
 	// Runs lists runs as Run does, without the bodies of their events.
 	Runs(ctx context.Context, f RunFilter, p Page) ([]*durable.Run, error)

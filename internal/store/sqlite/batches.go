@@ -1,6 +1,12 @@
 package sqlite
 
-import "github.com/pawlhq/pawl/internal/durable"
+import (
+	"errors"
+	"fmt"
+
+	"github.com/pawlhq/pawl/internal/durable"
+	"github.com/pawlhq/pawl/internal/store"
+)
 
 // insertRunEvents writes the events of a run beside its first.
 func insertRunEvents(c *conn, r *durable.Run) error {
@@ -39,15 +45,33 @@ func readOthers(c *conn, r *durable.Run) error {
 	})
 }
 
-// readEvents reads the events of a run.
-func readEvents(c *conn, r *durable.Run) (err error) {
-	if err := readOthers(c, r); err != nil {
-		return err
-	}
-	for i := range r.Events {
-		if r.Events[i], err = selectEvent(c, r.Events[i].ID); err != nil {
-			return err
+// readEvents reads the events of a run. flaw says what is missing of them; "" when
+// nothing is.
+func readEvents(c *conn, r *durable.Run) (flaw string, err error) {
+	if len(r.Events) > 1 {
+		others := 0
+		stmt := c.Prep(`SELECT others FROM runs WHERE id = ?`)
+		stmt.BindText(1, r.ID)
+		if err := rows(stmt, func() { others = stmt.ColumnInt(0) }); err != nil {
+			return "", err
+		}
+		if err := readOthers(c, r); err != nil {
+			return "", err
+		}
+		if n := len(r.Events); n != others+1 {
+			flaw = fmt.Sprintf("it has %d events and began with %d", n, others+1)
 		}
 	}
-	return nil
+	for i := range r.Events {
+		e, err := selectEvent(c, r.Events[i].ID)
+		switch {
+		case err == nil:
+			r.Events[i] = e
+		case errors.Is(err, store.ErrNotFound):
+			flaw = "its event " + r.Events[i].ID + " is not there"
+		default:
+			return "", err
+		}
+	}
+	return flaw, nil
 }

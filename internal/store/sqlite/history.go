@@ -139,7 +139,8 @@ func (s *Store) Run(ctx context.Context, id string) (r *durable.Run, err error) 
 		if r, err = selectRun(c, id); err != nil {
 			return err
 		}
-		return readEvents(c, r)
+		_, err := readEvents(c, r)
+		return err
 	})
 	return r, err
 }

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -149,8 +150,12 @@ func (s *Store) readRun(ctx context.Context, id string) (r *durable.Run, err err
 		if r, err = selectRun(c, id); err != nil {
 			return err
 		}
-		if err := readEvents(c, r); err != nil {
+		flaw, err := readEvents(c, r)
+		if err != nil {
 			return err
+		}
+		if flaw != "" {
+			return fmt.Errorf("run %s: %s: %w", id, flaw, store.ErrDamaged)
 		}
 		stmt := c.Prep(`SELECT ` + entryColumns + ` FROM journal WHERE run = ? ORDER BY n`)
 		stmt.BindText(1, id)
