@@ -142,7 +142,7 @@ func TestDamagedRunHoldsUpNobody(t *testing.T) {
 		require.Equal(t, "Skipped", after["shop-one"], "a run that cannot be replaced keeps its name")
 		require.Equal(t, "Completed", after["shop-two"], "the event starts the other function")
 
-		require.ErrorIs(t, p.Cancel(t.Context(), bad.ID), store.ErrDamaged)
+		require.ErrorIs(t, p.Cancel(t.Context(), bad.ID, "ann"), store.ErrDamaged)
 		_, err := p.Rerun(t.Context(), bad.ID, engine.Rerun{})
 		require.ErrorIs(t, err, store.ErrDamaged)
 		require.ErrorContains(t, err, fmt.Sprintf("run %s: its event %s is not there", bad.ID, bad.Events[0].ID))

@@ -26,6 +26,8 @@ const (
 	ruleFunction = "function" // the function of a run that has not ended is known
 	ruleBacklog  = "backlog"  // what waits is counted as it is
 	ruleAudit    = "audit"    // what people did is in the audit log
+	ruleLimit    = "limit"    // what holds functions back can be read, and ends
+	ruleOnce     = "once"     // an event starts one run of a function, or waits to be one of those that start one
 )
 
 // Examine looks at the whole of a store that no process has open and tells each

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"strings"
 	"time"
 
 	"github.com/pawlhq/pawl/internal/durable"
@@ -9,9 +10,10 @@ import (
 
 // relation is a rule about rows of different tables. find returns the rows
 // that break it as (run, step, event), where a run may also be the id of
-// something else; in it $gone is by when runs that have left by retention had
-// ended, and $untold by when what was done may have no line in the audit log.
-// cure, "" when there is none, gets them by these names, with $now.
+// something else, and, if that does not say which row it is, its name, which what
+// has as $name; in it $gone is by when runs that have left by retention had ended,
+// and $untold by when what was done may have no line in the audit log. cure, ""
+// when there is none, gets them by these names, with $now.
 type relation struct {
 	rule, find, what string
 	cure, how        string
@@ -76,6 +78,26 @@ var relations = []relation{
 		`DELETE FROM holders WHERE run = $run`, "it holds nothing any more",
 	},
 	{
+		ruleOrphan, `SELECT run, '', '', gate FROM holders WHERE gate >= 'run/' AND gate < 'run0' AND EXISTS (SELECT 1 FROM runs WHERE id = holders.run AND status = 0)`,
+		"the run has not begun, and holds up others by its limit ($name)",
+		`DELETE FROM holders WHERE run = $run AND gate = $name`, "it holds that when it begins",
+	},
+	{
+		ruleLimit, `SELECT '', '', '', gate FROM rates WHERE taken > $now + ` + century,
+		"what $name has admitted keeps others back for more than a century",
+		`DELETE FROM rates WHERE gate = $name`, "it has admitted nothing",
+	},
+	{
+		ruleLimit, `SELECT '', '', '', name FROM controls WHERE NOT EXISTS (SELECT 1 FROM functions WHERE slug = substr(controls.name, 1, instr(controls.name || '#', '#') - 1))
+			AND NOT EXISTS (SELECT 1 FROM apps WHERE 'app/' || apps.name = controls.name)`,
+		"something is set about $name, which is not known; sync its app", "", "",
+	},
+	{
+		ruleLimit, `SELECT '', '', '', name FROM controls WHERE pause NOT IN (0, 1, 2)
+			OR limits IS NOT NULL AND CASE WHEN json_valid(CAST(limits AS TEXT)) THEN json_type(CAST(limits AS TEXT)) END IS NOT 'object'`,
+		"what is set about $name cannot be read and does not hold; set it anew with pawl pause or pawl limit", "", "",
+	},
+	{
 		ruleOrphan, `SELECT run, '', event FROM run_events WHERE NOT EXISTS (SELECT 1 FROM events WHERE id = run_events.event)`,
 		"an event of the run's batch is not there", "", "",
 	},
@@ -97,6 +119,11 @@ var relations = []relation{
 		"it is told",
 	},
 	{
+		ruleOrphan, `SELECT run, step, event FROM parked WHERE NOT EXISTS (SELECT 1 FROM events WHERE id = parked.event)`,
+		"an event waits for others that is not there",
+		`DELETE FROM parked WHERE run = $run AND step = $step AND event = $event`, "it waits no more",
+	},
+	{
 		ruleOrphan, `SELECT DISTINCT run, step, '' FROM queue WHERE kind = 9 AND NOT EXISTS (SELECT 1 FROM parked WHERE run = queue.run AND step = queue.step)`,
 		"runs are to be started for events that wait, and there are none",
 		`DELETE FROM queue WHERE run = $run AND step = $step`, "the item is removed",
@@ -104,13 +131,25 @@ var relations = []relation{
 	{
 		ruleOrphan, `SELECT run, step, event FROM parked WHERE NOT EXISTS (SELECT 1 FROM queue WHERE run = parked.run AND step = parked.step)`,
 		"an event waits for others, and nothing is queued that ends it",
-		`INSERT OR IGNORE INTO queue (run, step, kind, due, attempt, again, since, data) VALUES ($run, $step, 9, $now, 0, 0, 0, '{"at":0,"first":1,"due":1}')`,
+		`INSERT OR IGNORE INTO queue (run, step, kind, due, attempt, again, since, data) VALUES ($run, $step, 9, $now, 0, 0, 0, CAST('{"at":0,"first":1,"due":1}' AS BLOB))`,
 		"its run starts now",
 	},
 	{
-		ruleOrphan, `SELECT run, step, event FROM parked WHERE NOT EXISTS (SELECT 1 FROM events WHERE id = parked.event)`,
-		"an event waits for others that is not there",
-		`DELETE FROM parked WHERE run = $run AND step = $step AND event = $event`, "it waits no more",
+		ruleOnce, `SELECT run, min(step), event FROM parked GROUP BY run, event HAVING count(*) > 1`,
+		"an event waits for others twice", "", "",
+	},
+	{
+		ruleOnce, `SELECT r.id, p.step, p.event FROM parked AS p CROSS JOIN runs AS r ON r.event = p.event AND ` + parkedFor + `
+			UNION ALL SELECT r.id, p.step, p.event FROM parked AS p CROSS JOIN run_events AS e ON e.event = p.event CROSS JOIN runs AS r ON r.id = e.run AND ` + parkedFor,
+		"an event waits for others, and the run was started for it already", "", "",
+	},
+	{
+		ruleOnce, `SELECT r.id, '', r.event FROM runs AS r WHERE r.original = ''
+			AND EXISTS (SELECT 1 FROM runs AS o WHERE o.event = r.event AND +o.function = r.function AND o.original = '' AND o.id < r.id)
+			UNION ALL SELECT r.id, '', e.event FROM run_events AS e CROSS JOIN runs AS r ON r.id = e.run WHERE r.original = ''
+			AND (EXISTS (SELECT 1 FROM runs AS o WHERE o.event = e.event AND +o.function = r.function AND o.original = '')
+			OR EXISTS (SELECT 1 FROM run_events AS f JOIN runs AS o ON o.id = f.run WHERE f.event = e.event AND f.run < e.run AND o.function = r.function AND o.original = ''))`,
+		"the run is not the only one of its function that was started for the event", "", "",
 	},
 	{
 		ruleFunction, `SELECT id, '', '' FROM runs WHERE status < 2 AND NOT EXISTS (SELECT 1 FROM functions WHERE slug = runs.function)`,
@@ -185,6 +224,13 @@ var relations = []relation{
 // untold is true when there is no line in the audit log of which the rest holds.
 const untold = `NOT EXISTS (SELECT 1 FROM audit WHERE `
 
+// parkedFor holds when run r, which was not started anew, is of the function that
+// p waits for.
+const parkedFor = `r.original = '' AND +r.function = substr(p.run, instr(p.run, '/') + 1)`
+
+// century is a time in microseconds that no limit takes.
+const century = `36525 * 86400 * 1000000`
+
 // lettersIn counts the letters of group g that are in the state that follows.
 const lettersIn = `SELECT count(*) FROM dead_letters AS l WHERE l.fingerprint = g.fingerprint AND l.state = `
 
@@ -196,24 +242,33 @@ func (d *doctor) relation(rel relation) error {
 			stmt.BindInt64(i, micros(d.runsGone))
 		case "$untold":
 			stmt.BindInt64(i, micros(d.untold))
+		case "$now":
+			stmt.BindInt64(i, micros(d.now))
 		}
 	}
 	return rows(stmt, func() {
 		f := store.Finding{
 			Rule: rel.rule, Run: stmt.ColumnText(0), Step: stmt.ColumnText(1), Event: stmt.ColumnText(2), What: rel.what, Cure: rel.how,
 		}
+		name := ""
+		if stmt.ColumnCount() > 3 {
+			name = stmt.ColumnText(3)
+			f.What = strings.ReplaceAll(f.What, "$name", name)
+		}
 		var cure func(*conn) error
 		if rel.cure != "" {
-			cure = func(c *conn) error { return rel.apply(c, f, d.now) }
+			cure = func(c *conn) error { return rel.apply(c, f, name, d.now) }
 		}
 		d.found(f, cure)
 	})
 }
 
-func (rel relation) apply(c *conn, f store.Finding, now time.Time) error {
+func (rel relation) apply(c *conn, f store.Finding, name string, now time.Time) error {
 	stmt := c.Prep(rel.cure)
 	for i := 1; i <= stmt.BindParamCount(); i++ {
-		switch name := stmt.BindParamName(i); name {
+		switch stmt.BindParamName(i) {
+		case "$name":
+			stmt.BindText(i, name)
 		case "$run":
 			stmt.BindText(i, f.Run)
 		case "$step":
