@@ -103,6 +103,21 @@ var parkedTests = []test{
 			require.NoError(d, d.Settle(d.Context(), d.claimOne(now), now, store.Settled{}))
 		}
 	}},
+	{"fills a batch and no more, whatever the time", func(d *db) {
+		box := durable.Ref{Run: "batch/shop-ship", Step: "k"}
+		now := noon.Add(time.Nanosecond) // less than what is stored of a time
+		var all []store.Accepted
+		for range 5 {
+			s := starts(start("shop-ship", event("order/placed"), now))[0]
+			s.Park = &durable.StartPark{Item: box, Batch: &durable.Batch{Size: 2, Timeout: time.Minute}}
+			all = append(all, store.Accepted{Event: s.Run.Events[0], Starts: []durable.Start{s}})
+		}
+		ids, err := d.Accept(d.Context(), now, all[:4])
+		require.NoError(d, err)
+		first, second := all[0].Starts[0].Run.ID, all[2].Starts[0].Run.ID
+		require.Equal(d, []string{first, first, second, second}, ids)
+		require.Equal(d, []string{all[4].Starts[0].Run.ID}, d.acceptAt(now.Add(-time.Millisecond), all[4]), "one that came before, and was taken in after")
+	}},
 	{"gathers a batch and gives its run all events", func(d *db) {
 		box := durable.Ref{Run: "batch/shop-ship", Step: "k"}
 		batched := func(key string) store.Accepted {
