@@ -22,10 +22,10 @@ import (
 type line struct {
 	Run     string   `json:"run"`
 	Key     string   `json:"key,omitempty"`     // start, end, enter: of the request to an endpoint
-	What    string   `json:"what"`              // start, end, broken, enter, memo, ack, refused, answer or cut
+	What    string   `json:"what"`              // start, end, broken, enter, memo, ack, refused, answer or cut; killed, of no run: the server is dead
 	Step    string   `json:"step,omitempty"`    // start, end: step id, with ":n" for a repeat; cut: why
 	Attempt int      `json:"attempt,omitempty"` // start, end
-	IDs     []string `json:"ids,omitempty"`     // memo, ack, refused: hashed step ids; answer: the ops, as "op id"
+	IDs     []string `json:"ids,omitempty"`     // memo, ack, refused: hashed step ids; answer: the ops, as "op id", or of a raw app the status
 	Gen     int      `json:"gen,omitempty"`     // memo, ack, refused, cut, answer: generation of the dispatch
 	T       int64    `json:"t"`                 // Unix milliseconds
 

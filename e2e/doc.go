@@ -9,7 +9,8 @@
 //	PAWL_E2E=1 go test ./e2e
 //
 // PAWL_KILL_RUNS, PAWL_KILL_KILLS and PAWL_KILL_SEED size and repeat TestKill and
-// TestKillMix; PAWL_ENDPOINT_STEPS and PAWL_ENDPOINT_KILLS do the same for those of
+// TestKillMix, and the latter two TestKillFlow, whose load lasts as long as the
+// kills; PAWL_ENDPOINT_STEPS and PAWL_ENDPOINT_KILLS do the same for those of
 // durable endpoints; PAWL_E2E_BIN names a pawl binary to test instead of building one;
 // PAWL_E2E_SLOW=1 adds the tests that wait for the default retry table.
 //

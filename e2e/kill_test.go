@@ -61,16 +61,20 @@ func (f *finished) runs() int {
 
 // fiveSteps runs five steps in one request and reports each by a checkpoint.
 func fiveSteps(c *rawCall) rawAnswer {
-	var e struct{ Data struct{ N int } }
-	if err := json.Unmarshal(c.Event, &e); err != nil {
-		return rawAnswer{status: 500, body: op{"message": err.Error()}}
-	}
-	for i := 1; i <= 5; i++ {
-		name := fmt.Sprintf("k%d", i)
+	n := c.number()
+	return c.atOnce(func() any { return map[string]int{"n": n} }, 5, func(i int) (string, time.Duration) {
+		return fmt.Sprintf("k%d", i), time.Duration((n*7+i*13)%60) * time.Millisecond
+	})
+}
+
+// atOnce runs n steps in one request, reports each by a checkpoint, and then returns.
+// of says what step i, from 1, is called and how long it takes.
+func (c *rawCall) atOnce(last func() any, n int, of func(i int) (string, time.Duration)) rawAnswer {
+	for i := 1; i <= n; i++ {
+		name, work := of(i)
 		if c.has(name) {
 			continue
 		}
-		work := time.Duration((e.Data.N*7+i*13)%60) * time.Millisecond
 		done := c.body(name, i, func() { <-time.After(work) })
 		err := c.checkpoint(c.generation, done)
 		var refused *apiError
@@ -81,7 +85,7 @@ func fiveSteps(c *rawCall) rawAnswer {
 			return ops(done) // report it in the answer, if anybody still listens
 		}
 	}
-	return result(map[string]int{"n": e.Data.N})
+	return result(last())
 }
 
 // TestKill: every run ends, and a checkpointed step never runs again, however

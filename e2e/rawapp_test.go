@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -77,6 +78,19 @@ type rawAnswer struct {
 	noRetry bool
 	body    any
 	cut     bool
+}
+
+// ids are the ops of an answer as "op id", or its status.
+func (r rawAnswer) ids() []string {
+	list, ok := r.body.([]op)
+	if !ok {
+		return []string{strconv.Itoa(r.status)}
+	}
+	ids := make([]string, len(list))
+	for i, o := range list {
+		ids[i] = fmt.Sprint(o["op"], " ", o["id"])
+	}
+	return ids
 }
 
 // op is one operation of a 206 answer or of a checkpoint.
@@ -231,6 +245,8 @@ func (a *rawApp) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		a.log.append(line{Run: call.Ctx.Run, What: "cut", Gen: call.generation})
 		return
 	}
+	// It is told before pawl knows it: what follows from it stands after it.
+	a.log.append(line{Run: call.Ctx.Run, What: "answer", IDs: answer.ids(), Gen: call.generation})
 	w.Header().Set("X-Inngest-Req-Version", "2")
 	if answer.noRetry {
 		w.Header().Set("X-Inngest-No-Retry", "true")
