@@ -54,6 +54,7 @@ type Store interface {
 	Reruns
 	Cancellations
 	Schedules
+	Streams
 	Keeper
 	// Secret is 32 random bytes that were made with the store and stay with it and
 	// its backups: what was sealed with them is good after a restart, and nowhere else.

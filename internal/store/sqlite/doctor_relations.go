@@ -152,6 +152,11 @@ var relations = []relation{
 		"the run is not the only one of its function that was started for the event", "", "",
 	},
 	{
+		ruleOrphan, `SELECT DISTINCT run, '', '' FROM streams WHERE NOT EXISTS (SELECT 1 FROM runs WHERE id = streams.run)`,
+		"the stream of a run that is not there",
+		`DELETE FROM streams WHERE run = $run`, "it is removed",
+	},
+	{
 		ruleFunction, `SELECT id, '', '' FROM runs WHERE status < 2 AND NOT EXISTS (SELECT 1 FROM functions WHERE slug = runs.function)`,
 		"the run has not ended, and its function is not known; sync its app", "", "",
 	},

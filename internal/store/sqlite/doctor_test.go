@@ -192,6 +192,11 @@ func TestDoctor(t *testing.T) {
 			run:  func(*ward) string { return gone },
 		},
 		{
+			name: "a stream of no run", rule: "orphan", cured: true,
+			harm: func(w *ward) { w.harm(`INSERT INTO streams (run, n, step, data) VALUES (?, 1, '', x'78')`, gone) },
+			run:  func(*ward) string { return gone },
+		},
+		{
 			name: "a journal with a gap", rule: "journal",
 			harm: func(w *ward) { w.harm(`UPDATE journal SET n = 5 WHERE run = ?`, w.completed) },
 			run:  func(w *ward) string { return w.completed },

@@ -281,6 +281,9 @@ func removeRun(c *conn, r endedRun, b *budget) (whole bool, err error) {
 	if !whole {
 		return false, nil
 	}
+	if whole, err := removeStream(c, r.id, b); err != nil || !whole {
+		return false, err
+	}
 	b.take(1, 0)
 	if err := removeLetter(c, r.id); err != nil {
 		return false, err
@@ -297,6 +300,29 @@ func removeRun(c *conn, r endedRun, b *budget) (whole bool, err error) {
 		}
 	}
 	return true, nil
+}
+
+// removeStream removes what a run has streamed, its end first, and reports whether
+// all of it went.
+func removeStream(c *conn, run string, b *budget) (whole bool, err error) {
+	stmt := c.Prep(`SELECT n, length(data) FROM streams WHERE run = ? ORDER BY n DESC LIMIT ?`)
+	stmt.BindText(1, run)
+	stmt.BindInt64(2, int64(b.rows+1))
+	from := int64(-1)
+	whole = true
+	err = rows(stmt, func() {
+		if whole = whole && !b.spent(); whole {
+			from = stmt.ColumnInt64(0)
+			b.take(1, stmt.ColumnInt(1))
+		}
+	})
+	if err != nil || from < 0 {
+		return whole, err
+	}
+	stmt = c.Prep(`DELETE FROM streams WHERE run = ? AND n >= ?`)
+	stmt.BindText(1, run)
+	stmt.BindInt64(2, from)
+	return whole, exec(stmt)
 }
 
 // removeLetter removes the dead letter of a run, if there is one, and counts

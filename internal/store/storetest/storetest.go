@@ -58,6 +58,7 @@ func Run(t *testing.T, fixture func(*testing.T) Fixture) {
 		{"People", peopleTests},
 		{"Audit", auditTests},
 		{"Retention", retentionTests},
+		{"Streams", streamTests},
 		{"Close", closeTests},
 	}
 	for _, g := range groups {
