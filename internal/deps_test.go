@@ -27,9 +27,10 @@ var allowed = map[string][]string{
 	"internal/store/storetest": {"internal/durable", "internal/flow", "internal/store"},
 	"internal/call":            {"internal/durable", "internal/egress", "internal/wire"},
 	"internal/egress":          {"internal/wire"},
+	"internal/realtime":        {"internal/store"},
 	"internal/queue":           {"internal/durable", "internal/store"},
-	"engine":                   {"internal/call", "internal/cron", "internal/durable", "internal/egress", "internal/flow", "internal/match", "internal/match/expr", "internal/queue", "internal/store", "internal/wire"},
-	"server":                   {"engine", "internal/durable", "internal/redact", "internal/store", "internal/ticket", "internal/wire"},
+	"engine":                   {"internal/call", "internal/cron", "internal/durable", "internal/egress", "internal/flow", "internal/match", "internal/match/expr", "internal/queue", "internal/realtime", "internal/store", "internal/wire"},
+	"server":                   {"engine", "internal/durable", "internal/realtime", "internal/redact", "internal/store", "internal/ticket", "internal/wire"},
 	"cmd/pawl":                 {"engine", "internal/durable", "internal/redact", "internal/store", "internal/store/sqlite", "internal/wire", "server"},
 	"bench":                    {"internal/durable", "internal/match", "internal/match/expr", "internal/store", "internal/store/sqlite"},
 }
