@@ -12,7 +12,8 @@
 //	Checkpoint, Cancel ─────────────────────────────▲
 //
 // The worker is a long-lived goroutine that the engine starts, with one goroutine
-// for each item in work; another removes what is kept no longer (Config.Retention).
+// for each item in work; another removes what is kept no longer (Config.Retention),
+// and one writes what endpoints have streamed (package realtime).
 // Close ends them all.
 package engine
 
@@ -35,6 +36,7 @@ import (
 	"github.com/pawlhq/pawl/internal/egress"
 	"github.com/pawlhq/pawl/internal/match"
 	"github.com/pawlhq/pawl/internal/queue"
+	"github.com/pawlhq/pawl/internal/realtime"
 	"github.com/pawlhq/pawl/internal/store"
 	"github.com/pawlhq/pawl/internal/wire"
 )
@@ -88,6 +90,8 @@ type Engine struct {
 	egress   *egress.Client
 	programs *match.Programs
 	worker   *queue.Worker
+	broker   *realtime.Broker
+	streams  *realtime.Streams
 	watchers watchers
 	signals  locks // by name, held while one is taken or sent
 	singles  locks // by name, held while a run takes it from another
@@ -142,10 +146,16 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 		return nil, fmt.Errorf("start schedules: %w", err)
 	}
 	e.worker = &queue.Worker{Store: c.Store, Log: c.Log, Slots: c.MaxCalls, Drain: c.Drain, Claimed: e.handings.claimed, Work: e.work}
+	e.newRealtime()
 	work, stop := context.WithCancel(context.WithoutCancel(ctx)) // ended by Close
 	e.stop = stop
 	var running sync.WaitGroup
-	running.Go(func() { e.worker.Run(work) })
+	keep, kept := context.WithCancel(context.WithoutCancel(ctx)) // ended when nothing is in work any more
+	running.Go(func() {
+		defer kept()
+		e.worker.Run(work)
+	})
+	running.Go(func() { e.streams.Run(keep) })
 	if c.Retention.Any() {
 		running.Go(func() { e.sweep(work, c.Retention) })
 	}

@@ -277,6 +277,9 @@ type asked struct {
 func (e *Engine) move(ctx context.Context, run string, in durable.Input, by asked,
 	inspect func(*durable.Run, durable.Function, durable.Change) error,
 ) (durable.Change, error) {
+	if e.streams.Active(run) {
+		e.streams.Settle(ctx, run, doneBy(in))
+	}
 	release, err := e.reserve(ctx, run, in)
 	if err != nil {
 		return durable.Change{}, err
@@ -325,8 +328,10 @@ func (e *Engine) tell(ctx context.Context, run, fn string, queued time.Time, c d
 		return
 	}
 	e.watchers.notify(run)
+	e.streams.Moved(run)
 	if c.Head != nil && c.Head.Status.Final() {
 		e.watchers.end(run, *c.Head)
+		e.announce(ctx, run, *c.Head)
 	}
 	for _, en := range c.Entries {
 		if en.Step == durable.Discovery {

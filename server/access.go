@@ -21,8 +21,8 @@ func (s *Server) allowed(rt *route, w http.ResponseWriter, r *http.Request) *htt
 			return nil
 		}
 		return r
-	case signingKey:
-		if s.dev || s.keys.Authorize(r.Header.Get("Authorization")) == nil {
+	case signingKey, publisher:
+		if s.dev || s.keys.Authorize(r.Header.Get("Authorization")) == nil || rt.who == publisher && s.mayPublish(r) {
 			return r
 		}
 		return s.letIn(rt, w, r)

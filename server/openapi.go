@@ -28,6 +28,7 @@ type about struct {
 	wrap   wrap   // what is around data
 	media  string // of an answer that is not JSON
 	codes  []int  // of refusals beside those of every route
+	made   bool   // a good answer is 201
 }
 
 // param is a parameter of a query, or a header.
@@ -97,6 +98,7 @@ func document(table []route) object {
 			"responses": s.refusals,
 			"securitySchemes": object{
 				"signingKey": object{"type": "http", "scheme": "bearer", "description": "the signing key, or its hashed form as SDKs send it"},
+				"topicToken": object{"type": "http", "scheme": "bearer", "description": "a token to publish, from POST /v1/realtime/token?publish=true"},
 			},
 		},
 	}
@@ -107,6 +109,8 @@ func (s *schemas) operation(rt route, a about) object {
 	switch rt.who {
 	case signingKey:
 		op["security"] = []object{{"signingKey": []string{}}}
+	case publisher:
+		op["security"] = []object{{"signingKey": []string{}}, {"topicToken": []string{}}}
 	case eventKey:
 		op["description"] = "The event key is a part of the path."
 		op["security"] = []object{}
@@ -169,6 +173,9 @@ func (s *schemas) responses(rt route, a about) object {
 		ok["content"] = object{"application/json": object{"schema": s.answer(a)}}
 	}
 	all := object{"200": ok}
+	if a.made {
+		all = object{"201": ok}
+	}
 	codes := append([]int{http.StatusInternalServerError, http.StatusServiceUnavailable}, a.codes...)
 	if rt.who != anyone {
 		codes = append(codes, http.StatusUnauthorized)

@@ -37,6 +37,7 @@ var untold = map[string]string{
 	"GET /v1/checkpoint/{run}/output":    "as /v1/http/runs",
 	"GET /v1/login/openid":               "browsers",
 	"GET /v1/login/openid/callback":      "browsers",
+	"POST /v1/realtime/publish/tee":      "SDKs",
 	"GET /{$}":                           "a page",
 	"GET /runs/{run}":                    "a page",
 	"GET /assets/pawl.css":               "of pages",
@@ -114,7 +115,7 @@ func TestOpenAPIIsWhole(t *testing.T) {
 			name := method + " " + path
 			require.False(t, ids[op.ID], "%s is there twice", op.ID)
 			ids[op.ID] = true
-			require.Contains(t, op.Responses, "200")
+			require.True(t, (op.Responses["200"] == nil) != (op.Responses["201"] == nil), name)
 			require.Equal(t, who[name] == signingKey, len(op.Security) == 1, name)
 			require.Equal(t, who[name] != anyone, op.Responses["401"] != nil && path != "/v1/login" && path != "/v1/setup", name)
 			var got []string
@@ -144,7 +145,7 @@ func TestOpenAPIParametersAreTheHandlers(t *testing.T) {
 	asked := 0
 	for name, a := range told() {
 		method, path, _ := strings.Cut(name, " ")
-		if len(a.query) == 0 || strings.HasSuffix(path, "/output") { // people hand that link on, and decorate it
+		if len(a.query) == 0 || strings.HasSuffix(path, "/output") || strings.HasPrefix(path, "/v1/realtime/") { // people hand such links on, and decorate them
 			continue
 		}
 		asked++

@@ -40,6 +40,17 @@ func readStrict(body []byte, into any) string {
 	return ""
 }
 
+// readLoose is readStrict for SDKs, which may say more than Pawl knows.
+func readLoose(body []byte, into any) string {
+	if err := wire.CheckBody(body); err != nil {
+		return err.Error()
+	}
+	if err := json.Unmarshal(body, into); err != nil {
+		return misread(body, err)
+	}
+	return ""
+}
+
 // rerunIn says how a run is started anew.
 type rerunIn struct {
 	FromStep fromStepIn     `json:"fromStep,omitzero"`

@@ -16,6 +16,7 @@ const (
 	eventKey          // whoever has an event key, in the path
 	signingKey        // whoever has a signing key, as bearer
 	queryToken        // whoever has a token in the query, which the handler reads
+	publisher         // whoever has a signing key, or a token to publish, as bearer
 )
 
 // mark says what a request leaves behind that changes something.
@@ -43,7 +44,10 @@ type route struct {
 	json   bool  // the body has to be called JSON
 	packed bool  // the body may come compressed: nobody looks into it
 	lets   bool  // the handler lets go of the body before it has answered
-	cors   bool  // pages of any origin may call it
+	// live says of which requests the handler reads the body itself, as it comes;
+	// nil: of none.
+	live func(*http.Request) bool
+	cors bool // pages of any origin may call it
 	// missing: the protocol has it and Pawl does not.
 	missing bool
 	refuse  func(w http.ResponseWriter, status int, message string)
@@ -129,11 +133,11 @@ func routes() []route {
 		)
 	}
 	table = append(table,
-		later("POST", "/v1/realtime/token", "realtime"),
-		later("POST", "/v1/realtime/publish", "realtime"),
-		later("POST", "/v1/realtime/publish/tee", "realtime"),
-		later("GET", "/v1/realtime/connect", "realtime"),
-		later("GET", "/v1/realtime/sse", "realtime"),
+		route{method: "POST", pattern: "/v1/realtime/token", who: signingKey, mark: traffic, serve: (*Server).topicToken, body: maxTokenBody, json: true},
+		route{method: "POST", pattern: "/v1/realtime/publish", who: publisher, mark: traffic, serve: (*Server).publish, body: maxPublishBody, live: asStream},
+		route{method: "POST", pattern: "/v1/realtime/publish/tee", who: signingKey, mark: traffic, serve: (*Server).tee, live: always},
+		route{method: "GET", pattern: "/v1/realtime/connect", who: queryToken, serve: (*Server).connect, cors: true},
+		route{method: "GET", pattern: "/v1/realtime/sse", who: queryToken, serve: (*Server).sse, cors: true},
 		later("POST", "/v0/connect/start", "connected workers"),
 		later("POST", "/v0/connect/flush", "connected workers"),
 		later("POST", "/v0/gql", "the GraphQL API"),
@@ -151,6 +155,8 @@ func routes() []route {
 	}
 	return table
 }
+
+func always(*http.Request) bool { return true }
 
 // later is a route of the protocol that this version does not have yet: saying
 // so is kinder than 404, which looks like a wrong address.

@@ -5,24 +5,32 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/pawlhq/pawl/internal/ticket"
 	"github.com/pawlhq/pawl/internal/wire"
 )
 
 // credential is one way to come to a route.
 type credential struct {
-	name, bearer, event string
-	signed, evented     bool // it opens routes for signing keys, and for event keys
+	name, bearer, event, token string
+	signed, evented            bool // it opens routes for signing keys, and for event keys
+	reads, publishes           bool // it opens routes to read topics, and to publish
 }
 
-func credentials(t *testing.T) []credential {
+func (f *fixture) credentials() []credential {
+	t := f.t
 	hashed := func(raw string) string {
 		key, err := wire.ParseKey(raw)
 		require.NoError(t, err)
 		return key.Hashed()
 	}
+	topics := ticket.Grant{Topics: []ticket.Topic{{Channel: "user:1", Name: "ai"}}}
+	read := f.s.tokens.Topics(topics, time.Minute)
+	topics.Publish = true
+	publish, others := f.s.tokens.Topics(topics, time.Minute), ticket.New([]byte("others")).Topics(topics, time.Minute)
 	bare := strings.TrimPrefix(hashed(testKey), "signkey-test-")
 	return []credential{
 		{name: "none", event: "x"},
@@ -39,6 +47,14 @@ func credentials(t *testing.T) []credential {
 		{name: "right, raw", bearer: "Bearer " + testKey, event: "x", signed: true},
 		{name: "previous", bearer: "Bearer " + hashed(previousKey), event: "x", signed: true},
 		{name: "right event key", event: testEventKey, evented: true},
+		{name: "token for a topic, as bearer", bearer: "Bearer " + read, event: "x", reads: true},
+		{name: "token for a topic, in the query", token: read, event: "x", reads: true},
+		{name: "token for a topic as event key", event: read},
+		{name: "token to publish", bearer: "Bearer " + publish, event: "x", reads: true, publishes: true},
+		{name: "token to publish, in the query", token: publish, event: "x", reads: true},
+		{name: "token for a result", token: f.s.tokens.Result("01JQDAE4RQF8MBCR55T5AK4KXS"), event: "x"},
+		{name: "token for a topic of another installation", token: others, bearer: "Bearer " + others, event: "x"},
+		{name: "signing key in the query", token: testKey, event: "x"},
 	}
 }
 
@@ -64,10 +80,13 @@ func TestEveryRoute(t *testing.T) {
 		}
 	}
 	for pattern, allowed := range known {
-		for _, c := range credentials(t) {
+		for _, c := range f.credentials() {
 			path := wildcards.Replace(strings.Replace(pattern, "{key}", c.event, 1))
+			if c.token != "" {
+				path += "?token=" + c.token
+			}
 			for _, method := range methods {
-				w := f.do(request{method: method, path: path, header: map[string]string{"Authorization": c.bearer}})
+				w := f.do(request{method: method, path: path, header: map[string]string{"Authorization": c.bearer}, gone: pattern == "/v1/realtime/sse"})
 				name := method + " " + path + " with " + c.name
 				require.Equal(t, "cloud", w.Header().Get(wire.HeaderServerKind), name)
 				switch who, ok := allowed[method]; {
@@ -75,6 +94,10 @@ func TestEveryRoute(t *testing.T) {
 					require.Equal(t, http.StatusMethodNotAllowed, w.Code, name)
 					require.Contains(t, w.Header().Get("Allow"), "OPTIONS", name)
 				case who == anyone:
+					require.NotContains(t, []int{401, 403, 405}, w.Code, name)
+				case who == queryToken && strings.HasPrefix(pattern, "/v1/realtime/") && c.reads,
+					who == queryToken && strings.HasSuffix(pattern, "/output") && strings.HasPrefix(c.name, "token for a result"),
+					who == publisher && (c.signed || c.publishes):
 					require.NotContains(t, []int{401, 403, 405}, w.Code, name)
 				case who == signingKey && c.signed, who == eventKey && c.evented && strings.Contains(pattern, "{key}"):
 					require.NotContains(t, []int{401, 403, 405}, w.Code, name)
@@ -137,7 +160,7 @@ func TestUnknownPathIsJSON(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	require.Equal(t, "there is no /v3/sandboxes/x here", wantRefusal(t, f.get("/v3/sandboxes/x"), http.StatusNotFound))
-	require.Contains(t, wantRefusal(t, f.post("/v1/realtime/publish", "{}"), http.StatusNotImplemented), "/v1/realtime/publish")
+	require.Contains(t, wantRefusal(t, f.post("/v0/gql", "{}"), http.StatusNotImplemented), "/v0/gql")
 	require.NotContains(t, f.get("/nothing%1b[2J").Body.String(), "\x1b")
 }
 

@@ -278,7 +278,14 @@ func (s *Server) run(rt *route, w http.ResponseWriter, r *http.Request) {
 	if s.redacts(rt) {
 		serve = func(s *Server, w http.ResponseWriter, r *http.Request, body []byte) { s.redacted(rt, w, r, body) }
 	}
-	if rt.body == 0 {
+	live := rt.live != nil && rt.live(r)
+	if live {
+		if err := checkHeader(rt, r); err != nil {
+			s.refuseBody(rt, w, err)
+			return
+		}
+	}
+	if live || rt.body == 0 {
 		serve(s, w, r, nil)
 		return
 	}

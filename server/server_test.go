@@ -122,6 +122,7 @@ type request struct {
 	method, path, body string
 	header             map[string]string
 	host               string
+	gone               bool // nobody waits for the answer
 }
 
 func (f *fixture) do(q request) *httptest.ResponseRecorder {
@@ -135,6 +136,11 @@ func (f *fixture) do(q request) *httptest.ResponseRecorder {
 	}
 	for name, value := range q.header {
 		r.Header.Set(name, value)
+	}
+	if q.gone {
+		ctx, cancel := context.WithCancel(r.Context())
+		cancel()
+		r = r.WithContext(ctx)
 	}
 	w := httptest.NewRecorder()
 	f.s.ServeHTTP(w, r)

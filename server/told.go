@@ -3,6 +3,8 @@ package server
 import (
 	"net/http"
 	"sync"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // refusalView is an error outside the v2 API.
@@ -137,6 +139,25 @@ var told = sync.OnceValue(func() map[string]about {
 			id: "getOutput", what: "The result of a run, once it has ended: an endpoint's response as it was, data or error; with Accept: text/event-stream as an event",
 			data: resultView{}, wrap: unwrapped, codes: []int{http.StatusAccepted, http.StatusTemporaryRedirect, http.StatusNotFound},
 			query: []param{needed(paramText("token", "which the endpoint's client was given")), paramText("wait", "how long to wait at most, such as 30s; 202 then")},
+		},
+		"POST /v1/realtime/token": {
+			id: "topicToken", what: "A token to read topics, or with publish=true to publish to them; it is good for five minutes", in: []topicIn{}, data: topicTokenView{}, wrap: unwrapped, made: true,
+			query: []param{paramFlag("publish", "the token is one to publish with")},
+		},
+		"POST /v1/realtime/publish": {
+			id: "publish", what: "Publish the body to topics of a channel; one of the type text/stream as it comes", in: jsontext.Value{}, data: struct{}{}, wrap: unwrapped, codes: []int{http.StatusForbidden},
+			query: []param{
+				needed(paramText("channel", "such as user:123")), needed(paramText("topic", "may be given several times")),
+				paramText("run_id", "the run that publishes"), paramText("metadata", "a JSON object that goes along"),
+			},
+		},
+		"GET /v1/realtime/connect": {
+			id: "connect", what: "A WebSocket that reads the topics of a token", codes: []int{http.StatusUpgradeRequired},
+			query: []param{needed(paramText("token", "for topics; may be the bearer instead"))},
+		},
+		"GET /v1/realtime/sse": {
+			id: "readTopics", what: "The topics of a token as server-sent events; of $stream the events of a run's endpoint as they are", media: "text/event-stream",
+			query: []param{needed(paramText("token", "for topics; may be the bearer instead"))},
 		},
 		"GET /v1/schedules": {
 			id: "listSchedules", what: "Schedules of functions and those that people made, each with its next 10 ticks; by id", data: []scheduleView{},
