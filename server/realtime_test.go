@@ -725,9 +725,11 @@ func TestSlowReaderOfAStream(t *testing.T) {
 	}()
 	const chunks = 128
 	big := chunkOf("a", strings.Repeat("x", 256<<10)) // 32 MiB in all: more than sockets hold
+	read := make(chan struct{}, chunks+1) // by the quick one, which is given the time for it
 	go func() {
 		for range chunks {
 			_, _ = out.Write([]byte(big))
+			<-read
 		}
 		_, _ = out.Write([]byte(teeAnswer))
 		out.Close()
@@ -737,6 +739,7 @@ func TestSlowReaderOfAStream(t *testing.T) {
 		line, err := lines.ReadString('\n')
 		require.NoError(t, err)
 		if strings.HasPrefix(line, "data: ") {
+			read <- struct{}{}
 			if n++; n > chunks {
 				break
 			}

@@ -42,7 +42,7 @@ var beginTests = []test{
 		}
 		d.change(run.ID, durable.Change{Entries: []durable.Entry{{Step: "b", Kind: durable.StepDone, At: noon, Data: durable.JSON(`1`)}}})
 		require.Equal(d, []string{"a", "b"}, d.view(run.ID).Stack)
-		lease := d.claimOne(noon.Add(durable.DefaultPolicy.Lease))
+		lease := d.claimOne(noon.Add(2 * durable.DefaultPolicy.Lease))
 		require.Equal(d, durable.Lapse, lease.Kind, "if the app is not heard of again")
 	}},
 	{"writes a run that rests, and finds it by what it waits for", func(d *db) {
