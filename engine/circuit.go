@@ -1,9 +1,11 @@
 package engine
 
 import (
+	"context"
 	"sync"
 	"time"
 
+	"github.com/pawlhq/pawl/internal/durable"
 	"github.com/pawlhq/pawl/internal/flow"
 	"github.com/pawlhq/pawl/internal/wire"
 )
@@ -108,16 +110,17 @@ func (e *Engine) Circuits() []Circuit {
 }
 
 // seen notes what an app has answered.
-func (e *Engine) seen(app string, a wire.Answer) {
+func (e *Engine) seen(ctx context.Context, app string, a wire.Answer) {
 	if !e.circuits.note(app, a, time.Now()) {
 		return
 	}
+	e.store.Limit(e.gates)
 	open := e.circuits.open(app)
 	switch {
 	case open == nil:
 		e.log.Info("app is back", "app", app)
 	case open[0].Rate.Every == leastProbe:
 		e.log.Warn("app answers nothing but errors; it is probed, and its runs wait", "app", app, "err", a.Err.Message)
+		e.raise(ctx, durable.CircuitAlert(app, cut(a.Err.Message, mostText), time.Now()))
 	}
-	e.store.Limit(e.gates)
 }

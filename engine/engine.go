@@ -63,6 +63,7 @@ type Config struct {
 	EndpointLease time.Duration
 	Drain         time.Duration // for calls in flight at Close; default 30 s
 	Retention     store.Retention
+	Alerts        Alerts
 	// AllowPrivate lets the requests that steps ask the server to make reach
 	// addresses that are not public: this machine, private networks.
 	AllowPrivate bool
@@ -85,6 +86,8 @@ type Engine struct {
 	lease       time.Duration
 	maxAppCalls int
 	most        store.Backlog // that waits
+	alerts      Alerts
+	noted       atomic.Int64 // when it was last noted that too much waits
 
 	client   *call.Client
 	egress   *egress.Client
@@ -134,16 +137,23 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 	}
 	e := &Engine{
 		store: c.Store, log: c.Log, keys: c.Keys, dev: c.Dev, retry: c.RetryInterval, maxAway: c.MaxAway, lease: c.EndpointLease, maxAppCalls: c.MaxAppCalls,
-		most:   store.Backlog{Runs: int64(c.MaxBacklog), Bytes: c.MaxBacklogBytes},
+		most: store.Backlog{Runs: int64(c.MaxBacklog), Bytes: c.MaxBacklogBytes}, alerts: c.Alerts,
 		client: call.New(o), egress: egress.New(egress.Options{AllowPrivate: c.AllowPrivate}), programs: newPrograms(), stopped: make(chan struct{}),
 	}
 	if err := e.loadApps(ctx); err != nil {
 		return nil, fmt.Errorf("load apps: %w", err)
 	}
 	e.store.Bound(e.most)
+	e.store.Watch(e.alerts.Watch)
 	e.store.Limit(e.gates)
 	if err := e.startSchedules(ctx); err != nil {
 		return nil, fmt.Errorf("start schedules: %w", err)
+	}
+	if e.alerts.Age > 0 { // letters of before it was asked for
+		item := durable.Item{Run: durable.AlertRun, Step: durable.AgingStep, Kind: durable.Tell, Due: time.Now()}
+		if err := e.store.Schedule(ctx, []durable.Item{item}, nil); err != nil {
+			return nil, fmt.Errorf("watch dead letters: %w", err)
+		}
 	}
 	e.worker = &queue.Worker{Store: c.Store, Log: c.Log, Slots: c.MaxCalls, Drain: c.Drain, Claimed: e.handings.claimed, Work: e.work}
 	e.newRealtime()
@@ -178,6 +188,9 @@ func (e *Engine) Close(context.Context) error {
 	e.watchers.close()
 	e.client.Close()
 	e.egress.Close()
+	if e.alerts.To != nil {
+		e.alerts.To.Close()
+	}
 	return e.store.Close()
 }
 

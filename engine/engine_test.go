@@ -129,6 +129,8 @@ type pawl struct {
 	app  *app
 	// most may wait in the engines that start; 0: the usual.
 	most      store.Backlog
+	alerts    engine.Alerts
+	opened    store.Store       // of the engine that runs
 	transport http.RoundTripper // of the engines that start; nil: app
 	log       *slog.Logger      // of the engines that start; nil: none
 	*engine.Engine
@@ -166,6 +168,7 @@ func (p *pawl) start() {
 	p.t.Helper()
 	s, err := sqlite.Open(p.t.Context(), p.path, sqlite.Options{Durability: sqlite.None})
 	require.NoError(p.t, err)
+	p.opened = s
 	transport := p.transport
 	if transport == nil {
 		transport = p.app
@@ -176,7 +179,7 @@ func (p *pawl) start() {
 	}
 	p.Engine, err = engine.Open(p.t.Context(), engine.Config{
 		Store: s, Log: log, Dev: true, Transport: transport, Drain: time.Millisecond,
-		MaxBacklog: int(p.most.Runs), MaxBacklogBytes: p.most.Bytes,
+		MaxBacklog: int(p.most.Runs), MaxBacklogBytes: p.most.Bytes, Alerts: p.alerts,
 	})
 	require.NoError(p.t, err)
 }

@@ -47,6 +47,7 @@ func (e *Engine) startOne(ctx context.Context, f durable.Function, ev durable.Ev
 	if len(a.Starts) == 0 {
 		return "", fmt.Errorf("function %s: the key of its idempotency or rate limit cannot be evaluated for this payload: %w", f.Slug, ErrNotStarted)
 	}
+	defer func() { e.overloaded(ctx, err) }()
 	if a.Owed = replacing(a.Starts[0]); a.Owed { // whoever is in its way is cancelled before
 		if err := e.most.Refuse(e.store.Backlog(), store.Backlog{Runs: 1, Bytes: int64(len(ev.Body))}); err != nil {
 			return "", err

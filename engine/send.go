@@ -49,6 +49,7 @@ func (e *Engine) SendOnce(ctx context.Context, events []wire.Event, once *store.
 		started, err = e.store.AcceptOnce(ctx, now, batch, *once)
 	}
 	if err != nil {
+		e.overloaded(ctx, err)
 		return err
 	}
 	if !e.log.Enabled(ctx, slog.LevelDebug) {

@@ -48,6 +48,8 @@ func (e *Engine) work(ctx context.Context, l store.Lease) {
 		e.retryMore(ctx, l)
 	case durable.Fire:
 		e.fire(ctx, l)
+	case durable.Tell:
+		e.tellPeople(ctx, l)
 	case durable.Sweep:
 		e.cancelMore(ctx, l)
 	case durable.Lapse:
@@ -82,7 +84,7 @@ func (e *Engine) call(ctx context.Context, l store.Lease, claim durable.Claim) {
 	if req.Entry != nil {
 		answer = endpointAnswer(answer)
 	}
-	e.seen(req.App, answer)
+	e.seen(ctx, req.App, answer)
 	e.settle(ctx, l, news(claim, answer, targeted, time.Now()))
 }
 

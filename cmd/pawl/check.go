@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pawlhq/pawl/engine"
 	"github.com/pawlhq/pawl/internal/redact"
 	"github.com/pawlhq/pawl/internal/store"
 	"github.com/pawlhq/pawl/internal/store/sqlite"
@@ -75,6 +76,7 @@ func (l *loader) check(s *settings) {
 	if s.MaxBacklogBytes < leastBacklogBytes && !l.unread["max-backlog-bytes"] {
 		l.problem("%s %d: must be at least 4MiB, so that one event, of 3 MiB at most, may wait", l.given["max-backlog-bytes"], s.MaxBacklogBytes)
 	}
+	l.checkAlerts(s)
 	if s.MaxCalls < 1 && !l.unread["max-calls"] {
 		l.problem("%s %d: must be at least 1", l.given["max-calls"], s.MaxCalls)
 	}
@@ -165,6 +167,26 @@ func (l *loader) checkSigningKey(setting, raw string) {
 	case key.Bytes() < leastSigningKeyBytes:
 		l.problem("%s: a key of %s is soon guessed, want at least %d; make one with `openssl rand -hex 32`",
 			l.given[setting], counted(key.Bytes(), "byte"), leastSigningKeyBytes)
+	}
+}
+
+// mostAlertFailures is so many that nothing is ever told of.
+const mostAlertFailures = 1_000_000
+
+func (l *loader) checkAlerts(s *settings) {
+	if s.AlertWebhook != "" {
+		hook, err := engine.NewWebhook(s.AlertWebhook, true)
+		if err != nil {
+			l.problem("%s: %w", l.given["alert-webhook"], err) // which does not repeat it
+		} else {
+			hook.Close()
+		}
+	}
+	if s.AlertInterval <= 0 && !l.unread["alert-interval"] {
+		l.problem("%s: must be more than 0s", l.given["alert-interval"])
+	}
+	if (s.AlertFailures < 0 || s.AlertFailures > mostAlertFailures) && !l.unread["alert-failures"] {
+		l.problem("%s %d: must be from 0 to %d", l.given["alert-failures"], s.AlertFailures, mostAlertFailures)
 	}
 }
 

@@ -37,6 +37,8 @@ func TestMain(m *testing.M) { testscript.Main(m, map[string]func(){"pawl": main}
 //	end             sends SIGTERM, waits, and puts the output into end.out and
 //	                end.err; "! end" wants a failure
 //	letter          puts the first run_id of the last output into $RUN
+//	hook            serves a webhook; $HOOK is its URL
+//	hooked REGEXP   waits for a message to come to it, which must match
 //	port            takes a port; $TAKEN is its address
 func TestScripts(t *testing.T) {
 	t.Parallel()
@@ -45,13 +47,14 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Values["running"] = new(*running)
 			e.Values["asked"] = make(chan struct{})
+			e.Values["hooked"] = make(chan string, 100)
 			// Scripts must not see the settings of whoever runs them.
 			e.Setenv("HOME", e.WorkDir)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"app": serveApp, "start": start, "await": await, "end": end, "port": takePort, "letter": firstLetter,
-			"later": later, "asked": asked,
+			"later": later, "asked": asked, "hook": serveHook, "hooked": hooked,
 		},
 	})
 }
@@ -156,7 +159,7 @@ func lookIn(path string) (string, error) {
 }
 
 func environ(ts *testscript.TestScript) (list []string) {
-	for _, name := range []string{"PATH", "HOME", "TMPDIR", "GOCOVERDIR", "PAWL_SIGNING_KEY", "PAWL_EVENT_KEY"} {
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "GOCOVERDIR", "PAWL_SIGNING_KEY", "PAWL_EVENT_KEY", "PAWL_ALERT_WEBHOOK"} {
 		if v := ts.Getenv(name); v != "" {
 			list = append(list, name+"="+v)
 		}
@@ -289,6 +292,22 @@ func asked(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	for range n {
 		<-ts.Value("asked").(chan struct{})
+	}
+}
+
+func serveHook(ts *testscript.TestScript, _ bool, _ []string) {
+	messages := ts.Value("hooked").(chan string)
+	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		messages <- string(b)
+	}))
+	ts.Defer(hook.Close)
+	ts.Setenv("HOOK", hook.URL+"/SECRET")
+}
+
+func hooked(ts *testscript.TestScript, _ bool, args []string) {
+	if message := <-ts.Value("hooked").(chan string); !regexp.MustCompile(args[0]).MatchString(message) {
+		ts.Fatalf("the message does not match %s:\n%s", args[0], message)
 	}
 }
 

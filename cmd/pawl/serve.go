@@ -20,6 +20,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pawlhq/pawl/engine"
+	"github.com/pawlhq/pawl/internal/durable"
 	"github.com/pawlhq/pawl/internal/redact"
 	"github.com/pawlhq/pawl/internal/store"
 	"github.com/pawlhq/pawl/internal/store/sqlite"
@@ -216,11 +217,18 @@ func (p *process) openEngine(ctx context.Context, keys *wire.Keyring) (eng *engi
 		cleanUp()
 		return nil, nil, err
 	}
+	alerts, err := p.alerting()
+	if err != nil {
+		err = errors.Join(err, st.Close())
+		cleanUp()
+		return nil, nil, err
+	}
 	eng, err = engine.Open(ctx, engine.Config{
 		Store: st, Log: p.log, Keys: keys, Dev: p.dev,
 		AllowPrivate: p.AllowPrivate || p.dev, RetryInterval: p.RetryInterval, MaxAway: p.MaxAway, EndpointLease: p.EndpointLease, MaxCalls: p.MaxCalls, Drain: p.Drain,
 		MaxBacklog: p.MaxBacklog, MaxBacklogBytes: int64(p.MaxBacklogBytes),
 		Retention: store.Retention{Runs: p.Retention, Failed: p.RetentionFailed, Events: p.RetentionEvents, Acts: p.RetentionAudit},
+		Alerts:    alerts,
 	})
 	if err != nil {
 		err = errors.Join(err, st.Close())
@@ -228,6 +236,25 @@ func (p *process) openEngine(ctx context.Context, keys *wire.Keyring) (eng *engi
 		return nil, nil, err
 	}
 	return eng, cleanUp, nil
+}
+
+// alerting is of what people are alerted. In dev they watch, and are told of
+// nothing unless they ask for it.
+func (p *process) alerting() (a engine.Alerts, err error) {
+	if p.dev && p.AlertWebhook == "" {
+		return a, nil
+	}
+	rules, err := redact.Parse(p.Redact)
+	if err != nil {
+		return a, err // the settings were checked
+	}
+	a.Site, a.Clean = p.PublicURL, rules.Text
+	a.Watch = durable.Watch{On: true, Failures: p.AlertFailures, Age: p.AlertAge, Gather: p.AlertInterval}
+	if p.AlertWebhook == "" {
+		return a, nil
+	}
+	a.To, err = engine.NewWebhook(p.AlertWebhook, p.AllowPrivate || p.dev)
+	return a, err
 }
 
 // listen says in one sentence why it cannot.

@@ -38,7 +38,7 @@ type settings struct {
 	SigningKeyPrevious string        `key:"signing-key-previous" in:"serve" help:"Key that was the signing key before and is still accepted"`
 	EventKey           []string      `key:"event-key" in:"serve" help:"Key of those who send events; may be given several times; also PAWL_EVENT_KEY or INNGEST_EVENT_KEY"`
 	Redact             []string      `key:"redact" in:"dev serve" help:"What is taken out of all that people see: the end of a path, as card.number, or pattern: and a regular expression; may be given several times"`
-	PublicURL          string        `key:"public-url" in:"serve" help:"Where browsers reach Pawl, as https://pawl.example.com: for links, cookies and logins by OpenID"`
+	PublicURL          string        `key:"public-url" in:"serve" help:"Where browsers reach Pawl, as https://pawl.example.com: for links in alerts and elsewhere, cookies and logins by OpenID"`
 	OpenIDIssuer       string        `key:"openid-issuer" in:"serve" help:"Provider by whom people log in with OpenID Connect, as a URL; needs public-url"`
 	OpenIDName         string        `key:"openid-name" in:"serve" default:"OpenID" help:"Name of the OpenID provider for people"`
 	OpenIDClientID     string        `key:"openid-client-id" in:"serve" help:"What the OpenID provider calls this Pawl"`
@@ -59,7 +59,11 @@ type settings struct {
 	MaxBacklog         int           `key:"max-backlog" in:"dev serve" default:"1000000" help:"Runs that may wait to begin; events that would start more are refused with 429"`
 	MaxBacklogBytes    size          `key:"max-backlog-bytes" in:"dev serve" default:"4GiB" help:"Bytes of events that may wait for their runs to begin, to be merged or to be handed on, as 512MiB or 4GiB; more are refused with 429"`
 	MaxCalls           int           `key:"max-calls" in:"dev serve" default:"1024" help:"Calls to apps at the same time"`
-	AllowPrivate       bool          `key:"allow-private-addresses" in:"serve" help:"Let step.fetch and step.ai.infer reach addresses that are not public (dev always does)"`
+	AlertWebhook       string        `key:"alert-webhook" in:"dev serve" help:"Where alerts are posted as JSON, as a URL; better given as PAWL_ALERT_WEBHOOK; empty: they are only logged"`
+	AlertInterval      time.Duration `key:"alert-interval" in:"dev serve" default:"30s" help:"How long an alert waits for others; there is one message in that time at most"`
+	AlertFailures      int           `key:"alert-failures" in:"dev serve" default:"100" help:"Runs of one function that may fail for good in an hour before people are alerted; 0: any number"`
+	AlertAge           time.Duration `key:"alert-age" in:"dev serve" default:"24h" help:"How long a dead letter may be open before people are alerted; 0s: for ever"`
+	AllowPrivate       bool          `key:"allow-private-addresses" in:"serve" help:"Let step.fetch, step.ai.infer and alerts reach addresses that are not public (dev always does)"`
 	DebugListen        string        `key:"debug-listen" in:"dev serve" help:"Loopback address for profiles, as host:port; empty: none"`
 	LogFormat          string        `key:"log-format" in:"dev serve" default:"text" help:"Form of the log: text or json"`
 	LogLevel           string        `key:"log-level" in:"dev serve" default:"info" help:"Least that is logged: debug, info, warn or error"`

@@ -195,6 +195,9 @@ func TestBadSettings(t *testing.T) {
 		{"the old key for both", loading{mode: modeServe, args: []string{"--signing-key", goodKey, "--signing-key-previous", otherKey, "--event-key", otherKey}}, []string{"--event-key: this is the signing key"}},
 		{"signs of life all the time", loading{mode: modeDev, args: []string{"--keep-alive", "1ms"}}, []string{"--keep-alive 1ms: must be at least 100ms"}},
 		{"a negative pause", loading{mode: modeDev, args: []string{"--poll-interval", "-1s"}}, []string{"--poll-interval: -1s is less than nothing"}},
+		{"alerts that nobody gets", loading{mode: modeDev, environ: []string{"PAWL_ALERT_WEBHOOK=ftp://x/SECRET"}, args: []string{"--alert-failures=-1", "--alert-interval=0s"}}, []string{
+			"3 settings", "PAWL_ALERT_WEBHOOK: the url has to begin with http:// or https://", "--alert-failures -1: must be from 0 to 1000000", "--alert-interval: must be more than 0s",
+		}},
 		{"a word for an app", loading{mode: modeDev, args: []string{"--app", "notaurl"}}, []string{"--app notaurl: want a URL such as"}},
 		{"dev on a network", loading{mode: modeDev, args: []string{"--listen=0.0.0.0:8288"}}, []string{"this machine only"}},
 		{"dev on all addresses", loading{mode: modeDev, args: []string{"--listen=:8288"}}, []string{"this machine only"}},

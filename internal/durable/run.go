@@ -237,6 +237,7 @@ const (
 	Fire    ItemKind = 9 // events have waited long enough for others
 	// The request in which the run began has not been heard of for too long.
 	Lapse ItemKind = 10
+	Tell  ItemKind = 11 // people are alerted
 )
 
 // Item is something due for a run at a time. A run has at most one item for

@@ -1,6 +1,6 @@
 // Package egress makes the requests that steps ask the server itself to make:
-// step.fetch (op Gateway) and step.ai.infer (op AIGateway). URLs come from apps
-// and often from their users, so it reaches only the public internet unless
+// step.fetch (op Gateway) and step.ai.infer (op AIGateway), and posts alerts. URLs
+// come from apps and often from their users, so it reaches only the public internet unless
 // told otherwise, follows no redirect, keeps to limits of size and time, and
 // shows no credential in an error. It never decides whether to try again.
 package egress
@@ -113,7 +113,7 @@ func (c *Client) Close() {
 
 // Do sends a request and returns the memo of its answer. For wire.OpGateway any
 // answer is a result, whatever its status, a redirect too. For wire.OpAIGateway
-// a status up to 299 is. Anything else is an *Error. Only when ctx ends, which
+// a status up to 299 is, and so for Post, of which no memo is made. Anything else is an *Error. Only when ctx ends, which
 // says nothing about the request, is it another error, which wraps ctx's cause.
 // Source: SDK protocol notes 03 §8.
 func (c *Client) Do(ctx context.Context, r Request) (memo []byte, err error) {
@@ -129,10 +129,13 @@ func (c *Client) Do(ctx context.Context, r Request) (memo []byte, err error) {
 	default:
 		return nil, c.problem(r, err)
 	}
-	if r.op == wire.OpAIGateway {
+	if r.op != wire.OpGateway {
 		if answer.status > 299 {
 			at, _ := wire.ParseRetryAfter(answer.header.Get(wire.HeaderRetryAfter), time.Now())
 			return nil, r.unsuccessful(answer.status, statusText(answer.status), answer.body, at)
+		}
+		if r.op == opPost {
+			return nil, nil
 		}
 		memo = answer.aiMemo()
 	} else {

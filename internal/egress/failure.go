@@ -49,8 +49,11 @@ func (e *Error) Memo() []byte { return wire.MemoError(e.Failure) }
 
 // naming is how SDKs know the errors of an op.
 func naming(op string) (name, prefix string) {
-	if op == wire.OpAIGateway {
+	switch op {
+	case wire.OpAIGateway:
 		return "AIGatewayError", "Error making AI request: "
+	case opPost:
+		return "Error", ""
 	}
 	return "GatewayError", "Error making gateway request: "
 }

@@ -18,7 +18,7 @@ type PrivateError struct {
 
 // Error says which address, why it is refused, and the setting that allows it.
 func (e *PrivateError) Error() string {
-	return fmt.Sprintf("%s is private (%s) and this server does not send requests of steps to private addresses; "+
+	return fmt.Sprintf("%s is private (%s) and this server does not send requests of steps, nor alerts, to private addresses; "+
 		"to allow it, start Pawl with --%s", e.Addr, e.Kind, Setting)
 }
 

@@ -86,6 +86,22 @@ func Parse(op string, opts []byte) (Request, error) {
 	return r, nil
 }
 
+// opPost is the op of Post, which no step has.
+const opPost = "post"
+
+// Post is a request that posts JSON for Pawl itself.
+func Post(to string, body []byte) (Request, error) {
+	quoted, err := jsontext.AppendQuote(nil, to)
+	if err != nil {
+		return Request{}, refused(opPost, err)
+	}
+	r := Request{op: opPost, method: http.MethodPost, header: http.Header{"Content-Type": {"application/json"}}, body: body}
+	if r.url, err = parseURL(quoted); err != nil {
+		return Request{}, refused(opPost, err)
+	}
+	return r, nil
+}
+
 func parse(op string, opts []byte) (Request, error) {
 	o, err := readOptions(opts)
 	if err != nil {

@@ -48,6 +48,7 @@ type Store interface {
 	Controls
 	People
 	Audit
+	Alerts
 	Queue
 	History
 	Letters

@@ -16,8 +16,9 @@ import (
 	"github.com/pawlhq/pawl/internal/store"
 )
 
-// insertLetter writes a dead letter and counts it in its group.
-func insertLetter(c *conn, l durable.DeadLetter) error {
+// insertLetter writes a dead letter and counts it in its group. It returns how
+// many of them are open.
+func insertLetter(c *conn, l durable.DeadLetter) (open int, err error) {
 	stmt := c.Prep(`INSERT INTO dead_letters (run, function, app, class, fingerprint, title, reason, step, attempts, failed)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
 	for i, v := range []string{l.Run, l.Function, l.App, string(l.Class), l.Fingerprint, l.Title, l.Reason, l.Step} {
@@ -26,20 +27,21 @@ func insertLetter(c *conn, l durable.DeadLetter) error {
 	stmt.BindInt64(9, int64(l.Attempts))
 	stmt.BindInt64(10, micros(l.Failed))
 	if err := exec(stmt); err != nil {
-		return err
+		return 0, err
 	}
 	stmt = c.Prep(`INSERT INTO dead_groups
 			(fingerprint, function, app, class, title, open, retried, discarded, live, first, last, newest)
 		VALUES (?, ?, ?, ?, ?, 1, 0, 0, 1, ?6, ?6, ?7)
 		ON CONFLICT (fingerprint) DO UPDATE SET open = open + 1, live = 1,
 		newest = CASE WHEN excluded.last >= last THEN excluded.newest ELSE newest END,
-		first = min(first, excluded.first), last = max(last, excluded.last)`)
+		first = min(first, excluded.first), last = max(last, excluded.last) RETURNING open`)
 	for i, v := range []string{l.Fingerprint, l.Function, l.App, string(l.Class), l.Title} {
 		stmt.BindText(i+1, v)
 	}
 	stmt.BindInt64(6, micros(l.Failed))
 	stmt.BindText(7, l.Run)
-	return exec(stmt)
+	err = rows(stmt, func() { open = stmt.ColumnInt(0) })
+	return open, err
 }
 
 const letterColumns = `d.run, d.function, d.app, d.class, d.fingerprint, d.title, d.reason, d.step, d.attempts, d.failed,

@@ -28,6 +28,7 @@ const (
 	ruleAudit    = "audit"    // what people did is in the audit log
 	ruleLimit    = "limit"    // what holds functions back can be read, and ends
 	ruleOnce     = "once"     // an event starts one run of a function, or waits to be one of those that start one
+	ruleAlert    = "alert"    // what people have to be told of is going to be
 )
 
 // Examine looks at the whole of a store that no process has open and tells each

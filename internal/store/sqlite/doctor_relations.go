@@ -179,6 +179,13 @@ var relations = []relation{
 		`DELETE FROM idempotency WHERE (scope >= 'start/' AND scope < 'start0' OR scope >= 'unique/' AND scope < 'unique0') AND CAST(reply AS TEXT) = $run`, "the key is free again",
 	},
 	{
+		ruleAlert, `SELECT '', '` + durable.TellStep + `', '' WHERE EXISTS (SELECT 1 FROM alerts WHERE n > 0)
+			AND NOT EXISTS (SELECT 1 FROM queue WHERE run = '` + durable.AlertRun + `' AND step = '` + durable.TellStep + `')`,
+		"people have to be told of something, and nothing is queued that does it",
+		`INSERT OR IGNORE INTO queue (run, step, kind, due, attempt, again, since) VALUES ('` + durable.AlertRun + `', $step, 11, $now, 0, 0, 0)`,
+		"they are told",
+	},
+	{
 		ruleAudit, `SELECT name, '', '' FROM controls WHERE since > $untold AND ` + untold + `object = substr(controls.name, 1, instr(controls.name || '#', '#') - 1) AND at = controls.since)`,
 		"somebody has set it, and the audit log does not tell who", "", "",
 	},

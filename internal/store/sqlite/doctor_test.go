@@ -278,6 +278,12 @@ func TestDoctor(t *testing.T) {
 			run: func(*ward) string { return gone },
 		},
 		{
+			name: "an alert that nobody is told of", rule: "alert", cured: true,
+			harm: func(w *ward) {
+				w.harm(`INSERT INTO alerts (key, kind, object, text, run, count, n, first, last, told) VALUES ('backlog', 'backlog', '', 'x', '', 0, 1, 1, 1, 0)`)
+			},
+		},
+		{
 			name: "bytes that wait and are counted wrongly", rule: "backlog", cured: true,
 			harm: func(w *ward) { w.harm(`UPDATE meta SET value = value + 1 WHERE key = 'backlog_bytes'`) },
 		},
@@ -335,7 +341,7 @@ func (c doctorCase) check(t *testing.T, w *ward) {
 	switch {
 	case c.run != nil:
 		require.Equal(t, c.run(w), f.Run)
-	case c.rule != "backlog":
+	case c.rule != "backlog" && c.rule != "alert":
 		require.Equal(t, w.event, f.Event)
 	}
 	require.Subset(t, w.examine(), found, "looking changes nothing")

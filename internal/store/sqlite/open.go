@@ -16,6 +16,7 @@ import (
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
 
+	"github.com/pawlhq/pawl/internal/durable"
 	"github.com/pawlhq/pawl/internal/store"
 )
 
@@ -78,7 +79,8 @@ type Store struct {
 
 	backlog  atomic.Pointer[store.Backlog] // what waits; the writer's to change
 	most     atomic.Pointer[store.Backlog] // that may
-	eventSeq int64                         // of the newest event; the writer's alone
+	watch    atomic.Pointer[durable.Watch]
+	eventSeq int64 // of the newest event; the writer's alone
 	// renewed are items that the group in hand has put in the place of others: who
 	// held a lease on those has lost it.
 	renewed map[slotKey]bool
@@ -130,6 +132,7 @@ func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 		backup:  make(chan struct{}, 1),
 	}
 	s.Bound(store.Backlog{})
+	s.Watch(durable.Watch{})
 	s.heads.init(o.CacheBytes)
 	s.queue.init()
 	defer func() {

@@ -303,8 +303,14 @@ func (q *queue) changing() map[slotKey]bool {
 		if d := st.Park; d != nil {
 			keys[slotKey(d.Item)], keys[slotKey(d.After(st.Run.Events[0].ID))] = true, true
 		}
+		if st.Dead != nil {
+			keys[slotKey(tellItem)], keys[slotKey(agingItem)] = true, true
+		}
 	}
 	for _, w := range q.inflight {
+		if w.change.Dead != nil { // people may be told of it
+			keys[slotKey(tellItem)], keys[slotKey(agingItem)] = true, true
+		}
 		for _, p := range w.change.Put {
 			keys[slotKey{p.Run, p.Step}] = true
 		}

@@ -420,7 +420,7 @@ func (s *Store) applyChange(w *write) error {
 		}
 	}
 	if l := w.change.Dead; l != nil {
-		if err := insertLetter(c, *l); err != nil {
+		if err := s.letter(w, *l); err != nil {
 			return err
 		}
 	}
@@ -512,7 +512,7 @@ func (s *Store) applyStarts(w *write, a store.Accepted, seq int64) error {
 			}
 		}
 		if st.Dead != nil {
-			if err := insertLetter(c, *st.Dead); err != nil {
+			if err := s.letter(w, *st.Dead); err != nil {
 				return err
 			}
 		}

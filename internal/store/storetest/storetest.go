@@ -57,6 +57,7 @@ func Run(t *testing.T, fixture func(*testing.T) Fixture) {
 		{"Made", madeTests},
 		{"People", peopleTests},
 		{"Audit", auditTests},
+		{"Alerts", alertTests},
 		{"Retention", retentionTests},
 		{"Streams", streamTests},
 		{"Close", closeTests},

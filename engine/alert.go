@@ -1,0 +1,241 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/pawlhq/pawl/internal/durable"
+	"github.com/pawlhq/pawl/internal/egress"
+	"github.com/pawlhq/pawl/internal/store"
+)
+
+// What people have to be told of is written with what it is about, and told by an
+// item in the queue: alerts that come together are one message, and there is one
+// each Watch.Gather at most. A crash between telling and noting it tells it
+// again.
+
+// Alerts are what people are alerted of, and how.
+type Alerts struct {
+	durable.Watch
+	To   Poster // nil: alerts are only logged
+	Site string // the URL at which people reach Pawl, for links; "": there are none
+	// Clean takes out of a text what people must not see; nil: nothing.
+	Clean func(string) string
+}
+
+// Poster brings messages to people.
+type Poster interface {
+	// Post sends a message as JSON. Its error is a sentence without secrets.
+	Post(ctx context.Context, message []byte) error
+	Close()
+}
+
+const (
+	tellMost   = 50               // alerts in one message
+	tellAgain  = 15 * time.Second // after a message that was not taken; four times as long after the next
+	tellSlow   = time.Hour
+	tellForget = 24 * time.Hour // a message that was not taken for so long is given up
+	mostNoted  = time.Minute    // between two notes that too much waits
+)
+
+// message is what is posted. Chat systems show its text.
+type message struct {
+	Text   string         `json:"text"`
+	Alerts []alertMessage `json:"alerts"`
+	More   int            `json:"more,omitzero"` // that have no room here
+}
+
+type alertMessage struct {
+	Kind   durable.AlertKind `json:"kind"`
+	Object string            `json:"object,omitzero"`
+	Text   string            `json:"text"`
+	Run    string            `json:"run_id,omitzero"`
+	Count  int               `json:"count,omitzero"`
+	Times  int               `json:"times"` // how often it came since it was last told
+	First  time.Time         `json:"first_at"`
+	Last   time.Time         `json:"last_at"`
+	URL    string            `json:"url,omitzero"`
+	Look   string            `json:"look,omitzero"` // a command that shows it
+}
+
+// link is where an alert is looked at, and the command that shows it.
+func (a Alerts) link(of durable.Alert) (at, command string) {
+	switch of.Kind {
+	case durable.AlertGroup, durable.AlertOld:
+		at, command = "/v1/dead-letters?fingerprint="+url.QueryEscape(of.Object), "pawl dlq list --group "+of.Object
+	case durable.AlertFailures:
+		at, command = "/v1/dead-letters?function="+url.QueryEscape(of.Object), "pawl dlq list --function "+of.Object
+	case durable.AlertCircuit:
+		at = "/v1/apps"
+	case durable.AlertBacklog:
+		at, command = "/v1/runs?status=Queued", "pawl runs list --status Queued"
+	}
+	if a.Site == "" || at == "" {
+		return "", command
+	}
+	return strings.TrimRight(a.Site, "/") + at, command
+}
+
+func (a Alerts) message(u store.Untold) []byte {
+	m := message{More: u.More}
+	var text strings.Builder
+	text.WriteString("Pawl:")
+	for _, of := range u.Alerts {
+		out := alertMessage{
+			Kind: of.Kind, Object: of.Object, Text: of.Text, Run: of.Run, Count: of.Count, Times: of.Times, First: of.First.UTC(), Last: of.Last.UTC(),
+		}
+		out.URL, out.Look = a.link(of)
+		m.Alerts = append(m.Alerts, out)
+		text.WriteString("\n• " + of.Text)
+		if out.URL != "" {
+			text.WriteString("\n  " + out.URL)
+		} else if out.Look != "" {
+			text.WriteString("\n  " + out.Look)
+		}
+	}
+	if u.More > 0 {
+		fmt.Fprintf(&text, "\n… and %d more", u.More)
+	}
+	m.Text = text.String()
+	b, err := json.Marshal(m)
+	if err != nil {
+		panic(fmt.Sprintf("texts and times cannot be written: %v", err))
+	}
+	return b
+}
+
+// tellPeople works an item of kind Tell.
+func (e *Engine) tellPeople(ctx context.Context, l store.Lease) {
+	var err error
+	now := time.Now()
+	switch l.Step {
+	case durable.AgingStep:
+		err = e.store.LookForOld(ctx, l, now)
+	default:
+		err = e.tellAlerts(ctx, l, now)
+	}
+	if err == nil || ctx.Err() != nil || errors.Is(err, store.ErrLeaseLost) {
+		return
+	}
+	e.log.Warn("alerts cannot be worked; it is tried again", "step", l.Step, "err", err)
+	pause(ctx, settleAgain)
+	if err := e.store.Release(ctx, []store.Lease{l}); err != nil {
+		e.log.Error("an item cannot be given back; it is free when its lease has run out", "step", l.Step, "err", err)
+	}
+}
+
+func (e *Engine) tellAlerts(ctx context.Context, l store.Lease, now time.Time) error {
+	u, err := e.store.Untold(ctx, now, tellMost)
+	if err != nil {
+		return err
+	}
+	if len(u.Alerts) == 0 {
+		return e.store.Told(ctx, l, now, u)
+	}
+	for i, a := range u.Alerts {
+		if e.alerts.Clean != nil {
+			u.Alerts[i].Text = e.alerts.Clean(a.Text)
+		}
+	}
+	if l.Attempt == 0 {
+		for _, a := range u.Alerts {
+			e.log.WarnContext(ctx, "alert", "kind", a.Kind, "object", a.Object, "text", a.Text, "times", a.Times)
+		}
+		if u.More > 0 {
+			e.log.WarnContext(ctx, "more alerts", "count", u.More)
+		}
+	}
+	if e.alerts.To == nil {
+		return e.store.Told(ctx, l, now, u)
+	}
+	err = e.alerts.To.Post(ctx, e.alerts.message(u))
+	switch {
+	case err == nil:
+		return e.store.Told(ctx, l, time.Now(), u)
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case now.Sub(u.Alerts[0].First) >= tellForget:
+		e.log.ErrorContext(ctx, "alerts were not taken for a day, and are given up", "alerts", len(u.Alerts)+u.More, "err", err)
+		return e.store.Told(ctx, l, time.Now(), u)
+	}
+	next := l.Item
+	next.Due, next.Attempt = time.Now().Add(tellPause(l.Attempt)), l.Attempt+1
+	e.log.WarnContext(ctx, "alerts were not taken; it is tried again", "alerts", len(u.Alerts)+u.More, "again", time.Until(next.Due), "err", err)
+	return e.store.Settle(ctx, l, now, store.Settled{Next: &next})
+}
+
+// tellPause is the pause after a message that was not taken.
+func tellPause(attempt int) time.Duration {
+	d := tellAgain
+	for range attempt {
+		if d *= 4; d >= tellSlow {
+			return tellSlow
+		}
+	}
+	return d
+}
+
+// raise writes an alert about something that the store does not see.
+func (e *Engine) raise(ctx context.Context, a durable.Alert) {
+	if !e.alerts.On {
+		return
+	}
+	if err := e.store.Raise(ctx, a); err != nil && ctx.Err() == nil {
+		e.log.WarnContext(ctx, "an alert cannot be written", "text", a.Text, "err", err)
+	}
+}
+
+// overloaded alerts people when err is that too much waits. That is noted now and
+// then: whoever is overloaded has better things to write.
+func (e *Engine) overloaded(ctx context.Context, err error) {
+	full, ok := errors.AsType[*store.BacklogError](err)
+	if !ok || !e.alerts.On {
+		return
+	}
+	now := time.Now()
+	was := e.noted.Load()
+	if now.UnixNano()-was < int64(mostNoted) || !e.noted.CompareAndSwap(was, now.UnixNano()) {
+		return
+	}
+	e.raise(ctx, durable.BacklogAlert(full.Error(), now))
+}
+
+// Webhook posts messages to a URL, which it shows to nobody: a path can be a
+// secret.
+type Webhook struct {
+	to     string
+	client *egress.Client
+}
+
+// Limits of a webhook.
+const (
+	hookTimeout = 10 * time.Second
+	hookAnswer  = 64 << 10 // bytes
+)
+
+// NewWebhook returns a Webhook to a URL, which may lead to addresses that are not
+// public only when that is allowed.
+func NewWebhook(to string, allowPrivate bool) (*Webhook, error) {
+	if _, err := egress.Post(to, nil); err != nil {
+		return nil, err
+	}
+	return &Webhook{to, egress.New(egress.Options{AllowPrivate: allowPrivate, Timeout: hookTimeout, MaxAnswer: hookAnswer})}, nil
+}
+
+// Post sends a message.
+func (h *Webhook) Post(ctx context.Context, message []byte) error {
+	req, err := egress.Post(h.to, message)
+	if err == nil {
+		_, err = h.client.Do(ctx, req)
+	}
+	return err
+}
+
+// Close gives back idle connections.
+func (h *Webhook) Close() { h.client.Close() }
