@@ -37,14 +37,20 @@ func (e *Engine) inFlight(run string) (oldest time.Time, any bool) {
 	return oldest, any
 }
 
-// doneBy are the steps whose results news brings.
-func doneBy(in durable.Input) (steps []string) {
+// endedBy are the steps whose results news brings, and whether it brings that of the
+// run.
+func endedBy(in durable.Input) (steps []string, run bool) {
+	_, run = in.(durable.Return)
 	for _, op := range durable.OpsOf(in) {
-		if op.Kind == durable.OpDone {
+		switch op.Kind {
+		case durable.OpDone:
 			steps = append(steps, op.Step)
+		case durable.OpComplete:
+			run = true
+		default:
 		}
 	}
-	return steps
+	return steps, run
 }
 
 // announce tells those who read a run's channel that it has ended, and how: not
@@ -66,7 +72,7 @@ func (e *Engine) outcome(ctx context.Context, run string) (realtime.Outcome, err
 		return realtime.Outcome{}, err
 	}
 	f, _ := e.Function(r.Function)
-	o := realtime.Outcome{Endpoint: f.Endpoint}
+	o := realtime.Outcome{Endpoint: f.Endpoint, Silent: r.Events[0].Name == wire.EventHTTPStarted} // Go's SDK does not stream
 	if r.Status.Final() {
 		o.Ended, o.Cancelled = r.Ended, r.Status == durable.Cancelled
 		o.Response = streamedEnd(r, f)

@@ -280,7 +280,8 @@ func (e *Engine) move(ctx context.Context, run string, in durable.Input, by aske
 	inspect func(*durable.Run, durable.Function, durable.Change) error,
 ) (durable.Change, error) {
 	if e.streams.Active(run) {
-		e.streams.Settle(ctx, run, doneBy(in))
+		done, ended := endedBy(in)
+		e.streams.Settle(ctx, run, done, ended)
 	}
 	release, err := e.reserve(ctx, run, in)
 	if err != nil {

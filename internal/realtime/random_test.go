@@ -198,7 +198,7 @@ func (p *play) act() {
 	case k < 25 && e != nil:
 		p.write(e, commit(p.name(e.step)))
 		if p.r.IntN(4) > 0 { // else the answer is lost, and the step runs again
-			p.h.s.Settle(p.t.Context(), p.run, nil)
+			p.h.s.Settle(p.t.Context(), p.run, nil, false)
 			p.done[e.step] = append([]string{}, e.sent...)
 		}
 		p.leave(e)

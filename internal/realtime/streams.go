@@ -27,8 +27,8 @@ const (
 const (
 	// linger is how long what was committed waits for others to be written with.
 	linger = 20 * time.Millisecond
-	// settleWait is how long the result of a step waits for the mark that the step's
-	// events are committed. Both come at the same time, by two connections.
+	// settleWait is how long a result waits for the last events that belong to it.
+	// Both come at the same time, by two connections.
 	settleWait = 250 * time.Millisecond
 	// writeAgain is the pause after a write that failed.
 	writeAgain = time.Second
@@ -49,6 +49,7 @@ type Outcome struct {
 	Endpoint  bool      // it began in an app, which may have streamed to its client itself
 	Ended     time.Time // zero: it has not
 	Cancelled bool
+	Silent    bool      // its app never streams: nothing is waited for
 	Response  Response // of a run that has ended: what readers are told, unless the app did
 }
 
@@ -95,12 +96,11 @@ type stream struct {
 	endpoint bool
 
 	steps   map[string]*step
-	pending []part        // what is not committed yet, in the order of its coming
-	waiting int           // its bytes
-	taken   chan struct{} // closed when some of it is taken; nil: nobody waits for that
-	outside [][]byte      // what came outside of steps, in order
-	whole   bool          // outside was read from the store
-	owner   int           // the newest tee that sent something new outside of steps
+	pending []part   // what is not committed yet, in the order of its coming
+	waiting int      // its bytes
+	outside [][]byte // what came outside of steps, in order
+	whole   bool     // outside was read from the store
+	owner   int      // the newest tee that sent something new outside of steps
 
 	next      int64         // place of the next piece
 	flushed   int64         // pieces up to here are on disk
@@ -114,6 +114,8 @@ type stream struct {
 	tees    map[*Tee]bool
 	entries int // tees that there were
 	readers map[*Subscriber]bool
+
+	news chan struct{} // closed when a step or the endpoint has ended; nil: nobody waits for that
 
 	answered bool     // the app has sent its answer
 	answerer int      // the tee that did; 0: one before the last start
@@ -329,10 +331,7 @@ func (st *stream) overflow() {
 	st.full = true
 	st.hold(-st.waiting)
 	st.pending, st.waiting = nil, 0
-	if st.taken != nil {
-		close(st.taken)
-		st.taken = nil
-	}
+	st.tell()
 	if !st.known {
 		return
 	}
@@ -368,11 +367,18 @@ func (st *stream) take(of string) (events [][]byte) {
 	}
 	clear(st.pending[len(rest):])
 	st.pending = rest
-	if len(events) > 0 && st.taken != nil {
-		close(st.taken)
-		st.taken = nil
+	if len(events) > 0 {
+		st.tell()
 	}
 	return events
+}
+
+// tell wakes those who wait for news.
+func (st *stream) tell() {
+	if st.news != nil {
+		close(st.news)
+		st.news = nil
+	}
 }
 
 // void says that what came of a step is nothing: it runs again, or has failed.
@@ -393,6 +399,7 @@ func (st *stream) void(of string, mark []byte) {
 // answer takes the answer of the endpoint, with which the stream ends.
 func (st *stream) answer(raw []byte, tee int) {
 	st.answered, st.answerer = true, tee
+	st.tell()
 	if st.known {
 		st.add(store.Piece{Run: st.run, N: store.LastPiece, Step: store.AnswerStep, Data: raw})
 	}
@@ -423,7 +430,7 @@ func (st *stream) ended(o Outcome) {
 	st.end = &o
 	st.deadline = o.Ended.Add(maxPatience)
 	rest := time.Until(o.Ended.Add(patience))
-	if o.Cancelled || rest <= 0 && len(st.tees) == 0 {
+	if o.Cancelled || o.Silent || rest <= 0 && len(st.tees) == 0 {
 		st.close()
 		return
 	}

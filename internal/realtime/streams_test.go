@@ -295,7 +295,7 @@ func TestSettleKeepsBeforeTheResult(t *testing.T) {
 		run := h.run()
 		tee := h.tee(run)
 		tee.Write([]byte(chunk("a", "1") + commit("a")))
-		h.s.Settle(t.Context(), run, nil)
+		h.s.Settle(t.Context(), run, nil, false)
 		h.crash()
 		v := h.join(run, 0)
 		defer v.leave()
@@ -313,7 +313,7 @@ func TestSettleWaitsForTheLastEvents(t *testing.T) {
 		began := time.Now()
 		settled := make(chan struct{})
 		go func() {
-			h.s.Settle(t.Context(), run, []string{"a", "z"})
+			h.s.Settle(t.Context(), run, []string{"a", "z"}, false)
 			close(settled)
 		}()
 		time.Sleep(100 * time.Millisecond)
@@ -325,11 +325,34 @@ func TestSettleWaitsForTheLastEvents(t *testing.T) {
 		kept, err := h.store.KeptStream(t.Context(), run)
 		require.NoError(t, err)
 		require.Equal(t, []string{"a"}, kept.Steps)
-		h.s.Settle(t.Context(), run, []string{"b"})
+		h.s.Settle(t.Context(), run, []string{"b"}, false)
 		require.Equal(t, 200*time.Millisecond+settleWait, time.Since(began))
 		tee.Close()
-		h.s.Settle(t.Context(), run, []string{"b"})
+		h.s.Settle(t.Context(), run, []string{"b"}, false)
 		require.Equal(t, 200*time.Millisecond+settleWait, time.Since(began))
+	})
+}
+
+// TestSettleWaitsForTheAnswer of an endpoint, if something is to come at all.
+func TestSettleWaitsForTheAnswer(t *testing.T) {
+	inHouse(t, func(t *testing.T, h *house) {
+		run := h.run()
+		began := time.Now()
+		v := h.join(run, 0)
+		defer v.leave()
+		h.s.Settle(t.Context(), run, nil, true)
+		require.Zero(t, time.Since(began), "nothing is to come")
+		tee := h.tee(run)
+		go func() {
+			time.Sleep(100 * time.Millisecond)
+			tee.Write([]byte(answer))
+		}()
+		h.s.Settle(t.Context(), run, nil, true)
+		require.Equal(t, 100*time.Millisecond, time.Since(began))
+		kept, err := h.store.KeptStream(t.Context(), run)
+		require.NoError(t, err)
+		require.True(t, kept.Answer)
+		tee.Close()
 	})
 }
 
@@ -478,6 +501,15 @@ func TestEndOfARun(t *testing.T) {
 			require.True(t, v.ended)
 		})
 	})
+	t.Run("of an app that never streams: told at once", func(t *testing.T) {
+		inHouse(t, func(t *testing.T, h *house) {
+			run := h.run()
+			v := h.join(run, 0)
+			defer v.leave()
+			h.over(run, Outcome{Silent: true, Response: failed("no")})
+			require.Equal(t, end, v.read())
+		})
+	})
 	t.Run("failed: told when the app had time to say it", func(t *testing.T) {
 		inHouse(t, func(t *testing.T, h *house) {
 			run := h.run()
@@ -605,7 +637,7 @@ func TestReaderSaysWhereItIs(t *testing.T) {
 		require.Equal(t, chunk("a", "1")+commit("a")+"id: 1\n\n", v.raw())
 		v.leave()
 		tee.Write([]byte(chunk("b", "1") + commit("b")))
-		h.s.Settle(t.Context(), run, nil)
+		h.s.Settle(t.Context(), run, nil, false)
 		h.crash()
 		v = h.join(run, 1)
 		require.Equal(t, meta(run)+chunk("b", "1")+commit("b")+"id: 2\n\n", v.raw())
@@ -773,7 +805,7 @@ func TestDiskThatCannotBeWritten(t *testing.T) {
 		defer v.leave()
 		tee := h.tee(run)
 		tee.Write([]byte(chunk("a", "1") + commit("a")))
-		h.s.Settle(t.Context(), run, nil)
+		h.s.Settle(t.Context(), run, nil, false)
 		tee.Write([]byte(chunk("b", "1") + commit("b")))
 		require.Equal(t, chunk("a", "1")+commit("a")+chunk("b", "1")+commit("b"), v.raw())
 		time.Sleep(time.Minute)

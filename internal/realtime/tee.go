@@ -124,6 +124,7 @@ func (t *Tee) Close() {
 		st.void(of, rollback(of))
 	}
 	delete(st.tees, t)
+	st.tell()
 	st.mu.Unlock()
 	st.s.gone(st)
 }

@@ -16,7 +16,7 @@ const batchBytes = 4 << 20
 func (s *Streams) Run(ctx context.Context) {
 	pause := time.NewTimer(0)
 	defer pause.Stop()
-	wait := func(d time.Duration, sooner <-chan struct{}) {
+	rest := func(d time.Duration, sooner <-chan struct{}) {
 		pause.Reset(d)
 		select {
 		case <-pause.C:
@@ -33,9 +33,9 @@ func (s *Streams) Run(ctx context.Context) {
 			s.flush(last)
 			return
 		}
-		wait(linger, s.urgent)
+		rest(linger, s.urgent)
 		if !s.flush(ctx) {
-			wait(writeAgain, nil)
+			rest(writeAgain, nil)
 			wake(s.kick)
 		}
 	}
@@ -49,16 +49,20 @@ func wake(c chan struct{}) {
 }
 
 // Settle returns when what a run has committed is on disk, so that the result of a
-// step is not there without what the step has streamed. done are the steps whose
-// results have come: their last events, which come another way, are waited for, but
-// not for long.
-func (s *Streams) Settle(ctx context.Context, run string, done []string) {
+// step is not there without what the step has streamed, nor that of an endpoint
+// without the answer that it streams. done are the steps whose results have come,
+// ended says that the endpoint's has: their last events, which come another way, are
+// waited for, but not for long.
+func (s *Streams) Settle(ctx context.Context, run string, done []string, ended bool) {
 	st := s.there(run)
 	if st == nil {
 		return
 	}
 	defer s.put(st)
-	st.await(ctx, done)
+	st.await(ctx, func() bool {
+		return !slices.ContainsFunc(st.pending, func(p part) bool { return slices.Contains(done, p.step) }) &&
+			(!ended || st.answered || len(st.tees) == 0)
+	})
 	s.mu.Lock()
 	dirty := s.dirty[st]
 	s.mu.Unlock()
@@ -67,26 +71,26 @@ func (s *Streams) Settle(ctx context.Context, run string, done []string) {
 	}
 }
 
-// await returns when nothing of these steps is pending, or after a moment.
-func (st *stream) await(ctx context.Context, steps []string) {
+// await returns when something is so, or after a moment.
+func (st *stream) await(ctx context.Context, so func() bool) {
 	var late *time.Timer
 	for {
 		st.mu.Lock()
-		if !slices.ContainsFunc(st.pending, func(p part) bool { return slices.Contains(steps, p.step) }) {
+		if so() {
 			st.mu.Unlock()
 			return
 		}
-		if st.taken == nil {
-			st.taken = make(chan struct{})
+		if st.news == nil {
+			st.news = make(chan struct{})
 		}
-		taken := st.taken
+		news := st.news
 		st.mu.Unlock()
 		if late == nil {
 			late = time.NewTimer(settleWait)
 			defer late.Stop()
 		}
 		select {
-		case <-taken:
+		case <-news:
 		case <-late.C:
 			return
 		case <-ctx.Done():
