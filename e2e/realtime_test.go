@@ -356,12 +356,24 @@ func TestStreamingEndpointFails(t *testing.T) {
 // The reader comes again each time. Whatever it was told on a connection, it never
 // shows anything twice, and in the end it has all that was streamed, once.
 func TestStreamingEndpointOutlivesKills(t *testing.T) {
+	t.Run("asked at the app", func(t *testing.T) { outliveKills(t, false) })
+	t.Run("asked at Pawl", func(t *testing.T) { outliveKills(t, true) })
+}
+
+func outliveKills(t *testing.T, atPawl bool) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 1))
-	p := startPawl(t, dev, "--durability", "full", "--endpoint-lease", "5s")
+	p := newPawl(t, dev, "--durability", "full", "--endpoint-lease", "5s")
 	origin, log, _ := script(t, ts4, "endpoint.mjs", true, p)
-	_, out, _ := script(t, ts4, "reader.mjs", false, p, "URL="+origin+"/talk?of=kill&ms=100")
+	p.argv = append(p.argv, "--endpoint", origin+"/talk")
+	p.start()
+	ask, steps := []string{"URL=" + origin + "/talk?of=kill&ms=100"}, map[string]int{"flaky": 4, "left": 6, "right": 6, "last": 4}
+	if atPawl {
+		ask = []string{"URL=" + p.url + "/x/" + strings.TrimPrefix(origin, "http://") + "/talk?of=kill&ms=100", "KEY=once"}
+		steps["direct"] = 4 // which the app sends its client itself otherwise
+	}
+	_, out, _ := script(t, ts4, "reader.mjs", false, p, ask...)
 	awaitLine := func(of string) {
 		eventually(t, patience, func() error {
 			for _, e := range told[seen](t, out) {
@@ -389,7 +401,7 @@ func TestStreamingEndpointOutlivesKills(t *testing.T) {
 	for _, ln := range told[line](t, log) {
 		said[ln.Step] = append(said[ln.Step], ln.Attempt)
 	}
-	for step, tokens := range map[string]int{"flaky": 4, "left": 6, "right": 6, "last": 4} {
+	for step, tokens := range steps {
 		require.True(t, slices.ContainsFunc(said[step], func(run int) bool {
 			return slices.Equal(speech(step, run, tokens), last.of(step))
 		}), "%s succeeded in runs %v, and the screen shows %q", step, said[step], last.of(step))

@@ -97,6 +97,10 @@ func (s *Server) answerFor(w http.ResponseWriter, r *http.Request, run string) {
 		s.failWith(w, r, err, "the run of this key is not kept any more")
 		return
 	}
+	if accepts(r, "text/event-stream") {
+		s.read(w, r, []string{run}, nil) // all that the endpoint streams, and its answer
+		return
+	}
 	x := s.reader(w, r, known)
 	x.direct = true
 	if known.Status.Final() {

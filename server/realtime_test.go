@@ -511,6 +511,38 @@ func pick(h http.Header, names ...string) http.Header {
 	return out
 }
 
+// TestStreamInTheEndpointsPlace: who asks Pawl for an endpoint and accepts events
+// gets all that it streams, and the same again with the same key.
+func TestStreamInTheEndpointsPlace(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var run string
+		goOn := make(chan struct{})
+		f := fronting(t, func(r *http.Request, _ string) *http.Response {
+			run = r.Header.Get("X-Run-Id")
+			<-goOn
+			return tsResponse(`{"ok":true}`)
+		})
+		header := map[string]string{"Accept": "text/event-stream", "Idempotency-Key": "k1"}
+		one := f.open(t, "GET", "/x/app/api/book", header, nil)
+		require.Equal(t, "text/event-stream", one.header.Get("Content-Type"))
+		x := f.tee(t, run)
+		x.write(chunkOf("a", "1") + markOf("commit", "a"))
+		require.Equal(t, chunkOf("a", "1")+markOf("commit", "a"), one.events())
+		again := f.open(t, "GET", "/x/app/api/book", header, nil)
+		require.Contains(t, again.events(), chunkOf("a", "1")+markOf("commit", "a"))
+		close(goOn)
+		x.out.Close()
+		<-x.over
+		time.Sleep(time.Minute)
+		want := "event: inngest.response\ndata: " +
+			`{"status":"succeeded","response":{"body":"{\"ok\":true}","statusCode":200,"headers":{"content-type":"application/json"}}}` + "\n\n"
+		require.Equal(t, want, one.events())
+		require.Equal(t, want, again.events())
+		require.True(t, one.ended() && again.ended())
+	})
+}
+
 // orderly notes in which order things are written.
 type orderly struct {
 	store.Store

@@ -18,14 +18,19 @@ const longestStay = 24 * time.Hour
 // sse sends what a token allows to read as server-sent events: the streams of runs
 // as they are, and messages as JSON. Source: spec/05 §5.1, spec/07 §5.
 func (s *Server) sse(w http.ResponseWriter, r *http.Request, _ []byte) {
-	h := w.Header()
-	h.Set("Access-Control-Allow-Origin", "*") // the token says who may read, and not a cookie
+	w.Header().Set("Access-Control-Allow-Origin", "*") // the token says who may read, and not a cookie
 	g, ok := s.grant(w, r)
 	if !ok {
 		return
 	}
-	after, _ := strconv.ParseInt(r.Header.Get("Last-Event-ID"), 10, 64) // 0 when it is none of ours
 	streams, topics := split(g)
+	s.read(w, r, streams, topics)
+}
+
+// read answers with the streams of runs, and with what is published to topics.
+func (s *Server) read(w http.ResponseWriter, r *http.Request, streams []string, topics []realtime.Topic) {
+	h := w.Header()
+	after, _ := strconv.ParseInt(r.Header.Get("Last-Event-ID"), 10, 64) // 0 when it is none of ours
 	if after >= store.LastPiece && len(topics) == 0 {
 		w.WriteHeader(http.StatusNoContent) // it has all, and is not to ask again
 		return

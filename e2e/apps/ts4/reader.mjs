@@ -18,6 +18,7 @@ for (;;) {
   try {
     const res = await fetchWithStream(url, {
       fetch: watching,
+      fetchOpts: process.env.KEY ? { headers: { "Idempotency-Key": process.env.KEY } } : undefined,
       onMetadata: ({ runId }) => note({ what: "run", data: runId }),
       onData: ({ data, hashedStepId }) => note({ what: "data", step: hashedStepId ?? "", data }),
       onCommit: ({ hashedStepId }) => note({ what: "commit", step: hashedStepId ?? "" }),
