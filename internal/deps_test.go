@@ -15,7 +15,8 @@ const module = "github.com/pawlhq/pawl/"
 // make it here and in docs/ARCHITECTURE.md, or find another way.
 var allowed = map[string][]string{
 	"internal/durable":         {},
-	"internal/wire":            {},
+	"internal/proto":           {},
+	"internal/wire":            {"internal/proto"},
 	"internal/cron":            {"internal/wire"},
 	"internal/match/expr":      {"internal/wire"},
 	"internal/match":           {"internal/durable", "internal/match/expr"},

@@ -1,6 +1,6 @@
-package wire
+package proto
 
-// Header names of the protocol. Source: SDK protocol notes 01 §3.
+// Header names of the protocol. Source: spec/01 §3.
 const (
 	HeaderSignature     = "X-Inngest-Signature"
 	HeaderServerKind    = "X-Inngest-Server-Kind"

@@ -1,4 +1,4 @@
-package wire
+package proto
 
 import (
 	"crypto/hmac"
@@ -26,7 +26,7 @@ var ErrUnauthorized = errors.New("unauthorized")
 var ErrSignature = errors.New("signature refused")
 
 // Key is a signing key, shared between Pawl and an app. It never prints itself.
-// The zero Key stands for "no key". Source: SDK protocol notes 01 §4.
+// The zero Key stands for "no key". Source: spec/01 §4.
 type Key struct {
 	// A pointer, because fmt prints the fields of a Key that sits in an
 	// unexported field of something else, and of a pointer there only the address.

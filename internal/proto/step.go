@@ -1,4 +1,4 @@
-package wire
+package proto
 
 import (
 	"crypto/sha1" //nolint:gosec // the protocol's step ids are SHA-1; nothing is secured by it
@@ -12,7 +12,7 @@ const CompleteID = "0737c22d3bfae812339732d14d8c7dbd6dc4e09c"
 
 // StepHash returns the id an SDK sends for the n-th use of name in one run,
 // n counting from 0: the hex SHA-1 of name, or of "name:n" when n > 0.
-// Source: SDK protocol notes 03 §6.
+// Source: spec/03 §6.
 func StepHash(name string, n int) string {
 	if n > 0 {
 		name += ":" + strconv.Itoa(n)
