@@ -421,7 +421,7 @@ func TestBulkRetryNeitherMissesNorDoublesWhenAnswersGetLost(t *testing.T) {
 		require.NoError(t, p.Close(t.Context()))
 		s, err := sqlite.Open(t.Context(), p.path, sqlite.Options{Durability: sqlite.None})
 		require.NoError(t, err)
-		p.Engine, err = engine.Open(t.Context(), engine.Config{
+		p.Engine, err = engine.Start(t.Context(), engine.Config{
 			Store: &unsure{Store: s}, Log: slog.New(slog.DiscardHandler), Dev: true, Transport: p.app, Drain: time.Millisecond,
 		})
 		require.NoError(t, err)

@@ -155,9 +155,10 @@ const (
 
 // fingerprint tells payloads apart, however they are written.
 func fingerprint(payload jsontext.Value) string {
-	same := payload.Clone()
-	_ = same.Canonicalize() // what cannot be is compared as it is
-	sum := sha256.Sum256(same)
+	if same, err := wire.Canonical(payload); err == nil {
+		payload = same
+	}
+	sum := sha256.Sum256(payload)
 	return hex.EncodeToString(sum[:])
 }
 

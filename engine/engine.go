@@ -114,8 +114,11 @@ type Engine struct {
 	closing atomic.Bool
 }
 
-// Open loads what is registered and starts to work.
-func Open(ctx context.Context, c Config) (*Engine, error) {
+// Start loads what is registered and starts to work.
+func Start(ctx context.Context, c Config) (*Engine, error) { return start(ctx, c, nil) }
+
+// start is Start with something to do before the work begins.
+func start(ctx context.Context, c Config, before func(context.Context, *Engine) error) (*Engine, error) {
 	if c.MaxCalls == 0 {
 		c.MaxCalls = 1024
 	}
@@ -157,6 +160,11 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 	}
 	e.worker = &queue.Worker{Store: c.Store, Log: c.Log, Slots: c.MaxCalls, Drain: c.Drain, Claimed: e.handings.claimed, Work: e.work}
 	e.newRealtime()
+	if before != nil {
+		if err := before(ctx, e); err != nil {
+			return nil, err
+		}
+	}
 	work, stop := context.WithCancel(context.WithoutCancel(ctx)) // ended by Close
 	e.stop = stop
 	var running sync.WaitGroup

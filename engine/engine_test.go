@@ -177,7 +177,7 @@ func (p *pawl) start() {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	p.Engine, err = engine.Open(p.t.Context(), engine.Config{
+	p.Engine, err = engine.Start(p.t.Context(), engine.Config{
 		Store: s, Log: log, Dev: true, Transport: transport, Drain: time.Millisecond,
 		MaxBacklog: int(p.most.Runs), MaxBacklogBytes: p.most.Bytes, Alerts: p.alerts,
 	})
@@ -226,7 +226,7 @@ func (p *pawl) acceptOnly(body string) (ids []string) {
 	s, err := sqlite.Open(p.t.Context(), p.path, sqlite.Options{Durability: sqlite.None})
 	require.NoError(p.t, err)
 	dead := noQueue{s}
-	e, err := engine.Open(p.t.Context(), engine.Config{
+	e, err := engine.Start(p.t.Context(), engine.Config{
 		Store: dead, Log: slog.New(slog.DiscardHandler), Dev: true, Transport: p.app, Drain: time.Millisecond,
 	})
 	require.NoError(p.t, err)

@@ -27,7 +27,7 @@ func openFetching(t *testing.T, a *app, private bool) *pawl {
 	p := &pawl{t: t, path: filepath.Join(t.TempDir(), "pawl.db"), app: a}
 	s, err := sqlite.Open(t.Context(), p.path, sqlite.Options{Durability: sqlite.None})
 	require.NoError(t, err)
-	p.Engine, err = engine.Open(t.Context(), engine.Config{
+	p.Engine, err = engine.Start(t.Context(), engine.Config{
 		Store: s, Log: slog.New(slog.DiscardHandler), Dev: true, Transport: a, AllowPrivate: private, RetryInterval: time.Millisecond,
 	})
 	require.NoError(t, err)

@@ -20,7 +20,7 @@ func quiet(t *testing.T, dev bool) (*engine.Engine, *bytes.Buffer) {
 	s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "pawl.db"), sqlite.Options{Durability: sqlite.None})
 	require.NoError(t, err)
 	logs := &bytes.Buffer{}
-	e, err := engine.Open(t.Context(), engine.Config{
+	e, err := engine.Start(t.Context(), engine.Config{
 		Store: noQueue{s}, Log: slog.New(slog.NewTextHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug})), Dev: dev, Transport: &app{away: true},
 	})
 	require.NoError(t, err)

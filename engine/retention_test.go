@@ -32,7 +32,7 @@ func TestRunsLeaveInTheirTime(t *testing.T) {
 		require.NoError(t, p.Close(t.Context()))
 		s, err := sqlite.Open(t.Context(), p.path, sqlite.Options{Durability: sqlite.None})
 		require.NoError(t, err)
-		p.Engine, err = engine.Open(t.Context(), engine.Config{
+		p.Engine, err = engine.Start(t.Context(), engine.Config{
 			Store: s, Log: slog.New(slog.DiscardHandler), Dev: true, Transport: a, Drain: time.Millisecond,
 			Retention: store.Retention{Runs: 2 * time.Hour, Failed: 6 * time.Hour, Events: 2 * time.Hour, Acts: 4 * time.Hour},
 		})

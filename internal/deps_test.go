@@ -30,8 +30,10 @@ var allowed = map[string][]string{
 	"internal/egress":          {"internal/wire"},
 	"internal/realtime":        {"internal/store"},
 	"internal/queue":           {"internal/durable", "internal/store"},
-	"engine":                   {"internal/call", "internal/cron", "internal/durable", "internal/egress", "internal/flow", "internal/match", "internal/match/expr", "internal/queue", "internal/realtime", "internal/store", "internal/wire"},
+	"engine":                   {"internal/call", "internal/cron", "internal/durable", "internal/egress", "internal/flow", "internal/match", "internal/match/expr", "internal/proto", "internal/queue", "internal/realtime", "internal/store", "internal/store/sqlite", "internal/wire"},
 	"server":                   {"engine", "internal/durable", "internal/realtime", "internal/redact", "internal/store", "internal/ticket", "internal/wire"},
+	"":                         {"internal/proto"},
+	"examples":                 {"", "engine"},
 	"cmd/pawl":                 {"engine", "internal/durable", "internal/redact", "internal/store", "internal/store/sqlite", "internal/wire", "server"},
 	"bench":                    {"internal/durable", "internal/match", "internal/match/expr", "internal/store", "internal/store/sqlite"},
 }
@@ -41,15 +43,27 @@ func TestImportsFollowTheDesign(t *testing.T) {
 	require.NoError(t, err)
 	for line := range strings.Lines(string(out)) {
 		fields := strings.Fields(line)
-		pkg := strings.TrimPrefix(fields[0], module)
+		pkg := strings.TrimPrefix(strings.TrimPrefix(fields[0], strings.TrimSuffix(module, "/")), "/")
+		if strings.HasPrefix(pkg, "examples/") {
+			pkg = "examples"
+		}
 		may, known := allowed[pkg]
 		for _, imported := range fields[1:] {
-			own, ok := strings.CutPrefix(imported, module)
+			own, ok := strings.CutPrefix(imported, strings.TrimSuffix(module, "/"))
 			if !ok {
 				continue
 			}
+			own = strings.TrimPrefix(own, "/")
 			require.True(t, known, "package %s is not in the list of allowed imports", pkg)
 			require.True(t, slices.Contains(may, own), "%s imports %s, which is not an allowed arrow", pkg, own)
 		}
 	}
+}
+
+// TestSDKIsPlain: whoever imports the SDK gets nothing else with it, also not by
+// way of what it imports.
+func TestSDKIsPlain(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", "-f", `{{if not .Standard}}{{.ImportPath}}{{end}}`, strings.TrimSuffix(module, "/")).Output()
+	require.NoError(t, err)
+	require.Equal(t, "github.com/pawlhq/pawl/internal/proto\ngithub.com/pawlhq/pawl\n", string(out))
 }

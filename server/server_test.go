@@ -111,7 +111,7 @@ func openFixture(t testing.TB, path string, options ...option) *fixture {
 		o(&c, &e)
 	}
 	e.Dev = c.Dev
-	eng, err := engine.Open(context.WithoutCancel(t.Context()), e)
+	eng, err := engine.Start(context.WithoutCancel(t.Context()), e)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, eng.Close(context.Background())) })
 	return &fixture{t: t, s: New(eng, c), eng: eng, logs: logs}

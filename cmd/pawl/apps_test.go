@@ -53,7 +53,7 @@ func looking(t *testing.T, urls []string, on ...*local) *syncer {
 	st, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "pawl.db"), sqlite.Options{Durability: sqlite.None})
 	require.NoError(t, err)
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
-	eng, err := engine.Open(t.Context(), engine.Config{Store: st, Log: log, Dev: true})
+	eng, err := engine.Start(t.Context(), engine.Config{Store: st, Log: log, Dev: true})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, eng.Close(context.WithoutCancel(t.Context()))) })
 	y := &syncer{

@@ -223,7 +223,7 @@ func (p *process) openEngine(ctx context.Context, keys *wire.Keyring) (eng *engi
 		cleanUp()
 		return nil, nil, err
 	}
-	eng, err = engine.Open(ctx, engine.Config{
+	eng, err = engine.Start(ctx, engine.Config{
 		Store: st, Log: p.log, Keys: keys, Dev: p.dev,
 		AllowPrivate: p.AllowPrivate || p.dev, RetryInterval: p.RetryInterval, MaxAway: p.MaxAway, EndpointLease: p.EndpointLease, MaxCalls: p.MaxCalls, Drain: p.Drain,
 		MaxBacklog: p.MaxBacklog, MaxBacklogBytes: int64(p.MaxBacklogBytes),

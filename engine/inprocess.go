@@ -1,0 +1,215 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/pawlhq/pawl/internal/durable"
+	"github.com/pawlhq/pawl/internal/proto"
+	"github.com/pawlhq/pawl/internal/store"
+	"github.com/pawlhq/pawl/internal/wire"
+)
+
+// inProcessURL is where an app is that runs in this process. Nothing resolves it.
+const inProcessURL = "http://in-process.invalid/api/inngest"
+
+// inProcess hands requests to an app in this process.
+type inProcess struct {
+	app    http.Handler
+	engine *Engine
+	log    *slog.Logger
+}
+
+// abandoned is how long a call may go on after it was given up.
+const abandoned = 5 * time.Second
+
+var errPanicked = errors.New("the app's handler panicked")
+
+// RoundTrip calls the app. Its requests say that they come from this process, and
+// how the app reaches the engine.
+func (t *inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = proto.WithBackend(r, t.engine.backend())
+	if r.Body == nil {
+		r.Body = http.NoBody
+	}
+	rec := &recorder{header: http.Header{}}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer func() {
+			if p := recover(); p != nil {
+				t.log.Error("the app's handler panicked", "panic", p, "stack", string(debug.Stack()))
+				rec.panicked = true
+			}
+		}()
+		t.app.ServeHTTP(rec, r)
+	}()
+	select {
+	case <-done:
+		if rec.panicked {
+			return nil, errPanicked
+		}
+	case <-r.Context().Done():
+		select {
+		case <-done:
+		case <-time.After(abandoned):
+			t.log.Error("a call goes on although its context has ended; nobody waits for it any more", "url", r.URL.RawQuery)
+		}
+		return nil, r.Context().Err()
+	}
+	return &http.Response{
+		StatusCode: rec.code(), Status: strconv.Itoa(rec.code()), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: rec.header, Body: io.NopCloser(&rec.body), ContentLength: int64(rec.body.Len()), Request: r,
+	}, nil
+}
+
+// recorder keeps what a handler writes.
+type recorder struct {
+	header   http.Header
+	status   int
+	body     bytes.Buffer
+	panicked bool
+}
+
+func (r *recorder) Header() http.Header { return r.header }
+
+func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 && status >= 200 {
+		r.status = status
+	}
+}
+
+func (r *recorder) Write(b []byte) (int, error) {
+	r.WriteHeader(http.StatusOK)
+	return r.body.Write(b)
+}
+
+func (r *recorder) code() int {
+	if r.status == 0 {
+		return http.StatusOK
+	}
+	return r.status
+}
+
+// backend is the engine as an app in this process sees it.
+func (e *Engine) backend() proto.Backend { return local{e} }
+
+type local struct{ e *Engine }
+
+// Send takes all events, or none.
+func (l local) Send(ctx context.Context, body []byte) ([]string, error) {
+	events, err := wire.ReadEvents(body, "application/json", "", time.Now(), NewID)
+	if err != nil {
+		return nil, &refusal{err}
+	}
+	if err := l.e.Send(ctx, events); err != nil {
+		return nil, err
+	}
+	ids := make([]string, len(events))
+	for i, ev := range events {
+		ids[i] = ev.ID
+	}
+	return ids, nil
+}
+
+// refusal is an error that no repetition mends.
+type refusal struct{ error }
+
+func (r *refusal) Retryable() bool { return false }
+func (r *refusal) Unwrap() error   { return r.error }
+
+func (l local) Checkpoint(ctx context.Context, c proto.Checkpoint) error {
+	ops, err := wire.ParseOps(c.Steps)
+	if err != nil {
+		return fmt.Errorf("the steps cannot be read: %w", err)
+	}
+	err = l.e.Checkpoint(ctx, c.RunID, c.Generation, ops)
+	if large, ok := errors.AsType[*TooLarge](err); ok {
+		return fmt.Errorf("%w: %w", proto.ErrTooLarge, large)
+	}
+	switch {
+	case errors.Is(err, durable.ErrStale):
+		return fmt.Errorf("%w: %w", proto.ErrStale, err)
+	case errors.Is(err, durable.ErrEnded), errors.Is(err, store.ErrNotFound):
+		return fmt.Errorf("%w: %w", proto.ErrGone, err)
+	}
+	return err
+}
+
+func (l local) State(ctx context.Context, run string) (events, memos []byte, err error) {
+	list, steps, err := l.e.Memo(ctx, run)
+	if err != nil {
+		return nil, nil, err
+	}
+	return wire.AppendBatch(nil, list), wire.AppendActions(nil, steps), nil
+}
+
+func (l local) Signal(ctx context.Context, name string, data []byte) (string, error) {
+	run, err := l.e.Signal(ctx, name, jsontext.Value(data), nil)
+	if errors.Is(err, store.ErrNotFound) {
+		return "", proto.ErrNobodyWaits
+	}
+	return run, err
+}
+
+func (l local) Invoke(ctx context.Context, slug string, data []byte, key string) (string, error) {
+	in := durable.Invoke{Function: slug}
+	switch v := jsontext.Value(data); v.Kind() {
+	case '{':
+		clean, err := wire.WithoutReserved(v)
+		if err != nil {
+			return "", &refusal{err}
+		}
+		in.Payload = clean
+	case 'n':
+	default:
+		return "", &refusal{errors.New("what a function is given must be an object in JSON")}
+	}
+	var once *store.Once
+	if key != "" {
+		once = &store.Once{Scope: "runs/" + slug, Key: key, Fingerprint: fingerprint(data), Life: store.KeyLife}
+	}
+	_, run, err := l.e.Invoke(ctx, in, once, func(_, run string) []byte { return []byte(run) })
+	if was, ok := errors.AsType[*store.RepeatedError](err); ok {
+		return string(was.Entry.Reply), nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return run, nil
+}
+
+func (l local) Run(ctx context.Context, id string, wait time.Duration) (proto.RunState, error) {
+	if wait > 0 {
+		short, cancel := context.WithTimeout(ctx, wait)
+		_, err := l.e.End(short, id)
+		cancel()
+		if err != nil && short.Err() == nil && !errors.Is(err, store.ErrNotFound) {
+			return proto.RunState{}, err
+		}
+	}
+	r, err := l.e.store.Run(ctx, id)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return proto.RunState{}, proto.ErrGone
+	case err != nil:
+		return proto.RunState{}, err
+	}
+	return proto.RunState{
+		ID: r.ID, Function: r.Function, Status: r.Status.String(), Output: r.Output, Started: r.Started, Ended: r.Ended,
+	}, nil
+}
+
+func (l local) Publish(context.Context, string, string, []byte) error {
+	return errors.New("an engine in this process cannot publish yet; run the app on a server")
+}

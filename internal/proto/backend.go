@@ -1,0 +1,86 @@
+package proto
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+)
+
+// Errors of a Backend, as HTTP statuses say them.
+var (
+	// ErrStale: the call was given up, and the function is called again (409).
+	ErrStale = errors.New("the call was given up; the function is called again")
+	// ErrGone: there is no such run, or it has ended (404, 410).
+	ErrGone = errors.New("there is no such run, or it has ended")
+	// ErrTooLarge: what was reported exceeds a limit of the run, which has failed (413).
+	ErrTooLarge = errors.New("the run exceeds a limit")
+	// ErrNobodyWaits: nobody waits for the signal (404).
+	ErrNobodyWaits = errors.New("nobody waits for the signal")
+)
+
+// Backend is a server as an app sees it: over HTTP, or in the same process.
+// Payloads are JSON.
+type Backend interface {
+	// Send takes an array of events in and returns an id for each.
+	Send(ctx context.Context, events []byte) (ids []string, err error)
+	// Checkpoint saves finished steps of a run. Errors: ErrStale, ErrGone,
+	// ErrTooLarge, and those of a server that cannot be reached or cannot write.
+	Checkpoint(ctx context.Context, c Checkpoint) error
+	// State returns the events of a run, an array, and its memos, an object.
+	State(ctx context.Context, run string) (events, memos []byte, err error)
+	// Signal wakes who waits for a signal and returns its run, or ErrNobodyWaits.
+	Signal(ctx context.Context, name string, data []byte) (run string, err error)
+	// Invoke starts a run of the function with a slug and returns it. A key that
+	// is not empty makes a repetition return the run of the first time.
+	Invoke(ctx context.Context, slug string, data []byte, key string) (run string, err error)
+	// Run returns how a run stands, at the latest after wait; sooner if it ends.
+	Run(ctx context.Context, id string, wait time.Duration) (RunState, error)
+	// Publish tells those who listen to a topic of a channel.
+	Publish(ctx context.Context, channel, topic string, data []byte) error
+}
+
+// Checkpoint is what an app reports while a call goes on.
+type Checkpoint struct {
+	RunID      string
+	FunctionID string
+	ItemID     string
+	RequestID  string
+	Generation int64
+	Started    time.Time // of the call
+	Steps      []byte    // an array of ops
+}
+
+// RunState is how a run stands.
+type RunState struct {
+	ID       string
+	Function string // slug
+	Status   string // Queued, Running, Completed, Failed, Cancelled or Skipped
+	Output   []byte // the result, or the error; nil while it goes on
+	Started  time.Time
+	Ended    time.Time
+}
+
+// Final reports whether nothing more can happen to the run.
+func (s RunState) Final() bool {
+	switch s.Status {
+	case "Completed", "Failed", "Cancelled", "Skipped":
+		return true
+	default:
+		return false
+	}
+}
+
+type backendKey struct{}
+
+// WithBackend makes a request one of a server in the same process, which is
+// trusted and reached by b.
+func WithBackend(r *http.Request, b Backend) *http.Request {
+	return r.WithContext(context.WithValue(r.Context(), backendKey{}, b))
+}
+
+// BackendOf returns the server in this process that r comes from, or nil.
+func BackendOf(r *http.Request) Backend {
+	b, _ := r.Context().Value(backendKey{}).(Backend)
+	return b
+}

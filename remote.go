@@ -1,0 +1,362 @@
+package pawl
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pawlhq/pawl/internal/proto"
+)
+
+// remote is a server that is reached over HTTP.
+type remote struct {
+	app  *App
+	base string
+}
+
+func (a *App) overHTTP(base string) *remote { return &remote{a, strings.TrimSuffix(base, "/")} }
+
+// Attach makes app one of a server: its events go there, and that server's calls
+// are answered, by the http.Handler that the app is. When the app knows where it
+// is served ([ServedAt], INNGEST_SERVE_ORIGIN) it registers there at once;
+// otherwise the server has to be told: pawl serve --app URL. A development
+// server finds apps by itself.
+func Attach(ctx context.Context, server string, app *App) (*Attachment, error) {
+	if err := app.Err(); err != nil {
+		return nil, err
+	}
+	u, err := url.Parse(server)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, fmt.Errorf("pawl: %q is no URL of a server, such as http://localhost:8288", server)
+	}
+	if app.keys.Load() == nil && !app.set.dev {
+		return nil, errors.New("pawl: the app has no signing key, and is not in development mode: set INNGEST_SIGNING_KEY, or INNGEST_DEV=1 for a development server")
+	}
+	app.backend.Store(&backendBox{app.overHTTP(server)})
+	if app.set.origin != "" {
+		if _, err := app.register(ctx, app.set.origin, "", ""); err != nil {
+			return nil, err
+		}
+	}
+	return &Attachment{}, nil
+}
+
+// Attachment is an app's tie to a server.
+type Attachment struct{}
+
+// Close ends it. The server goes on by itself, and calls the app again when it
+// is back.
+func (*Attachment) Close(context.Context) error { return nil }
+
+// statusError is an answer that says no.
+type statusError struct {
+	status  int
+	message string
+	after   time.Duration
+}
+
+func (e *statusError) Error() string { return e.message }
+
+// Retryable says that a request which the server finds wrong stays wrong.
+func (e *statusError) Retryable() bool {
+	return e.status >= 500 || e.status == http.StatusTooManyRequests || e.status == http.StatusUnauthorized
+}
+
+// bodyLimit bounds what is read of a server's answer, in bytes.
+const bodyLimit = 64 << 20
+
+// do sends a request with a JSON body, and reads the JSON answer. With keyed it
+// is sent again when it is not known whether it came through.
+func (r *remote) do(ctx context.Context, method, path string, body []byte, header http.Header, keyed bool, into any) error {
+	ring := r.app.keys.Load()
+	keys := []string{""}
+	if ring != nil {
+		keys[0] = ring.Current.Hashed()
+		for _, k := range ring.Previous {
+			keys = append(keys, k.Hashed())
+		}
+	}
+	tries := 1
+	if keyed {
+		tries = sendTries
+	}
+	var err error
+	for n := range tries {
+		for _, key := range keys {
+			err = r.once(ctx, method, path, body, header, key, into)
+			if s, ok := errors.AsType[*statusError](err); !ok || s.status != http.StatusUnauthorized {
+				break
+			}
+		}
+		s, answered := errors.AsType[*statusError](err)
+		if err == nil || answered && s.status < 500 && s.status != http.StatusTooManyRequests {
+			return err
+		}
+		if n < tries-1 {
+			pause := sendPause << n
+			if answered {
+				pause = max(pause, min(s.after, 5*time.Second))
+			}
+			if sleep(ctx, pause) != nil {
+				return err
+			}
+		}
+	}
+	return err
+}
+
+func (r *remote) once(ctx context.Context, method, path string, body []byte, header http.Header, key string, into any) error {
+	req, err := http.NewRequestWithContext(ctx, method, r.base+path, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	for name, values := range header {
+		req.Header[name] = values
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	req.Header.Set(proto.HeaderSDK, sdk)
+	req.Header.Set("User-Agent", sdk)
+	if key != "" {
+		req.Header.Set("Authorization", "Bearer "+key)
+	}
+	res, err := r.app.set.client.Do(req)
+	if err != nil {
+		var u *url.Error
+		if errors.As(err, &u) {
+			err = u.Err // its URL may hold a key
+		}
+		return fmt.Errorf("the server at %s cannot be reached: %w", r.base, err)
+	}
+	defer res.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(res.Body, bodyLimit))
+	if err != nil {
+		return fmt.Errorf("the answer of %s: %w", r.base, err)
+	}
+	if res.StatusCode/100 != 2 {
+		seconds, _ := strconv.Atoi(res.Header.Get(proto.HeaderRetryAfter)) // 0 when it is a date, or absent
+		return &statusError{res.StatusCode, said(answer, res.Status), time.Duration(seconds) * time.Second}
+	}
+	if into == nil {
+		return nil
+	}
+	if err := json.Unmarshal(answer, into); err != nil {
+		return fmt.Errorf("the answer of %s is not what a server of the protocol says: %w", r.base, err)
+	}
+	return nil
+}
+
+// said is why a server refuses.
+func said(answer []byte, status string) string {
+	var body struct {
+		Error   any    `json:"error"`
+		Message string `json:"message"`
+	}
+	if json.Unmarshal(answer, &body) == nil {
+		if text, ok := body.Error.(string); ok && text != "" {
+			return text
+		}
+		if body.Message != "" {
+			return body.Message
+		}
+	}
+	return "the server answered " + status
+}
+
+func (r *remote) Send(ctx context.Context, events []byte) ([]string, error) {
+	key := r.app.set.eventKey
+	if key == "" {
+		key = "NO_EVENT_KEY_SET" // development servers take any
+	}
+	var seed [10]byte
+	_, _ = rand.Read(seed[:]) // never fails
+	header := http.Header{proto.HeaderEventIDSeed: {strconv.FormatInt(time.Now().UnixMilli(), 10) + "," + base64.StdEncoding.EncodeToString(seed[:])}}
+	var reply struct {
+		IDs []string `json:"ids"`
+	}
+	err := r.do(ctx, http.MethodPost, "/e/"+url.PathEscape(key), events, header, true, &reply)
+	if s, ok := errors.AsType[*statusError](err); ok && s.status == http.StatusUnauthorized {
+		return nil, fmt.Errorf("%w; is INNGEST_EVENT_KEY one of the server's?", err)
+	}
+	return reply.IDs, err
+}
+
+func (r *remote) Checkpoint(ctx context.Context, c proto.Checkpoint) error {
+	body, err := json.Marshal(struct {
+		RunID      string          `json:"run_id"`
+		FunctionID string          `json:"fn_id"`
+		ItemID     string          `json:"qi_id"`
+		RequestID  string          `json:"request_id,omitempty"`
+		Generation int64           `json:"generation_id,omitempty"`
+		Started    int64           `json:"request_started_at"`
+		Steps      json.RawMessage `json:"steps"`
+		At         int64           `json:"ts"`
+	}{c.RunID, c.FunctionID, c.ItemID, c.RequestID, c.Generation, c.Started.UnixMilli(), c.Steps, time.Now().UnixMilli()})
+	if err != nil {
+		return err
+	}
+	err = r.do(ctx, http.MethodPost, "/v1/checkpoint/"+url.PathEscape(c.RunID)+"/async", body, nil, false, nil)
+	if s, ok := errors.AsType[*statusError](err); ok {
+		switch s.status {
+		case http.StatusConflict:
+			return fmt.Errorf("%w: %w", proto.ErrStale, err)
+		case http.StatusNotFound, http.StatusGone:
+			return fmt.Errorf("%w: %w", proto.ErrGone, err)
+		case http.StatusRequestEntityTooLarge:
+			return fmt.Errorf("%w: %w", proto.ErrTooLarge, err)
+		}
+	}
+	return err
+}
+
+func (r *remote) State(ctx context.Context, run string) (events, memos []byte, err error) {
+	var batch, actions json.RawMessage
+	path := "/v0/runs/" + url.PathEscape(run)
+	if err := r.do(ctx, http.MethodGet, path+"/batch", nil, nil, true, &batch); err != nil {
+		return nil, nil, err
+	}
+	if err := r.do(ctx, http.MethodGet, path+"/actions", nil, nil, true, &actions); err != nil {
+		return nil, nil, err
+	}
+	return batch, actions, nil
+}
+
+func (r *remote) Signal(ctx context.Context, name string, data []byte) (string, error) {
+	body, err := json.Marshal(struct {
+		Signal string          `json:"signal"`
+		Data   json.RawMessage `json:"data"`
+	}{name, data})
+	if err != nil {
+		return "", err
+	}
+	var reply struct {
+		Data struct {
+			RunID string `json:"run_id"`
+		} `json:"data"`
+	}
+	err = r.do(ctx, http.MethodPost, "/v1/signals", body, nil, false, &reply)
+	if s, ok := errors.AsType[*statusError](err); ok && s.status == http.StatusNotFound {
+		return "", proto.ErrNobodyWaits
+	}
+	return reply.Data.RunID, err
+}
+
+func (r *remote) Invoke(ctx context.Context, slug string, data []byte, key string) (string, error) {
+	body, err := json.Marshal(struct {
+		Data json.RawMessage `json:"data"`
+	}{data})
+	if err != nil {
+		return "", err
+	}
+	if key == "" {
+		key = rand.Text()
+	}
+	var reply struct {
+		ID string `json:"id"` // of the event
+	}
+	header := http.Header{"Idempotency-Key": {key}}
+	if err := r.do(ctx, http.MethodPost, "/invoke/"+url.PathEscape(slug), body, header, true, &reply); err != nil {
+		return "", err
+	}
+	var runs struct {
+		Data []struct {
+			RunID string `json:"run_id"`
+		} `json:"data"`
+	}
+	if err := r.do(ctx, http.MethodGet, "/v1/events/"+url.PathEscape(reply.ID)+"/runs", nil, nil, true, &runs); err != nil {
+		return "", err
+	}
+	if len(runs.Data) == 0 {
+		return "", fmt.Errorf("the server has started no run for event %s", reply.ID)
+	}
+	return runs.Data[0].RunID, nil
+}
+
+// How often a server is asked how a run stands: the first pause, which doubles
+// up to the last.
+const (
+	firstLook = 50 * time.Millisecond
+	lastLook  = 2 * time.Second
+)
+
+func (r *remote) Run(ctx context.Context, id string, wait time.Duration) (proto.RunState, error) {
+	until := time.Now().Add(wait)
+	for pause := firstLook; ; pause = min(2*pause, lastLook) {
+		var reply struct {
+			Data struct {
+				RunID     string          `json:"run_id"`
+				Function  string          `json:"function"`
+				Status    string          `json:"status"`
+				Output    json.RawMessage `json:"output"`
+				StartedAt *time.Time      `json:"run_started_at"`
+				EndedAt   *time.Time      `json:"ended_at"`
+			} `json:"data"`
+		}
+		err := r.do(ctx, http.MethodGet, "/v1/runs/"+url.PathEscape(id), nil, nil, true, &reply)
+		if s, ok := errors.AsType[*statusError](err); ok && s.status == http.StatusNotFound {
+			return proto.RunState{}, proto.ErrGone
+		}
+		if err != nil {
+			return proto.RunState{}, err
+		}
+		d := reply.Data
+		state := proto.RunState{ID: d.RunID, Function: d.Function, Status: d.Status, Output: d.Output}
+		if d.StartedAt != nil {
+			state.Started = *d.StartedAt
+		}
+		if d.EndedAt != nil {
+			state.Ended = *d.EndedAt
+		}
+		if state.Final() || !time.Now().Before(until) {
+			return state, nil
+		}
+		if err := sleep(ctx, min(pause, time.Until(until))); err != nil {
+			return state, err
+		}
+	}
+}
+
+func (r *remote) Publish(ctx context.Context, channel, topic string, data []byte) error {
+	query := url.Values{"channel": {channel}, "topic": {topic}}
+	return r.do(ctx, http.MethodPost, "/v1/realtime/publish?"+query.Encode(), data, nil, false, nil)
+}
+
+// register tells the server the app's functions.
+func (a *App) register(ctx context.Context, at, kind, deploy string) (modified bool, err error) {
+	r, ok := a.api().(*remote)
+	if !ok {
+		return false, errors.New("pawl: the app belongs to an engine in its own process; another server cannot have it too")
+	}
+	body, err := marshal(map[string]any{
+		"url": at, "appName": a.name, "functions": a.registrations(at), "framework": "net/http", "deployType": "ping",
+		"sdk": sdk, "v": "0.1", "capabilities": map[string]any{"in_band_sync": "v1", "trust_probe": "v1"},
+	})
+	if err != nil {
+		return false, err
+	}
+	path, header := "/fn/register", http.Header{proto.HeaderSyncKind: {proto.SyncOutOfBand}}
+	if deploy != "" {
+		path += "?" + url.Values{"deployId": {deploy}}.Encode()
+	}
+	if kind != "" {
+		header.Set(proto.HeaderExpectedKind, kind)
+	}
+	var reply struct {
+		Modified bool `json:"modified"`
+	}
+	if err := r.do(ctx, http.MethodPost, path, body, header, true, &reply); err != nil {
+		return false, fmt.Errorf("pawl: register app %s with %s: %w", a.name, r.base, err)
+	}
+	return reply.Modified, nil
+}
