@@ -32,8 +32,9 @@ type call struct {
 	events     []json.RawMessage
 	memos      map[string]json.RawMessage
 
-	ctx   context.Context
-	saver *saver // nil: results are saved by the answer alone
+	ctx       context.Context
+	saver     *saver            // nil: results are saved by the answer alone
+	intercept proto.Interceptor // nil: steps run as they are
 
 	mu       sync.Mutex
 	names    map[string]*usage

@@ -242,6 +242,7 @@ func (a *App) newCall(r *http.Request, f *function, in callBody, api proto.Backe
 		plan:      in.Ctx.Plan, attempt: in.Ctx.Attempt, tries: in.Ctx.MaxAttempts, started: time.Now(),
 		events: in.Events, memos: in.Steps,
 		names: map[string]*usage{}, ids: map[string]bool{}, rested: make(chan struct{}),
+		intercept: proto.InterceptorOf(r),
 	}
 	c.generation, _ = strconv.ParseInt(r.Header.Get(proto.HeaderGenerationID), 10, 64) // 0: the server has none
 	if c.tries <= 0 {

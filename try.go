@@ -94,6 +94,12 @@ func (t *try) run(ctx context.Context, do body) (json.RawMessage, error) {
 			return out, err
 		}
 	}
+	if i := c.intercept; i != nil {
+		own := do
+		do = func(ctx context.Context) (json.RawMessage, error) {
+			return i.Step(ctx, t.name, t.attempt, func(ctx context.Context) ([]byte, error) { return own(ctx) })
+		}
+	}
 	out, err, gone := t.once(ctx, do)
 	switch {
 	case gone:

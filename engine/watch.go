@@ -2,9 +2,11 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/pawlhq/pawl/internal/durable"
+	"github.com/pawlhq/pawl/internal/store"
 )
 
 // watchers are those who wait for news of a run, or for its end.
@@ -192,3 +194,20 @@ func (e *Engine) End(ctx context.Context, run string) (durable.Head, error) {
 		return durable.Head{}, ctx.Err()
 	}
 }
+
+// RunsOf returns the ids of the runs that an event has started, oldest first.
+func (e *Engine) RunsOf(ctx context.Context, event string) ([]string, error) {
+	runs, err := e.store.Runs(ctx, store.RunFilter{Event: event}, store.Page{Limit: mostRunsOf})
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]string, 0, len(runs))
+	for _, r := range runs {
+		ids = append(ids, r.ID)
+	}
+	slices.Sort(ids)
+	return ids, nil
+}
+
+// mostRunsOf bounds the runs of one event that are listed.
+const mostRunsOf = 400

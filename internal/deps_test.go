@@ -35,6 +35,7 @@ var allowed = map[string][]string{
 	"":                         {"internal/proto"},
 	"examples":                 {"", "engine"},
 	"cmd/pawl":                 {"engine", "internal/durable", "internal/redact", "internal/store", "internal/store/sqlite", "internal/wire", "server"},
+	"pawltest":                 {"", "engine", "internal/durable", "internal/proto"},
 	"bench":                    {"internal/durable", "internal/match", "internal/match/expr", "internal/store", "internal/store/sqlite"},
 }
 

@@ -22,6 +22,7 @@ type holding struct {
 type held struct {
 	mu     sync.Mutex
 	byItem map[itemKey]*holding
+	some   chan struct{} // gets a value when there is something after there was nothing
 }
 
 // add notes a lease and returns the context of the work on it.
@@ -35,6 +36,12 @@ func (h *held) add(ctx context.Context, l store.Lease) context.Context {
 	}
 	if h.byItem == nil {
 		h.byItem = map[itemKey]*holding{}
+	}
+	if len(h.byItem) == 0 {
+		select {
+		case h.some <- struct{}{}:
+		default: // it is known
+		}
 	}
 	h.byItem[k] = &holding{l, time.Now(), cancel}
 	return ctx
@@ -81,20 +88,25 @@ func (h *held) all() []*holding {
 }
 
 // renew keeps the leases of what is in work and ends the work on those that
-// were lost: another worker has them now, or their run has ended.
+// were lost: another worker has them now, or their run has ended. When nothing
+// is in work it does not even look.
 func (w *Worker) renew(ctx context.Context) {
-	t := time.NewTicker(renewEvery)
-	defer t.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-t.C:
+		case <-w.held.some:
 		}
-		for _, x := range w.held.all() {
-			ok, err := w.Store.Extend(ctx, x.lease, time.Now(), leaseTTL)
-			if err == nil && !ok {
-				x.cancel()
+		for leases := w.held.all(); len(leases) > 0; leases = w.held.all() {
+			pause(ctx, renewEvery)
+			if ctx.Err() != nil {
+				return
+			}
+			for _, x := range w.held.all() {
+				ok, err := w.Store.Extend(ctx, x.lease, time.Now(), leaseTTL)
+				if err == nil && !ok {
+					x.cancel()
+				}
 			}
 		}
 	}

@@ -53,6 +53,7 @@ func (w *Worker) Run(ctx context.Context) {
 	defer abort()
 	slots := make(chan struct{}, w.Slots)
 	var inWork sync.WaitGroup
+	w.held.some = make(chan struct{}, 1)
 	renewed := make(chan struct{})
 	go func() {
 		defer close(renewed)
