@@ -87,8 +87,8 @@ func (f *Function[In, Out]) Start(ctx context.Context, in In, key string) (run s
 	return run, nil
 }
 
-// oneLook is how long one question about a run may take.
-const oneLook = 30 * time.Second
+// forever is longer than anybody waits.
+const forever = 100 * 365 * 24 * time.Hour
 
 // Result waits until a run of the function has ended, and returns what it
 // returned. The error of a run that has not completed is a [*RunFailed].
@@ -97,7 +97,7 @@ func (f *Function[In, Out]) Result(ctx context.Context, run string) (out Out, er
 		return out, fmt.Errorf("pawl: %s is a function of another app", f.slug)
 	}
 	for {
-		info, err := f.app.look(ctx, run, oneLook)
+		info, err := f.app.look(ctx, run, forever)
 		switch {
 		case err != nil:
 			return out, err

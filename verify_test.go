@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 
 // bank charges cards. Of each token it knows how often.
 type bank struct {
+	mu      sync.Mutex
 	charges map[string]int
 	// say decides about each charge: whether it happens, and what the caller sees.
 	say func() (happens bool, err error)
@@ -30,6 +32,8 @@ func newBank(say func() (bool, error)) *bank {
 }
 
 func (b *bank) charge(ctx context.Context) (string, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	happens, err := b.say()
 	if happens {
 		b.charges[pawl.Token(ctx)]++
@@ -38,6 +42,8 @@ func (b *bank) charge(ctx context.Context) (string, error) {
 }
 
 func (b *bank) verify(ctx context.Context) (string, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.asked++
 	if b.find != nil {
 		if err := b.find(); err != nil {
@@ -50,7 +56,15 @@ func (b *bank) verify(ctx context.Context) (string, error) {
 	return pawl.Token(ctx), nil
 }
 
+func (b *bank) of(token string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.charges[token]
+}
+
 func (b *bank) total() (n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	for _, c := range b.charges {
 		n += c
 	}
@@ -109,7 +123,7 @@ func TestVerify(t *testing.T) {
 					require.ErrorContains(t, err, tt.want)
 				} else {
 					require.NoError(t, err)
-					require.Equal(t, 1, b.charges[token])
+					require.Equal(t, 1, b.of(token))
 				}
 				require.Equal(t, tt.charges, b.total())
 				require.Equal(t, tt.asked, b.asked)
@@ -150,7 +164,7 @@ func TestOneChargeEach(t *testing.T) {
 	}
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	rnd := rand.New(rand.NewPCG(seed, 0))
+	rnd, restarts := rand.New(rand.NewPCG(seed, 0)), rand.New(rand.NewPCG(seed, 1))
 	b := newBank(func() (bool, error) {
 		switch rnd.IntN(4) {
 		case 0:
@@ -169,14 +183,14 @@ func TestOneChargeEach(t *testing.T) {
 		var runs []*pawltest.Started[string]
 		for i := range payments {
 			runs = append(runs, pawltest.Start(p, pay, order{ID: fmt.Sprint(i), Cents: 1}))
-			if rnd.IntN(100) == 0 {
+			if restarts.IntN(100) == 0 {
 				p.Restart()
 			}
 		}
 		for _, r := range runs {
 			token, err := r.Result()
 			require.NoError(t, err)
-			require.Equal(t, 1, b.charges[token])
+			require.Equal(t, 1, b.of(token))
 		}
 		require.Len(t, b.charges, payments)
 		require.Equal(t, payments, b.total())
