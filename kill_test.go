@@ -143,7 +143,7 @@ func (d *diary) work(ctx context.Context, o order) (string, error) {
 		err := pawl.Do(ctx, name, func(ctx context.Context) error {
 			d.write(note{What: "began", Run: run, Order: o.ID, Step: name, Token: pawl.Token(ctx)})
 			time.Sleep(time.Duration(rand.IntN(3000)) * time.Microsecond)
-			if rand.IntN(20) == 0 {
+			if pawl.Attempt(ctx) == 1 && rand.IntN(20) == 0 {
 				return errors.New("bad luck")
 			}
 			return nil
