@@ -110,7 +110,7 @@ func victim(dir string) error {
 		_, _ = io.WriteString(w, run)
 	})
 	mux.HandleFunc("POST /cancel", func(w http.ResponseWriter, r *http.Request) {
-		if err := e.Cancel(r.Context(), r.FormValue("run")); err != nil {
+		if err := e.Cancel(r.Context(), r.FormValue("run"), ""); err != nil {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 			return
 		}

@@ -177,7 +177,7 @@ func (l local) Invoke(ctx context.Context, slug string, data []byte, key string)
 	}
 	var once *store.Once
 	if key != "" {
-		once = &store.Once{Scope: "runs/" + slug, Key: key, Fingerprint: fingerprint(data), Life: store.KeyLife}
+		once = &store.Once{Scope: "runs/" + slug, Key: key, Fingerprint: fingerprint(jsontext.Value(data)), Life: store.KeyLife}
 	}
 	_, run, err := l.e.Invoke(ctx, in, once, func(_, run string) []byte { return []byte(run) })
 	if was, ok := errors.AsType[*store.RepeatedError](err); ok {

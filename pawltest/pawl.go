@@ -217,7 +217,7 @@ func (p *Pawl) Status(run string) pawl.RunStatus {
 // Cancel ends a run.
 func (p *Pawl) Cancel(run string) {
 	p.t.Helper()
-	if err := p.current().Cancel(p.t.Context(), run); err != nil {
+	if err := p.current().Cancel(p.t.Context(), run, ""); err != nil {
 		p.t.Fatal(err)
 	}
 	p.Settle()
