@@ -35,6 +35,8 @@ type call struct {
 	ctx       context.Context
 	saver     *saver            // nil: results are saved by the answer alone
 	intercept proto.Interceptor // nil: steps run as they are
+	inline    *inline           // the request in which the run began is being served
+	entry     bool              // an endpoint is entered again: the server counts its tries
 
 	mu       sync.Mutex
 	names    map[string]*usage
@@ -256,7 +258,10 @@ type outcome struct {
 const stubborn = 10 * time.Second
 
 // run goes through the function and says what to answer.
-func (c *call) run(ctx context.Context) answer { //nolint:contextcheck // the steps of a call share its context
+func (c *call) run(ctx context.Context) answer { return c.answer(c.through(ctx)) }
+
+// through goes through the function.
+func (c *call) through(ctx context.Context) outcome { //nolint:contextcheck // the steps of a call share its context
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(errAnswered)
 	c.ctx = ctx
@@ -267,9 +272,11 @@ func (c *call) run(ctx context.Context) answer { //nolint:contextcheck // the st
 	go func() {
 		var o outcome
 		o.err = protect(func() (err error) {
-			data, err := eventData(c.events)
-			if err != nil {
-				return err
+			var data []json.RawMessage
+			if c.inline == nil && !c.entry {
+				if data, err = eventData(c.events); err != nil {
+					return err
+				}
 			}
 			o.output, err = c.fn.call(inside, data)
 			return err
@@ -288,7 +295,7 @@ func (c *call) run(ctx context.Context) answer { //nolint:contextcheck // the st
 		cancel(errAnswered) // steps that the function did not wait for
 	}
 	c.finish()
-	return c.answer(o)
+	return o
 }
 
 var errAnswered = errors.New("pawl: the function has returned")
@@ -331,7 +338,7 @@ func (c *call) finish() {
 		}
 		<-idle
 	}
-	if c.saver != nil {
+	if c.saver != nil && c.inline == nil {
 		c.addResults(c.saver.rest())
 	}
 }

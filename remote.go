@@ -332,6 +332,66 @@ func (r *remote) Publish(ctx context.Context, channel, topic string, data []byte
 	return r.do(ctx, http.MethodPost, "/v1/realtime/publish?"+query.Encode(), data, nil, false, nil)
 }
 
+func (r *remote) Begin(ctx context.Context, b proto.Begin) (proto.Begun, error) {
+	body, err := json.Marshal(struct {
+		RunID   string          `json:"run_id"`
+		Event   json.RawMessage `json:"event"`
+		Steps   json.RawMessage `json:"steps"`
+		Retries int             `json:"retries"`
+		Version int             `json:"request_version"`
+		Key     string          `json:"idempotency,omitempty"`
+		At      int64           `json:"ts"`
+	}{b.RunID, b.Event, b.Steps, b.Retries, 2, b.Key, time.Now().UnixMilli()})
+	if err != nil {
+		return proto.Begun{}, err
+	}
+	var reply struct {
+		Data struct {
+			RunID      string `json:"run_id"`
+			FunctionID string `json:"fn_id"`
+			AppID      string `json:"app_id"`
+			Token      string `json:"token"`
+		} `json:"data"`
+	}
+	err = r.do(ctx, http.MethodPost, "/v1/http/runs", body, nil, false, &reply)
+	return proto.Begun(reply.Data), reported(err)
+}
+
+func (r *remote) Report(ctx context.Context, b proto.Begun, steps []byte) error {
+	body, err := json.Marshal(struct {
+		RunID      string          `json:"run_id"`
+		FunctionID string          `json:"fn_id"`
+		AppID      string          `json:"app_id"`
+		Steps      json.RawMessage `json:"steps"`
+		At         int64           `json:"ts"`
+	}{b.RunID, b.FunctionID, b.AppID, steps, time.Now().UnixMilli()})
+	if err != nil {
+		return err
+	}
+	return reported(r.do(ctx, http.MethodPost, "/v1/http/runs/"+url.PathEscape(b.RunID)+"/steps", body, nil, false, nil))
+}
+
+// reported is what an answer to a report means.
+func reported(err error) error {
+	s, ok := errors.AsType[*statusError](err)
+	if !ok {
+		return err
+	}
+	switch s.status {
+	case http.StatusNotFound, http.StatusGone, http.StatusConflict:
+		return fmt.Errorf("%w: %w", proto.ErrGone, err)
+	case http.StatusRequestEntityTooLarge:
+		return fmt.Errorf("%w: %w", proto.ErrTooLarge, err)
+	case http.StatusUnprocessableEntity:
+		return fmt.Errorf("%w: %w", proto.ErrOtherRequest, err)
+	}
+	return err
+}
+
+func (r *remote) ResultURL(_ *http.Request, b proto.Begun) string {
+	return r.base + "/v1/http/runs/" + url.PathEscape(b.RunID) + "/output?token=" + url.QueryEscape(b.Token)
+}
+
 // register tells the server the app's functions.
 func (a *App) register(ctx context.Context, at, kind, deploy string) (modified bool, err error) {
 	r, ok := a.api().(*remote)

@@ -98,6 +98,9 @@ func (s *saver) send(ctx context.Context, batch []*saving) error {
 		return s.stop(fmt.Errorf("steps cannot be written as JSON: %w", err), nil)
 	}
 	c := s.call
+	if c.inline != nil {
+		return s.report(ctx, steps)
+	}
 	cp := proto.Checkpoint{
 		RunID: c.runID, FunctionID: c.functionID, ItemID: c.itemID, RequestID: c.requestID,
 		Generation: c.generation, Started: c.started, Steps: steps,
@@ -143,4 +146,67 @@ func sleep(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// report sends the steps of a run that began in a request. What cannot be sent
+// keeps its client from being answered.
+func (s *saver) report(ctx context.Context, steps []byte) error {
+	var err error
+	for n := range sendTries {
+		if err = s.call.inline.send(ctx, s.call.api, steps); err == nil {
+			return nil
+		}
+		if errors.Is(err, proto.ErrGone) || errors.Is(err, proto.ErrTooLarge) || n == sendTries-1 || sleep(ctx, sendPause<<n) != nil {
+			break
+		}
+	}
+	return s.stop(err, nil)
+}
+
+// flush sends what waits, or, when nothing does, that the run goes on.
+func (s *saver) flush(ctx context.Context) error {
+	s.turn <- struct{}{}
+	defer func() { <-s.turn }()
+	s.mu.Lock()
+	batch, broken := s.waiting, s.broken
+	s.waiting = nil
+	s.mu.Unlock()
+	if broken == nil {
+		broken = s.send(ctx, batch)
+	}
+	for _, b := range batch {
+		b.err = broken
+		close(b.done)
+	}
+	return broken
+}
+
+// renewEvery is well within the lease of a run that began in a request.
+const renewEvery = time.Minute
+
+// renew tells the server now and then that the run goes on, until stop.
+func (s *saver) renew(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	s.late.Go(func() {
+		for sleep(ctx, renewEvery) == nil {
+			_ = s.flush(ctx) // the end of the request tells
+		}
+	})
+	return cancel
+}
+
+// end sends the last ops of a request, after all the others.
+func (s *saver) end(ctx context.Context, ops []op) error {
+	s.late.Wait()
+	s.mu.Lock()
+	broken := s.broken
+	s.mu.Unlock()
+	if broken != nil {
+		return broken
+	}
+	batch := make([]*saving, len(ops))
+	for i, o := range ops {
+		batch[i] = &saving{op: o, done: make(chan struct{})}
+	}
+	return s.send(ctx, batch)
 }

@@ -3,6 +3,7 @@ package pawl
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -31,6 +32,10 @@ const (
 // With a signing key only what is signed by it is answered; without one, only
 // a development server is.
 func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if run := r.URL.Query().Get(resultParameter); run != "" && r.Method == http.MethodGet && proto.BackendOf(r) == nil {
+		a.result(w, r, run)
+		return
+	}
 	h := w.Header()
 	h.Set(proto.HeaderSDK, sdk)
 	h.Set("User-Agent", sdk)
@@ -44,6 +49,10 @@ func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		a.log.Warn("a call was refused", "app", a.name, "err", err)
 		a.reply(w, nil, http.StatusUnauthorized, failure(err.Error()))
+		return
+	}
+	if proto.BackendOf(r) != nil && r.Header.Get(proto.HeaderRunID) != "" && r.URL.Query().Get("fnId") == "" {
+		a.enter(w, r, body, api)
 		return
 	}
 	switch {
@@ -348,4 +357,101 @@ func (c *call) broken(err error) answer {
 		out.status, out.body = http.StatusPartialContent, append(append([]op{}, c.results...), op{ID: proto.CompleteID, Op: kind, Error: &b, Data: null})
 	}
 	return out
+}
+
+// resultParameter names the run whose result a client waits for.
+const resultParameter = "run"
+
+// result answers a client that waits for the result of an endpoint of an engine
+// in this process, however long that takes.
+func (a *App) result(w http.ResponseWriter, r *http.Request, run string) {
+	inside, ok := a.api().(interface {
+		MayRead(run, token string) bool
+	})
+	if !ok {
+		http.NotFound(w, r)
+		return
+	}
+	if !inside.MayRead(run, r.URL.Query().Get("token")) {
+		http.Error(w, "the token is not one for this run", http.StatusUnauthorized)
+		return
+	}
+	info, err := a.look(r.Context(), run, forever)
+	switch {
+	case r.Context().Err() != nil:
+		return
+	case errors.Is(err, ErrNoSuchRun):
+		http.Error(w, "the run is not kept any more", http.StatusNotFound)
+		return
+	case err != nil || !info.Status.Final():
+		w.Header().Set("Retry-After", "1")
+		http.Error(w, "the result cannot be read; try again in a moment", http.StatusServiceUnavailable)
+		return
+	}
+	raw := info.Output
+	if info.Status != Completed {
+		var failed struct {
+			Response json.RawMessage `json:"response"`
+			Message  string          `json:"message"`
+		}
+		if json.Unmarshal(raw, &failed) != nil || failed.Response == nil {
+			http.Error(w, strings.TrimSpace("the run has "+strings.ToLower(string(info.Status))+" "+failed.Message), http.StatusInternalServerError)
+			return
+		}
+		raw = failed.Response
+	}
+	var out struct {
+		Status   int            `json:"status"`
+		Headers  map[string]any `json:"headers"`
+		Body     string         `json:"body"`
+		Encoding string         `json:"encoding"`
+	}
+	if err := json.Unmarshal(raw, &out); err != nil || out.Status < 200 || out.Status > 599 {
+		http.Error(w, "the run has no answer", http.StatusInternalServerError)
+		return
+	}
+	content := []byte(out.Body)
+	if out.Encoding == "base64" {
+		if content, err = base64.StdEncoding.DecodeString(out.Body); err != nil {
+			http.Error(w, "the run's answer cannot be read", http.StatusInternalServerError)
+			return
+		}
+	}
+	for name, value := range out.Headers {
+		switch value := value.(type) {
+		case string:
+			w.Header().Add(name, value)
+		case []any:
+			for _, v := range value {
+				w.Header().Add(name, fmt.Sprint(v))
+			}
+		}
+	}
+	w.WriteHeader(out.Status)
+	_, _ = w.Write(content) // whoever asked may be gone
+}
+
+// enter finds the endpoint that an engine in this process enters again.
+func (a *App) enter(w http.ResponseWriter, r *http.Request, body []byte, api proto.Backend) {
+	events, _, err := api.State(r.Context(), r.Header.Get(proto.HeaderRunID))
+	var list []struct {
+		Data struct {
+			Name string `json:"fn"`
+		} `json:"data"`
+	}
+	if err == nil {
+		err = json.Unmarshal(events, &list)
+	}
+	if err != nil || len(list) == 0 {
+		a.reply(w, nil, http.StatusServiceUnavailable, failure("the run's request cannot be read"))
+		return
+	}
+	a.mu.Lock()
+	e := a.endpoints[list[0].Data.Name]
+	a.mu.Unlock()
+	if e == nil {
+		a.reply(w, nil, http.StatusNotFound, failure("there is no endpoint "+list[0].Data.Name+" any more"))
+		return
+	}
+	e.again(w, r, body)
 }

@@ -86,7 +86,7 @@ func (t *try) run(ctx context.Context, do body) (json.RawMessage, error) {
 	if n := t.policy.retries; n >= 0 {
 		tries = min(tries, n+1)
 	}
-	t.last = t.attempt+1 >= tries
+	t.last = t.attempt+1 >= tries && !c.entry
 	t.begun = time.Now()
 	if t.verify != nil {
 		out, done, err := t.beforehand(ctx)

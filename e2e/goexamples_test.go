@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -88,7 +89,7 @@ func (x *goExample) kill() {
 }
 
 // bothWays runs a test of an example in its own process, and on a server.
-func bothWays[Fake any](t *testing.T, name string, fake func(t *testing.T) (f Fake, env string), test func(t *testing.T, x *goExample, f Fake)) {
+func bothWays[Fake any](t *testing.T, name string, functions int, fake func(t *testing.T) (f Fake, env string), test func(t *testing.T, x *goExample, f Fake)) {
 	t.Helper()
 	guard(t)
 	start := func(t *testing.T, server string, more ...string) {
@@ -107,7 +108,7 @@ func bothWays[Fake any](t *testing.T, name string, fake func(t *testing.T) (f Fa
 		x.env = append([]string{"LISTEN=" + address, env}, more...)
 		x.start()
 		p.start()
-		p.awaitApp(name, 1)
+		p.awaitApp(name, functions)
 		test(t, x, f)
 		require.NoError(t, p.proc.signal(syscall.SIGTERM))
 		p.wantSound()
@@ -134,7 +135,7 @@ func TestGoContact(t *testing.T) {
 		s := newMailSink(t)
 		return s, "SMTP=" + s.address
 	}
-	bothWays(t, "contact", fake, func(t *testing.T, x *goExample, sink *mailSink) {
+	bothWays(t, "contact", 1, fake, func(t *testing.T, x *goExample, sink *mailSink) {
 		res, err := httpClient.PostForm(x.url+"/contact", url.Values{"email": {"nobody"}, "text": {"hi"}})
 		require.NoError(t, err)
 		res.Body.Close()
@@ -178,7 +179,7 @@ func TestGoPayment(t *testing.T) {
 		b := newUnsureBank(t, seed)
 		return b, "BANK=" + b.url
 	}
-	bothWays(t, "payment", fake, func(t *testing.T, x *goExample, bank *unsureBank) {
+	bothWays(t, "payment", 1, fake, func(t *testing.T, x *goExample, bank *unsureBank) {
 		const orders = 30
 		for i := range orders {
 			eventually(t, patience, func() error {
@@ -209,6 +210,50 @@ func TestGoPayment(t *testing.T) {
 		for i := range orders {
 			require.Equal(t, 1, bank.of(1000+i), "charges of order %d", i)
 		}
+	})
+}
+
+// TestGoApproval (F-26 to F-28, F-32): a request is answered when somebody has
+// decided, though the app is killed meanwhile, and its boss is asked once.
+func TestGoApproval(t *testing.T) {
+	t.Parallel()
+	fake := func(*testing.T) (any, string) { return nil, "NOTHING=" }
+	bothWays(t, "approval", 0, fake, func(t *testing.T, x *goExample, _ any) {
+		patient := &http.Client{Timeout: 2 * patience, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+		res, err := patient.PostForm(x.url+"/expenses", url.Values{"id": {"taxi'1"}})
+		require.NoError(t, err)
+		res.Body.Close()
+		require.Equal(t, http.StatusSeeOther, res.StatusCode)
+		where, err := res.Location()
+		require.NoError(t, err)
+		asked := strings.Count(x.proc.tail(1<<20), "please decide")
+		require.Equal(t, 1, asked)
+		x.kill()
+		x.start()
+		patient.CheckRedirect = nil
+		answers := make(chan string, 2)
+		for range cap(answers) { // F-27: for several readers
+			go func() {
+				res, err := patient.Get(where.String())
+				if err != nil {
+					answers <- err.Error()
+					return
+				}
+				defer res.Body.Close()
+				b, err := io.ReadAll(res.Body)
+				answers <- fmt.Sprint(res.StatusCode, " ", string(b), err)
+			}()
+		}
+		for _, id := range []string{"bus", "taxi'1"} {
+			res, err = httpClient.PostForm(x.url+"/decisions", url.Values{"expense": {id}, "approved": {"yes"}, "by": {"Ann of " + id}})
+			require.NoError(t, err)
+			res.Body.Close()
+			require.Equal(t, http.StatusOK, res.StatusCode)
+		}
+		for range cap(answers) {
+			require.Equal(t, "200 approved: true, by Ann of taxi'1\n<nil>", <-answers)
+		}
+		require.Zero(t, strings.Count(x.proc.tail(1<<20), "please decide"), "the boss was asked again")
 	})
 }
 

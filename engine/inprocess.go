@@ -3,6 +3,9 @@ package engine
 import (
 	"bytes"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -212,4 +215,65 @@ func (l local) Run(ctx context.Context, id string, wait time.Duration) (proto.Ru
 
 func (l local) Publish(context.Context, string, string, []byte) error {
 	return errors.New("an engine in this process cannot publish yet; run the app on a server")
+}
+
+// Origin is where the endpoints of an app in this process are, for nobody but
+// the engine.
+func (l local) Origin(app string) string { return "http://" + app + ".in-process.invalid" }
+
+func (l local) Begin(ctx context.Context, b proto.Begin) (proto.Begun, error) {
+	ops, err := wire.ParseOps(b.Steps)
+	if err != nil {
+		return proto.Begun{}, fmt.Errorf("the steps cannot be read: %w", err)
+	}
+	begun, err := l.e.Begin(ctx, wire.Checkpoint{
+		RunID: b.RunID, Event: b.Event, Ops: ops, Version: newestProtocol, Retries: &b.Retries, Key: b.Key,
+	}, b.SDK)
+	if err != nil {
+		return proto.Begun{}, reportError(err)
+	}
+	return proto.Begun{RunID: begun.Run, FunctionID: begun.FunctionID, AppID: begun.AppID}, nil
+}
+
+// newestProtocol is the version that the SDK speaks.
+const newestProtocol = 2
+
+func (l local) Report(ctx context.Context, b proto.Begun, steps []byte) error {
+	ops, err := wire.ParseOps(steps)
+	if err != nil {
+		return fmt.Errorf("the steps cannot be read: %w", err)
+	}
+	return reportError(l.e.Report(ctx, b.RunID, ops, Begun{FunctionID: b.FunctionID, AppID: b.AppID}))
+}
+
+func reportError(err error) error {
+	if large, ok := errors.AsType[*TooLarge](err); ok {
+		return fmt.Errorf("%w: %w", proto.ErrTooLarge, large)
+	}
+	if _, ok := errors.AsType[*store.KeyConflictError](err); ok {
+		return proto.ErrOtherRequest
+	}
+	if errors.Is(err, durable.ErrEnded) || errors.Is(err, store.ErrNotFound) || errors.Is(err, ErrForeign) {
+		return fmt.Errorf("%w: %w", proto.ErrGone, err)
+	}
+	return err
+}
+
+// resultPath is where an app in this process answers those who wait for a result.
+const resultPath = "/api/inngest"
+
+// ResultURL is a path of the app, which answers whoever comes with the token.
+func (l local) ResultURL(_ *http.Request, b proto.Begun) string {
+	return resultPath + "?run=" + b.RunID + "&token=" + l.token(b.RunID)
+}
+
+// MayRead reports whether a token is the one for the result of a run.
+func (l local) MayRead(run, token string) bool {
+	return hmac.Equal([]byte(token), []byte(l.token(run)))
+}
+
+func (l local) token(run string) string {
+	m := hmac.New(sha256.New, l.e.Secret())
+	m.Write([]byte("result of run " + run))
+	return hex.EncodeToString(m.Sum(nil))
 }

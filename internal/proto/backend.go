@@ -15,6 +15,8 @@ var (
 	ErrGone = errors.New("there is no such run, or it has ended")
 	// ErrTooLarge: what was reported exceeds a limit of the run, which has failed (413).
 	ErrTooLarge = errors.New("the run exceeds a limit")
+	// ErrOtherRequest: the idempotency key was used for another request (422).
+	ErrOtherRequest = errors.New("the idempotency key was used for another request")
 	// ErrNobodyWaits: nobody waits for the signal (404).
 	ErrNobodyWaits = errors.New("nobody waits for the signal")
 )
@@ -36,6 +38,13 @@ type Backend interface {
 	Invoke(ctx context.Context, slug string, data []byte, key string) (run string, err error)
 	// Run returns how a run stands, at the latest after wait; sooner if it ends.
 	Run(ctx context.Context, id string, wait time.Duration) (RunState, error)
+	// Begin tells of a run that began in a request to the app. Errors: ErrGone,
+	// ErrTooLarge, ErrOtherRequest.
+	Begin(ctx context.Context, b Begin) (Begun, error)
+	// Report tells what such a run has done since. Errors as Begin.
+	Report(ctx context.Context, b Begun, steps []byte) error
+	// ResultURL is where the client of such a request waits for the run's answer.
+	ResultURL(r *http.Request, b Begun) string
 	// Publish tells those who listen to a topic of a channel.
 	Publish(ctx context.Context, channel, topic string, data []byte) error
 }
@@ -49,6 +58,22 @@ type Checkpoint struct {
 	Generation int64
 	Started    time.Time // of the call
 	Steps      []byte    // an array of ops
+}
+
+// Begin is the first report on a run that began in a request to an app.
+type Begin struct {
+	RunID   string
+	Event   []byte // the request
+	Steps   []byte // an array of ops
+	Retries int
+	Key     string // idempotency key; "" for none
+	SDK     string
+}
+
+// Begun is what an app is told about such a run. RunID is another one when the
+// key was used before.
+type Begun struct {
+	RunID, FunctionID, AppID, Token string
 }
 
 // RunState is how a run stands.

@@ -1,0 +1,382 @@
+package pawl
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/pawlhq/pawl/internal/proto"
+)
+
+// Limits of a request to a durable endpoint, and of its answer, in bytes.
+const (
+	maxEndpointBody = 1 << 20
+	maxEndpointOut  = 3 << 20
+)
+
+// Endpoint is an HTTP handler each of whose requests is a run. Steps are used in
+// it with the request's context. To its client it is a handler like any other,
+// but that nothing it did is lost when the process dies: the server enters it
+// again with the same request, and steps that have finished are not repeated.
+// Of the request's headers, only its Content-Type is kept for that.
+//
+// When a step has to rest, the client is sent (303) to a URL that waits for the
+// answer. What the handler has written by then is forgotten: it is called again
+// from its beginning. An answer is therefore held back until the handler has
+// returned.
+//
+// A step that fails is tried again later, which is a rest too. The request
+// header Idempotency-Key makes all requests with that key one run, for seven
+// days.
+//
+// options are [Retries], [Backoff], [Classify] and an [Ack], which is
+// AckBeforeRespond if it is not given. In a process that opens an engine the
+// app has to be served as well, at /api/inngest or where [ServedAt] says: that
+// is where clients wait.
+func (a *App) Endpoint(name string, handler http.HandlerFunc, options ...FuncOption) http.Handler {
+	c := funcConfig{policy: policy{retries: -1}, ack: AckBeforeRespond}
+	for _, o := range options {
+		o.applyFunc(&c)
+	}
+	e := &endpoint{app: a, name: name, handler: handler, config: c}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case !validName(name):
+		a.problem("endpoint %q: %s", name, nameRule)
+	case a.endpoints[name] != nil:
+		a.problem("endpoint %s: there are two of this name", name)
+	case c.triggers != nil || c.settings != nil || c.batch != nil:
+		a.problem("endpoint %s: an endpoint has no triggers and no limits", name)
+	default:
+		a.endpoints[name] = e
+	}
+	return e
+}
+
+// Error answers for an error of a step in an endpoint: with status 500, or not at
+// all when it is ErrRest, after which the answer comes later.
+func Error(w http.ResponseWriter, err error) {
+	if err != nil && !errors.Is(err, ErrRest) {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+	}
+}
+
+type endpoint struct {
+	app     *App
+	name    string
+	handler http.HandlerFunc
+	config  funcConfig
+}
+
+// ServeHTTP answers a client, or a server that enters the endpoint again.
+func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxEndpointBody))
+	if err != nil {
+		status := http.StatusBadRequest
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+			status = http.StatusRequestEntityTooLarge
+		}
+		http.Error(w, fmt.Sprintf("the request cannot be read: %v", err), status)
+		return
+	}
+	if entered(r) {
+		e.again(w, r, body)
+		return
+	}
+	e.first(w, r, body)
+}
+
+// entered reports whether a server enters an endpoint again. Source: spec/05 §1.
+func entered(r *http.Request) bool {
+	_, signed := r.Header[proto.HeaderSignature]
+	return r.Header.Get(proto.HeaderRunID) != "" && (signed || proto.BackendOf(r) != nil)
+}
+
+// first serves the request in which a run begins.
+func (e *endpoint) first(w http.ResponseWriter, r *http.Request, body []byte) {
+	ctx := context.WithoutCancel(r.Context()) // the run goes on without its client
+	api := e.app.api()
+	in := &inline{run: newRunID(), key: r.Header.Get("Idempotency-Key"), event: e.event(r, body), retries: e.tries() - 1}
+	if in.key != "" {
+		// Whether it has begun before must be known before anything is done.
+		if err := in.send(ctx, api, []byte("[]")); err != nil {
+			e.refuse(w, err)
+			return
+		}
+		if in.begun.RunID != in.run {
+			w.Header().Set("Idempotency-Replayed", "true")
+			http.Redirect(w, r, api.ResultURL(r, in.begun), http.StatusSeeOther) //nolint:gosec // the server says where
+			return
+		}
+	}
+	c := e.call(in.run, in.event, body)
+	c.api, c.inline = api, in
+	c.saver = newSaver(c, e.config.ack)
+	if e.config.ack > AckEachStep {
+		c.saver.late.Go(func() { _ = c.saver.flush(ctx) }) // so that the run is there while the first step runs
+	}
+	stop := c.saver.renew(ctx)
+	out := &held{header: http.Header{}}
+	o := c.through(e.inside(ctx, r, body, out, c))
+	stop()
+	last := c.last(o, out)
+	if e.config.ack == Pipelined && !o.rests && c.trouble == nil {
+		out.replay(w)
+		e.app.pending.Go(func() {
+			if err := c.saver.end(ctx, last); err != nil {
+				c.warn(ctx, "a run cannot be saved whose answer was given", "err", err)
+			}
+		})
+		return
+	}
+	if err := c.saver.end(ctx, last); err != nil {
+		e.refuse(w, err)
+		return
+	}
+	switch {
+	case c.trouble != nil:
+		http.Error(w, c.trouble.Error(), http.StatusInternalServerError)
+	case o.rests:
+		http.Redirect(w, r, api.ResultURL(r, in.begun), http.StatusSeeOther) //nolint:gosec // the server says where
+	default:
+		w.Header().Set(proto.HeaderRunID, in.run)
+		out.replay(w)
+	}
+}
+
+// refuse answers when the run cannot be saved.
+func (e *endpoint) refuse(w http.ResponseWriter, err error) {
+	e.app.log.Error("a request to an endpoint cannot be saved", "app", e.app.name, "endpoint", e.name, "err", err)
+	if s, ok := errors.AsType[*statusError](err); ok && s.status == http.StatusUnprocessableEntity || errors.Is(err, proto.ErrOtherRequest) {
+		http.Error(w, "the Idempotency-Key was used for another request", http.StatusUnprocessableEntity)
+		return
+	}
+	w.Header().Set("Retry-After", "1")
+	http.Error(w, "the request cannot be saved; try again in a moment", http.StatusServiceUnavailable)
+}
+
+// again serves a server that enters the endpoint.
+func (e *endpoint) again(w http.ResponseWriter, r *http.Request, body []byte) {
+	h := w.Header()
+	h.Set(proto.HeaderSDK, sdk)
+	h.Set(proto.HeaderVersion, execution)
+	run := r.Header.Get(proto.HeaderRunID)
+	// Source: spec/05 §4. What is signed is the id of the run.
+	api, _, err := e.app.caller(r, []byte(run))
+	if err != nil {
+		e.app.log.Warn("a call was refused", "app", e.app.name, "endpoint", e.name, "err", err)
+		e.app.reply(w, nil, http.StatusUnauthorized, failure(err.Error()))
+		return
+	}
+	c := e.call(run, nil, body)
+	c.api, c.entry = api, true
+	c.requestID, c.itemID = r.Header.Get(proto.HeaderRequestID), r.Header.Get(proto.HeaderJobID)
+	_, _ = fmt.Sscan(r.Header.Get(proto.HeaderGenerationID), &c.generation) // 0: the server has none
+	c.target, c.plan = r.Header.Get(proto.HeaderStepID), strings.EqualFold(r.Header.Get(proto.HeaderForceStepPlan), "true")
+	if err := c.fetch(r.Context()); err != nil {
+		e.app.reply(w, nil, http.StatusServiceUnavailable, bodyOf(err))
+		return
+	}
+	if c.target == "" && c.generation > 0 {
+		c.saver = newSaver(c, AckEachStep)
+	}
+	out := &held{header: http.Header{}}
+	o := c.through(e.inside(r.Context(), r, body, out, c))
+	switch {
+	case c.trouble != nil:
+		e.app.answer(w, nil, c.broken(c.trouble))
+	case o.rests:
+		e.app.answer(w, nil, c.answer(o))
+	default:
+		out.replay(w)
+	}
+}
+
+func (e *endpoint) tries() int {
+	if n := e.config.policy.retries; n >= 0 {
+		return n + 1
+	}
+	return defaultRetries + 1
+}
+
+// call is a call of the endpoint for one request.
+func (e *endpoint) call(run string, event json.RawMessage, body []byte) *call {
+	c := &call{
+		app: e.app, fn: &function{name: e.name, slug: e.name, config: e.config},
+		runID: run, tries: e.tries(), started: time.Now(), memos: map[string]json.RawMessage{},
+		names: map[string]*usage{}, ids: map[string]bool{}, rested: make(chan struct{}),
+	}
+	if event != nil {
+		c.events = []json.RawMessage{event}
+	}
+	return c
+}
+
+// inside makes the handler the body of the call.
+func (e *endpoint) inside(ctx context.Context, r *http.Request, body []byte, out *held, c *call) context.Context {
+	c.fn.call = func(ctx context.Context, _ []json.RawMessage) (json.RawMessage, error) {
+		again := r.Clone(ctx)
+		again.Body = io.NopCloser(bytes.NewReader(body))
+		e.handler(out, again)
+		return null, nil
+	}
+	return ctx
+}
+
+// event is the request in which a run begins, as the protocol tells it. The Go
+// form of it keeps bodies and answers of any kind. Source: spec/04 §5.1.
+func (e *endpoint) event(r *http.Request, body []byte) json.RawMessage {
+	scheme := "http"
+	if r.TLS != nil {
+		scheme = "https"
+	}
+	domain := scheme + "://" + r.Host
+	if u, err := url.Parse(e.app.set.origin); err == nil && u.Host != "" {
+		domain = u.Scheme + "://" + u.Host
+	}
+	if inside, ok := e.app.api().(interface{ Origin(app string) string }); ok {
+		domain = inside.Origin(e.app.name)
+	}
+	b, err := marshal(map[string]any{"name": "http/run.started", "data": map[string]any{
+		"content_type": r.Header.Get("Content-Type"), "domain": domain, "ip": "", "method": r.Method,
+		"path": r.URL.EscapedPath(), "query_params": r.URL.RawQuery, "fn": e.name,
+		"body": base64.StdEncoding.EncodeToString(body),
+	}})
+	if err != nil {
+		panic(fmt.Sprintf("text is JSON: %v", err))
+	}
+	return b
+}
+
+// inline is a run that began in a request which is being served.
+type inline struct {
+	run     string
+	key     string
+	event   json.RawMessage
+	retries int
+	begun   proto.Begun
+}
+
+// send reports steps: the first time together with the request.
+func (in *inline) send(ctx context.Context, api proto.Backend, steps []byte) error {
+	if in.begun.RunID != "" {
+		return api.Report(ctx, in.begun, steps)
+	}
+	begun, err := api.Begin(ctx, proto.Begin{RunID: in.run, Event: in.event, Steps: steps, Retries: in.retries, Key: in.key, SDK: sdk})
+	if err == nil {
+		in.begun = begun
+	}
+	return err
+}
+
+// last are the ops with which a request ends its run, or leaves it to the server.
+func (c *call) last(o outcome, out *held) []op {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ops := append([]op{}, c.results...)
+	switch {
+	case c.trouble != nil:
+		b := bodyOf(c.trouble)
+		return append(ops, op{ID: proto.CompleteID, Op: "StepFailed", Error: &b, Data: null})
+	case o.rests:
+		return append(ops, c.rests...)
+	}
+	data, err := marshal(out.data())
+	if err != nil {
+		panic(fmt.Sprintf("an answer is JSON: %v", err))
+	}
+	return append(ops, op{ID: proto.CompleteID, Op: "RunComplete", Data: data})
+}
+
+// held is an answer that is held back.
+type held struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (h *held) Header() http.Header { return h.header }
+
+func (h *held) WriteHeader(status int) {
+	if h.status == 0 && status >= 200 {
+		h.status = status
+	}
+}
+
+var errAnswerTooLarge = fmt.Errorf("pawl: the answer of a durable endpoint has at most %d bytes", maxEndpointOut)
+
+func (h *held) Write(b []byte) (int, error) {
+	h.WriteHeader(http.StatusOK)
+	if h.body.Len()+len(b) > maxEndpointOut {
+		return 0, errAnswerTooLarge
+	}
+	return h.body.Write(b)
+}
+
+func (h *held) code() int {
+	if h.status == 0 {
+		return http.StatusOK
+	}
+	return h.status
+}
+
+func (h *held) replay(w http.ResponseWriter) {
+	maps.Copy(w.Header(), h.header)
+	if h.header.Get("Content-Type") == "" && h.body.Len() > 0 {
+		w.Header().Set("Content-Type", http.DetectContentType(h.body.Bytes()))
+	}
+	w.WriteHeader(h.code())
+	_, _ = w.Write(h.body.Bytes()) // whoever asked may be gone
+}
+
+// data is the answer as the result of a run: the way the server keeps it.
+func (h *held) data() map[string]any {
+	headers := map[string]any{}
+	for name, values := range h.header {
+		headers[name] = values
+	}
+	if h.header.Get("Content-Type") == "" && h.body.Len() > 0 {
+		headers["Content-Type"] = http.DetectContentType(h.body.Bytes())
+	}
+	m := map[string]any{"status": h.code(), "headers": headers, "body": h.body.String()}
+	if !utf8.Valid(h.body.Bytes()) {
+		m["body"], m["encoding"] = base64.StdEncoding.EncodeToString(h.body.Bytes()), "base64"
+	}
+	return m
+}
+
+// newRunID is a ULID.
+func newRunID() string {
+	const digits = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+	var b [16]byte
+	ms := time.Now().UnixMilli()
+	for i := range 6 {
+		b[i] = byte(ms >> (8 * (5 - i)))
+	}
+	_, _ = rand.Read(b[6:]) // never fails
+	var out [26]byte
+	var rest uint
+	bits, at := 0, 25
+	for i := 15; i >= 0; i-- {
+		rest |= uint(b[i]) << bits
+		for bits += 8; bits >= 5; bits -= 5 {
+			out[at] = digits[rest&31]
+			rest >>= 5
+			at--
+		}
+	}
+	out[0] = digits[rest&31]
+	return string(out[:])
+}

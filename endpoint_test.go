@@ -1,0 +1,173 @@
+package pawl_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/pawlhq/pawl"
+	"github.com/pawlhq/pawl/pawltest"
+)
+
+// post asks a handler in this process, and follows it to where the answer is.
+func post(h http.Handler, app *pawl.App, path, body string, header ...string) (first, last *httptest.ResponseRecorder) {
+	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	first = httptest.NewRecorder()
+	h.ServeHTTP(first, r)
+	if first.Code != http.StatusSeeOther {
+		return first, first
+	}
+	last = httptest.NewRecorder()
+	app.ServeHTTP(last, httptest.NewRequest(http.MethodGet, first.Header().Get("Location"), nil))
+	return first, last
+}
+
+// TestEndpoint (F-21, G11): in each barrier a client gets the answer of a plain
+// handler, and the run is kept with it.
+func TestEndpoint(t *testing.T) {
+	t.Parallel()
+	for name, ack := range map[string]pawl.Ack{"each step": pawl.AckEachStep, "before the answer": pawl.AckBeforeRespond, "pipelined": pawl.Pipelined} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			app := newApp()
+			e := app.Endpoint("greet", func(w http.ResponseWriter, r *http.Request) {
+				who, err := io.ReadAll(r.Body)
+				if err != nil {
+					pawl.Error(w, err)
+					return
+				}
+				for i := range 3 {
+					if err := pawl.Do(r.Context(), fmt.Sprint("step ", i), func(context.Context) error { return nil }); err != nil {
+						pawl.Error(w, err)
+						return
+					}
+				}
+				w.Header().Add("X-Mood", "good")
+				w.Header().Add("X-Mood", "sunny")
+				w.WriteHeader(http.StatusCreated)
+				fmt.Fprintf(w, "hello %s\n", who)
+			}, ack)
+			pawltest.Run(t, app, func(t *testing.T, p *pawltest.Pawl) {
+				first, _ := post(e, app, "/greet?x=1", "you")
+				require.Equal(t, http.StatusCreated, first.Code)
+				require.Equal(t, "hello you\n", first.Body.String())
+				require.Equal(t, []string{"good", "sunny"}, first.Header()["X-Mood"])
+				p.Settle()
+				if ack != pawl.Pipelined {
+					run := first.Header().Get("X-Run-Id")
+					require.Equal(t, pawl.Completed, p.Status(run))
+					require.Len(t, p.Steps(run), 3)
+				}
+			})
+		})
+	}
+}
+
+// TestEndpointRests (F-26, F-30): a client is sent to where the answer comes, and
+// gets it with its status and headers, over restarts.
+func TestEndpointRests(t *testing.T) {
+	t.Parallel()
+	app := newApp()
+	var bodies atomic.Int32
+	decided := pawl.NewEvent[order]("shop/decided")
+	e := app.Endpoint("approve", func(w http.ResponseWriter, r *http.Request) {
+		id := r.FormValue("id")
+		err := pawl.Do(r.Context(), "ask", func(context.Context) error {
+			if bodies.Add(1) == 1 {
+				return errors.New("not now")
+			}
+			return nil
+		})
+		if err != nil {
+			pawl.Error(w, err)
+			return
+		}
+		d, err := pawl.WaitForEvent(r.Context(), "decision", decided, time.Hour, pawl.If(pawl.Where("id", id)))
+		if err != nil {
+			pawl.Error(w, err)
+			return
+		}
+		w.Header().Set("X-Cents", fmt.Sprint(d.Cents))
+		w.WriteHeader(http.StatusAccepted)
+		fmt.Fprintf(w, "%s costs %d", id, d.Cents)
+	})
+	pawltest.Run(t, app, func(t *testing.T, p *pawltest.Pawl) {
+		answers := make(chan *httptest.ResponseRecorder, 1)
+		go func() {
+			_, last := post(e, app, "/approve", "id=o1", "Content-Type", "application/x-www-form-urlencoded")
+			answers <- last
+		}()
+		p.Advance(10 * time.Minute)
+		require.EqualValues(t, 2, bodies.Load())
+		p.Send(decided.New(order{"o2", 1}), decided.New(order{"o1", 42}))
+		last := <-answers
+		require.Equal(t, http.StatusAccepted, last.Code, last.Body.String())
+		require.Equal(t, "o1 costs 42", last.Body.String())
+		require.Equal(t, "42", last.Header().Get("X-Cents"))
+		require.EqualValues(t, 2, bodies.Load())
+	})
+}
+
+// TestEndpointKey (G12, F-37, F-39): one key is one run, and stands for one request.
+func TestEndpointKey(t *testing.T) {
+	t.Parallel()
+	app := newApp()
+	var bodies atomic.Int32
+	e := app.Endpoint("pay", func(w http.ResponseWriter, r *http.Request) {
+		n, err := pawl.Run(r.Context(), "charge", func(context.Context) (int32, error) { return bodies.Add(1), nil })
+		if err != nil {
+			pawl.Error(w, err)
+			return
+		}
+		fmt.Fprint(w, "charge ", n)
+	})
+	pawltest.Run(t, app, func(t *testing.T, p *pawltest.Pawl) {
+		for i := range 3 {
+			first, last := post(e, app, "/pay", "5", "Idempotency-Key", "k1")
+			require.Equal(t, "charge 1", last.Body.String())
+			require.Equal(t, i > 0, first.Header().Get("Idempotency-Replayed") == "true")
+		}
+		first, _ := post(e, app, "/pay", "6", "Idempotency-Key", "k1")
+		require.Equal(t, http.StatusUnprocessableEntity, first.Code)
+		require.EqualValues(t, 1, bodies.Load())
+	})
+}
+
+// TestEndpointResultIsPrivate: nobody reads an answer without its token.
+func TestEndpointResultIsPrivate(t *testing.T) {
+	t.Parallel()
+	app := newApp()
+	e := app.Endpoint("nap", func(w http.ResponseWriter, r *http.Request) {
+		if err := pawl.Sleep(r.Context(), "nap", time.Hour); err != nil {
+			pawl.Error(w, err)
+			return
+		}
+		fmt.Fprint(w, "rested")
+	})
+	pawltest.Run(t, app, func(t *testing.T, p *pawltest.Pawl) {
+		r := httptest.NewRecorder()
+		e.ServeHTTP(r, httptest.NewRequest(http.MethodPost, "/nap", nil))
+		where := r.Header().Get("Location")
+		p.Advance(time.Hour)
+		for _, tt := range []struct {
+			at   string
+			code int
+		}{{where, 200}, {where[:len(where)-1], 401}, {strings.Split(where, "&")[0], 401}} {
+			w := httptest.NewRecorder()
+			app.ServeHTTP(w, httptest.NewRequest(http.MethodGet, tt.at, nil))
+			require.Equal(t, tt.code, w.Code, w.Body.String())
+		}
+	})
+}
