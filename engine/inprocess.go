@@ -19,6 +19,7 @@ import (
 
 	"github.com/pawlhq/pawl/internal/durable"
 	"github.com/pawlhq/pawl/internal/proto"
+	"github.com/pawlhq/pawl/internal/realtime"
 	"github.com/pawlhq/pawl/internal/store"
 	"github.com/pawlhq/pawl/internal/wire"
 )
@@ -213,8 +214,16 @@ func (l local) Run(ctx context.Context, id string, wait time.Duration) (proto.Ru
 	}, nil
 }
 
-func (l local) Publish(context.Context, string, string, []byte) error {
-	return errors.New("an engine in this process cannot publish yet; run the app on a server")
+func (l local) Publish(_ context.Context, channel, topic string, data []byte) error {
+	v := jsontext.Value(data).Clone()
+	switch {
+	case channel == "" || topic == "":
+		return &refusal{errors.New("what is published needs a channel and a topic")}
+	case v.Compact() != nil:
+		return &refusal{errors.New("what is published must be JSON")}
+	}
+	l.e.Broker().Publish(realtime.Message{Kind: realtime.KindData, Channel: channel, Topic: topic, Data: v, At: time.Now()})
+	return nil
 }
 
 // Origin is where the endpoints of an app in this process are, for nobody but
