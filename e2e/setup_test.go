@@ -89,7 +89,7 @@ func (s sdk) command(t *testing.T) []string {
 	switch s.name {
 	case "py":
 		return []string{filepath.Join(dir, ".venv/bin/python"), "-B", filepath.Join(dir, "app.py")}
-	case "contact-form":
+	case "contact-form", "trip-booking":
 		return []string{"node", filepath.Join(dir, "main.mjs")}
 	case "go":
 		return []string{"env", goEndpointsEnv + "=1", must(os.Executable())}
@@ -110,6 +110,7 @@ var installs = map[string]func() error{
 	next.name:        sync.OnceValue(next.installNext),
 	ts3.name:         sync.OnceValue(ts3.installNode),
 	contactForm.name: sync.OnceValue(contactForm.installNode),
+	tripBooking.name: sync.OnceValue(tripBooking.installNode),
 	py.name:          sync.OnceValue(py.installPython),
 }
 
