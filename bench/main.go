@@ -36,7 +36,8 @@ type settings struct {
 	keep       bool
 	strace     bool
 
-	waits waitsConfig // of mode waits
+	waits    waitsConfig    // of mode waits
+	endpoint endpointConfig // of mode endpoint
 }
 
 // Bounds of the flags.
@@ -88,12 +89,15 @@ func parseFlags(args []string, out io.Writer) (settings, error) {
 	f.BoolVar(&s.keep, "keep", false, "keep the databases and the built binary")
 	f.BoolVar(&s.json, "json", false, "print JSON")
 	f.StringVar(&s.write, "write", "", "also write the report as Markdown to this file")
-	f.StringVar(&s.mode, "mode", "drive", "drive; waits: runs that rest, see README.md; or app: the app under load, which drive starts by itself")
+	f.StringVar(&s.mode, "mode", "drive", "drive; waits: runs that rest; endpoint: durable endpoints, see README.md; or app: the app under load, which drive starts by itself")
 	f.StringVar(&waiting, "waiting", "10,100000,1000000", "with -mode waits: numbers of waiting runs among which one is woken")
-	f.IntVar(&s.waits.samples, "samples", 500, "with -mode waits: wake-ups that count, for each of -waiting")
+	f.IntVar(&s.waits.samples, "samples", 500, "with -mode waits: wake-ups that count, for each of -waiting; with -mode endpoint: results")
 	f.IntVar(&s.waits.bulk, "bulk", 10_000, "with -mode waits: runs that are woken at once; 0 for none")
 	f.IntVar(&s.waits.fans, "fan", 1000, "with -mode waits: functions that one event starts; 0 for none")
 	f.IntVar(&s.waits.rests, "beside", 100_000, "with -mode waits: runs that rest beside those of -bulk and -fan, and that are due at a start; 0 for none")
+	f.IntVar(&s.endpoint.requests, "requests", 3000, "with -mode endpoint: requests that count, of each case; 0 for none")
+	f.IntVar(&s.endpoint.readers, "readers", 10_000, "with -mode endpoint: clients that wait at once, each for a result; 0 for none")
+	f.DurationVar(&s.endpoint.idle, "idle", 30*time.Second, "with -mode endpoint: time over which the processor time is taken that those cost")
 	f.StringVar(&s.serverAddr, "server", "", "with -mode app: host:port of the server")
 	if err := f.Parse(args); err != nil {
 		return s, err
@@ -114,12 +118,22 @@ func parseFlags(args []string, out io.Writer) (settings, error) {
 				bad("-%s is %d; want 0 to %d", name, n, maxRests)
 			}
 		}
+	case "endpoint":
+		s.endpoint.samples = s.waits.samples
+		for name, n := range map[string][2]int{"requests": {s.endpoint.requests, maxRequests}, "samples": {s.endpoint.samples, maxRequests}, "readers": {s.endpoint.readers, maxReaders}} {
+			if n[0] < 0 || n[0] > n[1] {
+				bad("-%s is %d; want 0 to %d", name, n[0], n[1])
+			}
+		}
+		if s.endpoint.idle < time.Second || s.endpoint.idle > maxDuration {
+			bad("-idle is %v; want 1s to %v", s.endpoint.idle, maxDuration)
+		}
 	case "app":
 		if s.serverAddr == "" {
 			bad("-mode app needs -server")
 		}
 	default:
-		bad("-mode is %q; want drive, waits or app", s.mode)
+		bad("-mode is %q; want drive, waits, endpoint or app", s.mode)
 	}
 	if s.duration < 100*time.Millisecond || s.duration > maxDuration {
 		bad("-duration is %v; want 100ms to %v", s.duration, maxDuration)
@@ -130,6 +144,14 @@ func parseFlags(args []string, out io.Writer) (settings, error) {
 	var err error
 	if s.cases, err = parseCases(which, inFlight); err != nil {
 		errs = append(errs, err)
+	}
+	if inFlight == "" {
+		inFlight = "1,16"
+	}
+	for _, text := range strings.FieldsFunc(inFlight, isComma) {
+		if n, err := strconv.Atoi(text); err == nil { // parseCases has complained otherwise
+			s.endpoint.clients = append(s.endpoint.clients, n)
+		}
 	}
 	for _, text := range strings.FieldsFunc(waiting, isComma) {
 		n, err := strconv.Atoi(text)
@@ -226,6 +248,14 @@ func drive(ctx context.Context, s settings, out, log io.Writer) (err error) {
 			return err
 		}
 		return w.publish(s, out)
+	}
+	if s.mode == "endpoint" {
+		r.Command = s.endpointCommand()
+		e, err := runEndpoint(ctx, s, rc, r, log)
+		if err != nil {
+			return err
+		}
+		return e.publish(s, out)
 	}
 	cfg := caseConfig{
 		rig:    rc,

@@ -89,13 +89,18 @@ func (f filling) run(n int64, now time.Time, programs *match.Programs) (store.Ac
 
 // unfinished counts the runs of a database, which nobody may have open, that
 // have not completed.
-func unfinished(ctx context.Context, dir string) (n int, err error) {
+func unfinished(ctx context.Context, dir string) (int, error) {
+	return countRuns(ctx, dir, durable.Queued, durable.Running, durable.Failed, durable.Cancelled)
+}
+
+// countRuns counts the runs of such a database that have one of these statuses.
+func countRuns(ctx context.Context, dir string, statuses ...durable.Status) (n int, err error) {
 	st, err := sqlite.Open(ctx, filepath.Join(dir, databaseFile), sqlite.Options{Durability: sqlite.None})
 	if err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
-	for _, status := range []durable.Status{durable.Queued, durable.Running, durable.Failed, durable.Cancelled} {
+	for _, status := range statuses {
 		page := store.Page{Limit: 10_000}
 		for {
 			runs, err := st.Runs(ctx, store.RunFilter{Statuses: []durable.Status{status}}, page)

@@ -12,30 +12,42 @@ import (
 	"text/tabwriter"
 )
 
-// waitsHeading begins the part of the page that mode waits writes. The rest of
-// the page is the other mode's.
-const waitsHeading = "# Runs that wait\n"
+// The page of results has a part for each mode, in this order. That of mode drive is
+// the first, and begins the page.
+const (
+	waitsHeading    = "# Runs that wait\n"
+	endpointHeading = "# Durable endpoints\n"
+)
 
-// writePart replaces one of the two parts of a page of results.
+// writePart replaces one part of a page of results.
 func writePart(path, part string) error {
 	old, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("read the page of results: %w", err)
 	}
-	cases, waits, _ := strings.Cut(string(old), waitsHeading)
-	if waits != "" {
-		waits = waitsHeading + waits
+	headings := []string{"", waitsHeading, endpointHeading}
+	parts := make([]string, len(headings))
+	rest := string(old)
+	for i := len(headings) - 1; i > 0; i-- {
+		if at := strings.Index(rest, headings[i]); at >= 0 {
+			rest, parts[i] = rest[:at], rest[at:]
+		}
 	}
-	if strings.HasPrefix(part, waitsHeading) {
-		waits = part
-	} else {
-		cases = part
+	parts[0] = rest
+	mine := 0
+	for i, heading := range headings {
+		if strings.HasPrefix(part, heading) {
+			mine = i // every part begins with the empty heading
+		}
 	}
-	page := strings.TrimSpace(cases) + "\n"
-	if waits != "" {
-		page += "\n" + waits
+	parts[mine] = part
+	var page []string
+	for _, p := range parts {
+		if p = strings.TrimSpace(p); p != "" {
+			page = append(page, p)
+		}
 	}
-	if err := os.WriteFile(path, []byte(strings.TrimLeft(page, "\n")), 0o644); err != nil {
+	if err := os.WriteFile(path, []byte(strings.Join(page, "\n\n")+"\n"), 0o644); err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
 	return nil
@@ -89,6 +101,14 @@ func (w *WaitsReport) header() [][2]string {
 	return lines[:len(lines)-1] // there are no cases with a duration
 }
 
+// mega is a number of bytes in MB.
+func mega(n *int64) string {
+	if n == nil {
+		return "n/a"
+	}
+	return fmt.Sprintf("%.0f", float64(*n)/(1<<20))
+}
+
 // table is a table of results.
 type table struct {
 	columns []string
@@ -97,12 +117,6 @@ type table struct {
 
 func (w *WaitsReport) tables() []table {
 	var tables []table
-	mega := func(n *int64) string {
-		if n == nil {
-			return "n/a"
-		}
-		return fmt.Sprintf("%.0f", float64(*n)/(1<<20))
-	}
 	if len(w.Sizes) > 0 {
 		t := table{columns: []string{
 			"runs waiting", "file MB", "wake p50 ms", "wake p99 ms", "wake max ms", "idle MB", "MB after the wake-ups",
@@ -141,12 +155,14 @@ func (w *WaitsReport) tables() []table {
 }
 
 // writeText prints the report for a terminal.
-func (w *WaitsReport) writeText(out io.Writer) error {
+func (w *WaitsReport) writeText(out io.Writer) error { return writeTables(out, w.header(), w.tables()) }
+
+func writeTables(out io.Writer, header [][2]string, tables []table) error {
 	tw := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	for _, line := range w.header() {
+	for _, line := range header {
 		fmt.Fprintf(tw, "%s\t%s\n", line[0], line[1])
 	}
-	for _, t := range w.tables() {
+	for _, t := range tables {
 		fmt.Fprintln(tw)
 		fmt.Fprintln(tw, strings.Join(t.columns, "\t"))
 		for _, row := range t.rows {
@@ -158,11 +174,15 @@ func (w *WaitsReport) writeText(out io.Writer) error {
 
 // writeMarkdown prints the report as a part of the page.
 func (w *WaitsReport) writeMarkdown(b *strings.Builder) {
-	b.WriteString(waitsHeading + "\nWritten by the command below; `README.md` says what each number means.\n\n| | |\n|---|---|\n")
-	for _, line := range w.header() {
+	markdownTables(b, waitsHeading, w.header(), w.tables())
+}
+
+func markdownTables(b *strings.Builder, heading string, header [][2]string, tables []table) {
+	b.WriteString(heading + "\nWritten by the command below; `README.md` says what each number means.\n\n| | |\n|---|---|\n")
+	for _, line := range header {
 		fmt.Fprintf(b, "| %s | %s |\n", line[0], strings.ReplaceAll(line[1], "|", `\|`))
 	}
-	for _, t := range w.tables() {
+	for _, t := range tables {
 		b.WriteString("\n| " + strings.Join(t.columns, " | ") + " |\n|---" + strings.Repeat("|---:", len(t.columns)-1) + "|\n")
 		for _, row := range t.rows {
 			b.WriteString("| " + strings.Join(row, " | ") + " |\n")
