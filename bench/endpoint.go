@@ -179,11 +179,18 @@ func (r *rig) serve(ctx context.Context, rc rigConfig) (err error) {
 	if r.addr, err = freeAddr(); err != nil {
 		return err
 	}
+	args := []string{
+		"serve", "--listen", r.addr, "--db", "sqlite:" + filepath.Join(r.dir, databaseFile),
+		"--signing-key", r.signKey, "--event-key", r.eventKey, "--durability", rc.durability, "--log-level", "warn",
+	}
+	if rc.debug {
+		if r.debug, err = freeAddr(); err != nil {
+			return err
+		}
+		args = append(args, "--debug-listen", r.debug)
+	}
 	drop := func(out io.Reader) error { _, err := io.Copy(io.Discard, out); return err }
-	r.server, err = startChild(ctx, "server", nil, drop, rc.server,
-		"serve", "--listen", r.addr, "--db", "sqlite:"+filepath.Join(r.dir, databaseFile),
-		"--signing-key", r.signKey, "--event-key", r.eventKey, "--durability", rc.durability, "--log-level", "warn")
-	if err != nil {
+	if r.server, err = startChild(ctx, "server", nil, drop, rc.server, args...); err != nil {
 		return err
 	}
 	late := time.After(startTimeout)

@@ -9,6 +9,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -250,6 +252,11 @@ func measureReaders(ctx context.Context, c endpointConfig, rc rigConfig, out *En
 		many.CPU = &v
 	}
 	many.After = resident(r.server.pid())
+	if r.debug != "" {
+		if err := r.saveHeap(ctx, filepath.Join(rc.pprof, "readers-heap.pprof")); err != nil {
+			return err
+		}
+	}
 	if err := way(len(runs)); err != nil {
 		return err
 	}
@@ -277,6 +284,15 @@ func measureReaders(ctx context.Context, c endpointConfig, rc rigConfig, out *En
 	many.AllMicros = last.Load()
 	fmt.Fprintf(log, "%d readers: all have their results after %s ms\n", len(runs), millis(many.AllMicros))
 	return err
+}
+
+// saveHeap writes what the server has on its heap.
+func (r *rig) saveHeap(ctx context.Context, path string) error {
+	b, err := r.get(ctx, r.debug, "/debug/pprof/heap")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, b, 0o644)
 }
 
 // eachOf does something for each of n with waitsClients clients of the server.
