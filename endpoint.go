@@ -19,6 +19,10 @@ import (
 	"github.com/pawlhq/pawl/internal/proto"
 )
 
+// maxLate is how many runs may be on their way to the disk whose answers were
+// given.
+const maxLate = 1024
+
 // Limits of a request to a durable endpoint, and of its answer, in bytes.
 const (
 	maxEndpointBody = 1 << 20
@@ -133,13 +137,18 @@ func (e *endpoint) first(w http.ResponseWriter, r *http.Request, body []byte) {
 	stop()
 	last := c.last(o, out)
 	if e.config.ack == Pipelined && !o.rests && c.trouble == nil {
-		out.replay(w)
-		e.app.pending.Go(func() {
-			if err := c.saver.end(ctx, last); err != nil {
-				c.warn(ctx, "a run cannot be saved whose answer was given", "err", err)
-			}
-		})
-		return
+		select {
+		case e.app.late <- struct{}{}:
+			out.replay(w)
+			go func() {
+				defer func() { <-e.app.late }()
+				if err := c.saver.end(ctx, last); err != nil {
+					c.warn(ctx, "a run cannot be saved whose answer was given", "err", err)
+				}
+			}()
+			return
+		default: // too many are on their way: this one is waited for
+		}
 	}
 	if err := c.saver.end(ctx, last); err != nil {
 		e.refuse(w, err)

@@ -52,7 +52,12 @@ func (s *saver) save(ctx context.Context, o op) error {
 	s.waiting = append(s.waiting, w)
 	s.mu.Unlock()
 	if s.ack > AckEachStep {
-		s.late.Go(func() { _ = s.see(ctx, w) }) // who saves next is told
+		s.late.Go(func() {
+			// The function may return, which ends its context, before this is saved.
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTimeout)
+			defer cancel()
+			_ = s.see(ctx, w) // who saves next is told, and the end of the call
+		})
 		return nil
 	}
 	return s.see(ctx, w)
@@ -81,11 +86,12 @@ func (s *saver) see(ctx context.Context, w *saving) error {
 	return w.err
 }
 
-// How often a checkpoint is sent, and the pause after the first failure, which
-// doubles with each more.
+// How often a checkpoint is sent, the pause after the first failure, which
+// doubles with each more, and how long all of it may take when nobody waits.
 const (
-	sendTries = 5
-	sendPause = 100 * time.Millisecond
+	sendTries   = 5
+	sendPause   = 100 * time.Millisecond
+	sendTimeout = 30 * time.Second
 )
 
 func (s *saver) send(ctx context.Context, batch []*saving) error {

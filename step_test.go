@@ -25,7 +25,9 @@ type order struct {
 
 var placed = pawl.NewEvent[order]("shop/order.placed")
 
-func newApp() *pawl.App { return pawl.New("shop", pawl.Logger(slog.New(slog.DiscardHandler))) }
+var quietLog = slog.New(slog.DiscardHandler)
+
+func newApp() *pawl.App { return pawl.New("shop", pawl.Logger(quietLog)) }
 
 // run is one run of a function with body, which has retries.
 func run[Out any](t *testing.T, retries int, body func(context.Context) (Out, error), test func(t *testing.T, p *pawltest.Pawl, r *pawltest.Started[Out])) {

@@ -1,0 +1,104 @@
+package pawl
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/pawlhq/pawl/internal/proto"
+)
+
+// slow is a server that takes a second for each report.
+type slow struct {
+	proto.Backend
+	ops []string
+}
+
+func (s *slow) take(ctx context.Context, steps []byte) error {
+	select {
+	case <-time.After(time.Second):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	var ops []op
+	if err := json.Unmarshal(steps, &ops); err != nil {
+		return err
+	}
+	for _, o := range ops {
+		s.ops = append(s.ops, o.Op+" "+o.Name)
+	}
+	return nil
+}
+
+func (s *slow) Begin(ctx context.Context, b proto.Begin) (proto.Begun, error) {
+	return proto.Begun{RunID: b.RunID}, s.take(ctx, b.Steps)
+}
+
+func (s *slow) Report(ctx context.Context, _ proto.Begun, steps []byte) error {
+	return s.take(ctx, steps)
+}
+
+// TestLateResultsAreSaved: a handler that returns while its results are on their
+// way is answered for when they have arrived, and what waits goes together.
+func TestLateResultsAreSaved(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		app := New("shop", Logger(slog.New(slog.DiscardHandler)))
+		s := &slow{}
+		app.backend.Store(&backendBox{s})
+		e := app.Endpoint("e", func(w http.ResponseWriter, r *http.Request) {
+			for _, step := range []string{"a", "b", "c"} {
+				if err := Do(r.Context(), step, func(context.Context) error { return nil }); err != nil {
+					Error(w, err)
+				}
+			}
+			w.WriteHeader(http.StatusCreated)
+		})
+		began := time.Now()
+		w := httptest.NewRecorder()
+		e.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/", nil))
+		require.Equal(t, http.StatusCreated, w.Code)
+		require.ElementsMatch(t, []string{"StepRun a", "StepRun b", "StepRun c", "RunComplete "}, s.ops)
+		require.True(t, strings.HasPrefix(s.ops[3], "RunComplete"))
+		require.LessOrEqual(t, time.Since(began), 4*time.Second, "one report for the start, what waited meanwhile, and the end")
+	})
+}
+
+func TestRunIDs(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for range 1000 {
+		id := newRunID()
+		require.Len(t, id, 26)
+		require.Empty(t, strings.Trim(id, "0123456789ABCDEFGHJKMNPQRSTVWXYZ"))
+		require.LessOrEqual(t, id[0], byte('7'))
+		require.False(t, seen[id])
+		seen[id] = true
+	}
+}
+
+func TestCanonicalJSON(t *testing.T) {
+	t.Parallel()
+	// Source: the vector of spec/01 §4.4.
+	got, err := canonicalJSON([]byte(`{"version":-1,"steps":{},"events":[],"event":{"name":"a","ts":1700000000000,"data":{"z":1.0,"a":1e21,"é":"ü"}},"ctx":{"run_id":"r","attempt":0}}`))
+	require.NoError(t, err)
+	require.Equal(t, `{"ctx":{"attempt":0,"run_id":"r"},"event":{"data":{"a":1e+21,"z":1,"é":"ü"},"name":"a","ts":1700000000000},"events":[],"steps":{},"version":-1}`, string(got))
+	for in, want := range map[string]string{
+		`[1e-7,0.000001,-0,123456789012345680000,5e-324]`: `[1e-7,0.000001,0,123456789012345680000,5e-324]`,
+		`"\u0007\n\u20ac\/\\\""`:                          `"\u0007\n€/\\\""`,
+		`{"\ud83d\ude00":1,"\ufb33":2}`:                   "{\"😀\":1,\"\ufb33\":2}",
+		` `:                                               ``,
+	} {
+		got, err := canonicalJSON([]byte(in))
+		require.NoError(t, err)
+		require.Equal(t, want, string(got), in)
+	}
+}
