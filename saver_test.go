@@ -102,3 +102,23 @@ func TestCanonicalJSON(t *testing.T) {
 		require.Equal(t, want, string(got), in)
 	}
 }
+
+// TestHTTPCarriesToken: what a step asks for can be told from its repetition.
+func TestHTTPCarriesToken(t *testing.T) {
+	t.Parallel()
+	keys := make(chan string, 3)
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { keys <- r.Header.Get("Idempotency-Key") }))
+	defer s.Close()
+	ctx := context.WithValue(t.Context(), stepKey{}, &running{token: "run.step"})
+	for _, tt := range []struct{ method, own, want string }{{http.MethodPost, "", "run.step"}, {http.MethodPost, "mine", "mine"}, {http.MethodGet, "", ""}} {
+		r, err := http.NewRequestWithContext(ctx, tt.method, s.URL, nil)
+		require.NoError(t, err)
+		if tt.own != "" {
+			r.Header.Set("Idempotency-Key", tt.own)
+		}
+		res, err := HTTP(ctx).Do(r)
+		require.NoError(t, err)
+		res.Body.Close()
+		require.Equal(t, tt.want, <-keys)
+	}
+}

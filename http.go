@@ -1,0 +1,30 @@
+package pawl
+
+import (
+	"context"
+	"net/http"
+)
+
+// HTTP is a client for requests in a step: each that changes something carries
+// the step's [Token] as its Idempotency-Key, unless it has one. A step that makes
+// several such requests to one service gives them keys of their own.
+func HTTP(ctx context.Context) *http.Client {
+	return &http.Client{Transport: keyed{token: Token(ctx), next: http.DefaultTransport}}
+}
+
+type keyed struct {
+	token string
+	next  http.RoundTripper
+}
+
+func (k keyed) RoundTrip(r *http.Request) (*http.Response, error) {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
+	default:
+		if k.token != "" && r.Header.Get("Idempotency-Key") == "" {
+			r = r.Clone(r.Context())
+			r.Header.Set("Idempotency-Key", k.token)
+		}
+	}
+	return k.next.RoundTrip(r)
+}
