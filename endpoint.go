@@ -121,7 +121,7 @@ func (e *endpoint) first(w http.ResponseWriter, r *http.Request, body []byte) {
 		}
 		if in.begun.RunID != in.run {
 			w.Header().Set("Idempotency-Replayed", "true")
-			http.Redirect(w, r, api.ResultURL(r, in.begun), http.StatusSeeOther) //nolint:gosec // the server says where
+			http.Redirect(w, r, api.ResultURL(r, in.begun), http.StatusSeeOther)
 			return
 		}
 	}
@@ -158,7 +158,7 @@ func (e *endpoint) first(w http.ResponseWriter, r *http.Request, body []byte) {
 	case c.trouble != nil:
 		http.Error(w, c.trouble.Error(), http.StatusInternalServerError)
 	case o.rests:
-		http.Redirect(w, r, api.ResultURL(r, in.begun), http.StatusSeeOther) //nolint:gosec // the server says where
+		http.Redirect(w, r, api.ResultURL(r, in.begun), http.StatusSeeOther)
 	default:
 		w.Header().Set(proto.HeaderRunID, in.run)
 		out.replay(w)

@@ -240,8 +240,14 @@ func TestKillEmbedded(t *testing.T) {
 	n := 0
 	for range kills {
 		l := live(t, dir)
-		time.AfterFunc(time.Duration(5+rnd.IntN(150))*time.Millisecond, func() { _ = l.cmd.Process.Signal(syscall.SIGKILL) })
-		for {
+		doom := func() {
+			time.AfterFunc(time.Duration(rnd.IntN(150))*time.Millisecond, func() { _ = l.cmd.Process.Signal(syscall.SIGKILL) })
+		}
+		early := rnd.IntN(5) == 0 // it may die before anything is acknowledged
+		if early {
+			doom()
+		}
+		for first := true; ; first = false {
 			n++
 			id := strconv.Itoa(n)
 			run, ok := l.ask(http.MethodPost, "/orders?id="+id)
@@ -249,6 +255,9 @@ func TestKillEmbedded(t *testing.T) {
 				break
 			}
 			acked[id] = run
+			if first && !early {
+				doom()
+			}
 			if rnd.IntN(8) == 0 {
 				cancelled[run] = true // or not, if it is killed just then
 				_, _ = l.ask(http.MethodPost, "/cancel?run="+run)
