@@ -409,3 +409,37 @@ func TestInvocationThatIsRefusedReplacesNothing(t *testing.T) {
 		p.wantStatus(0, durable.Cancelled)
 	})
 }
+
+// Runs with keys that begin later, and requests that are tried again, keep to their
+// time and to their limits, over a restart too.
+func TestKeysOfWhatWaitsForItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &busy{}
+		a := b.app()
+		p := newPawl(t, a, with(function("f", "x", 4), `"concurrency":{"limit":1,"key":"event.data.k"}`))
+		begin := time.Now()
+		later := begin.Add(5 * time.Second)
+		p.send(repeat(3, func(int) string { return fmt.Sprintf(`{"name":"x","data":{"k":1},"ts":%d}`, later.UnixMilli()) }))
+		time.Sleep(2 * time.Second)
+		p.restart()
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		require.Empty(t, a.seen(), "it is not yet time")
+		good := a.serve
+		a.setServe(func(callSeen) (int, string, http.Header) {
+			defer b.during("k")()
+			return http.StatusInternalServerError, `{"name":"Error","message":"boom"}`, nil
+		})
+		time.Sleep(2 * time.Second)
+		require.Len(t, a.seen(), 3)
+		require.False(t, a.seen()[0].At.Before(later.Truncate(time.Millisecond)))
+		a.setServe(good)
+		p.restart()
+		time.Sleep(9 * time.Second)
+		require.Len(t, a.seen(), 3, "they are tried again after 15 s")
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		require.Equal(t, 3, p.count(durable.Completed))
+		require.Equal(t, 1, b.peak(`shop-f{"k":1}`), "one at a time")
+	})
+}

@@ -27,6 +27,10 @@ func (e *Engine) work(ctx context.Context, l store.Lease) {
 		}
 	}()
 	claim := durable.Claim{Step: l.Step, Generation: l.Generation}
+	if l.Early() {
+		e.settle(ctx, l, durable.Due{Claim: claim})
+		return
+	}
 	switch l.Kind {
 	case durable.Call:
 		e.call(ctx, l, claim)

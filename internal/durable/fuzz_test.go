@@ -24,6 +24,9 @@ func FuzzNext(f *testing.F) {
 		}
 		w := newWorld(t, order)
 		w.policy = Policy{MaxAttempts: 3, MaxSteps: 6, MaxState: 200, MaxOutput: 60, MaxAway: 10 * time.Minute, Finish: 100 * 24 * time.Hour}
+		if len(script)%2 == 1 {
+			w.keyed()
+		}
 		next := func() int {
 			if len(script) == 0 {
 				return 0

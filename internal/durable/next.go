@@ -61,7 +61,8 @@ type Checkpoint struct {
 	Ops []Op
 }
 
-// Due: a time has come: the end of a sleep, of a wait, or of what a run may take.
+// Due: a time has come: the end of a sleep, of a wait, or of what a run may take;
+// or that of a request which is Early.
 type Due struct{ Claim }
 
 // Resolved: what a step waits for has come.
@@ -273,6 +274,9 @@ func (t *turn) dispatch(in Dispatch) (Change, error) {
 		if t.p.Counted {
 			begun := *item
 			begun.Lane = t.r.lane(begun, laneContinue)
+			if begun.Due.After(t.now) { // by its priority: that counts no more
+				begun.Due = t.now
+			}
 			t.c.Began = true
 			t.c.Put = append(t.c.Put, Put{Item: begun, KeepClaim: true})
 		}

@@ -196,6 +196,10 @@ func (t *turn) due(in Due) (Change, error) {
 		t.lapse(item)
 		return t.change(), nil
 	}
+	if item.Early() {
+		t.ripen(*item)
+		return t.change(), nil
+	}
 	if t.state(in.Step) == Asleep {
 		s := t.r.Steps[in.Step]
 		kind, memo := expired(s.Op)
@@ -205,6 +209,17 @@ func (t *turn) due(in Due) (Change, error) {
 		t.settle(item, 0)
 	}
 	return t.change(), nil
+}
+
+// ripen moves a request whose time has come into its lane.
+func (t *turn) ripen(item Item) {
+	kind := byte(laneContinue)
+	if t.head.Status == Queued {
+		kind = laneBegin
+	}
+	item.Lane = t.r.lane(item, kind)
+	t.c.Put = append(t.c.Put, Put{Item: item})
+	t.c.Soft = true
 }
 
 // resolved: what a step waits for has come.

@@ -367,6 +367,9 @@ func drawApp(t *rapid.T) *app {
 		event.Target = &Target{Function: "shop-pay", Parent: Ref{"01KE2222222222222222222222", "s"}}
 	}
 	w := newWorld(t, event)
+	if rapid.Bool().Draw(t, "keys") {
+		w.keyed()
+	}
 	w.policy.MaxAway = 1e6 * time.Hour
 	if rapid.IntRange(0, 9).Draw(t, "timeouts") == 0 {
 		w.f.Start = time.Duration(rapid.IntRange(1, 100).Draw(t, "to start")) * time.Second

@@ -288,6 +288,9 @@ func (t *turn) discover(from *Item, due time.Time) {
 
 func (t *turn) put(i Item) {
 	i.Run, i.Lane = t.r.ID, t.r.lane(i, laneContinue)
+	if t.r.Keys != "" && i.Due.After(t.now) {
+		i.Lane = ""
+	}
 	t.c.Put = append(t.c.Put, Put{Item: i})
 }
 

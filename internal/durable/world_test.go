@@ -47,6 +47,7 @@ type world struct {
 	letters []DeadLetter
 	err     error // of the last input
 	inline  bool  // the run began in an app
+	keys    string
 }
 
 func newWorld(t tester, event Event) *world {
@@ -62,7 +63,18 @@ func (w *world) blank() *Run {
 	if w.inline {
 		return NewInline(runID, w.f, w.event, w.policy, w.start, w.start)
 	}
-	return NewRun(runID, w.f, w.event, w.start, w.start)
+	r := NewRun(runID, w.f, w.event, w.start, w.start)
+	if w.keys != "" {
+		r.Keys = w.keys
+		r.Enqueue(w.start, w.start, 0)
+	}
+	return r
+}
+
+// keyed gives the run the values of its function's limits.
+func (w *world) keyed() {
+	w.keys = "k"
+	w.r = w.blank()
 }
 
 // claim leases the item of step, when it is due.
@@ -74,6 +86,14 @@ func (w *world) claim(step string) Claim {
 	}
 	if item.Due.After(w.now) {
 		w.now = item.Due
+	}
+	if item.Early() { // it goes into its lane first
+		w.gen++
+		item.Claimed, item.Generation = true, w.gen
+		w.feed(Due{Claim{step, w.gen}})
+		if item = w.r.Items[step]; item.Early() {
+			w.t.Fatalf("%q stays outside of its lane", step)
+		}
 	}
 	w.gen++
 	item.Claimed, item.Generation = true, w.gen
@@ -268,6 +288,11 @@ func (w *world) check(in Input, before *Run) {
 	}
 	if r.Status.Final() != (len(r.Items) == 0) {
 		w.t.Fatalf("%T left a run that is %v with %d items: %s", in, r.Status, len(r.Items), w)
+	}
+	for step, i := range r.Items {
+		if LaneGroup(i.Lane) != "" && i.Due.After(w.now) {
+			w.t.Fatalf("%T: %q waits for its time in the lane %q", in, step, i.Lane)
+		}
 	}
 	w.resting(in)
 	if flaws := w.audit(); len(flaws) > 0 {
