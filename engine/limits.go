@@ -188,7 +188,7 @@ func (e *Engine) gates(lane string) (flow.Class, []flow.GateSpec) {
 	}
 	for _, c := range registered.holds(f, keys) {
 		if c.Pause == durable.PauseAll || begins {
-			return class, []flow.GateSpec{{Name: pauseGate + c.Name, Slots: flow.Closed}}
+			return class, []flow.GateSpec{{Name: pauseGate + c.Name, Slots: flow.Closed, Keyed: c.Key != ""}}
 		}
 	}
 	specs := append(e.circuits.open(f.App), flow.GateSpec{Name: "app/" + f.App, Slots: e.maxAppCalls})
@@ -197,7 +197,7 @@ func (e *Engine) gates(lane string) (flow.Class, []flow.GateSpec) {
 	}
 	own := false
 	for _, c := range f.Limits.Steps {
-		g := flow.GateSpec{Name: "step/" + slug + "/" + short(c.Key) + "/" + valueOf(keys, c.Key), Slots: c.Limit}
+		g := flow.GateSpec{Name: "step/" + slug + "/" + short(c.Key) + "/" + valueOf(keys, c.Key), Slots: c.Limit, Keyed: c.Key != "", Shared: c.Shared}
 		if c.Shared {
 			g.Name = "env/" + short(c.Key) + "/" + valueOf(keys, c.Key)
 		}
@@ -214,11 +214,12 @@ func (e *Engine) gates(lane string) (flow.Class, []flow.GateSpec) {
 func (e *Engine) beginGates(f durable.Function, keys string) (specs []flow.GateSpec) {
 	if t := f.Limits.Throttle; t != nil && t.Period > 0 {
 		specs = append(specs, flow.GateSpec{
-			Name: "throttle/" + f.Slug + "/" + valueOf(keys, t.Key), Rate: flow.Throttle(t.Limit, t.Period, t.Burst), Stays: true,
+			Name: "throttle/" + f.Slug + "/" + valueOf(keys, t.Key), Rate: flow.Throttle(t.Limit, t.Period, t.Burst),
+			Stays: true, Keyed: t.Key != "",
 		})
 	}
 	if r := f.Limits.Runs; r != nil {
-		specs = append(specs, flow.GateSpec{Name: "run/" + f.Slug + "/" + valueOf(keys, r.Key), Slots: r.Limit, Stays: true})
+		specs = append(specs, flow.GateSpec{Name: "run/" + f.Slug + "/" + valueOf(keys, r.Key), Slots: r.Limit, Stays: true, Keyed: r.Key != ""})
 	}
 	return specs
 }

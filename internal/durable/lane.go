@@ -66,7 +66,10 @@ func (r *Run) Lane() string { return r.lane(Item{}, laneBegin) }
 // Later is the item, due at due and not before, behind the same limits.
 func (i Item) Later(due time.Time) Item {
 	i.Due = due
-	if i.Lane != "" && i.Lane[0] == laneBegin {
+	switch {
+	case LaneGroup(i.Lane) != "":
+		i.Lane = ""
+	case i.Lane != "" && i.Lane[0] == laneBegin:
 		i.Lane = string(laneDelayed) + i.Lane[1:]
 	}
 	return i

@@ -15,8 +15,13 @@ type GateSpec struct {
 	// Rate is how often one may pass; zero: at any time.
 	Rate Rate
 	// Stays means that what is taken is not the lease's but the run's: the slot is
-	// given back when the run has ended, and the rate is used up when it begins.
+	// given back when the run has ended, and the rate is used up when it begins. It
+	// is stored.
 	Stays bool
+	// Keyed means that it is that of a key: other lanes of the group stand behind
+	// another one in its place. Shared means that lanes of other groups stand behind
+	// it for a reason of their own.
+	Keyed, Shared bool
 }
 
 // Closed are the slots of a gate that lets nobody pass.
@@ -43,41 +48,72 @@ const (
 // Lanes of a class take turns, an item at each turn. One whose gate is full
 // waits at that gate, and is asked again when a slot comes back, so that the
 // cost of a turn grows neither with the lanes that wait nor with their items.
-// It may not be used by several goroutines at once.
+// It keeps the gates of the lanes that it knows and of the leases that there
+// are; what others have admitted is Stored. It may not be used by several
+// goroutines at once.
 type Board struct {
-	lanes map[string]*lane
-	gates map[string]*gate
-	ready [classes]line
-	clock lanesByTime // those that wait for a rate
-	turns uint64      // that were given out
-	now   time.Time   // of the newest Next
+	// Stored, if given, says what is stored of a gate: how many runs hold a slot
+	// of it, and what its rate has admitted. It is asked when a lane's turn comes
+	// and the board does not know the gate; an error of it ends Next.
+	Stored func(gate string) (held int, taken time.Time, err error)
+
+	lanes  map[string]*lane
+	gates  map[string]*gate
+	groups map[string]*group
+	ready  [classes]line
+	clock  lanesByTime // those that wait for a rate
+	turns  uint64      // that were given out
+	now    time.Time   // of the newest Next
 
 	// fading are gates that nobody names or holds, and that are kept only for what
 	// their rate has admitted, until that says nothing any more.
 	fading fading
 }
 
+// group are lanes that differ by their keys alone.
+type group struct {
+	lanes  int
+	ready  int // whose turn comes
+	common int // that wait at a gate which is not keyed: no other lane of the group could pass it either
+}
+
 type lane struct {
 	name  string
 	class Class
+	group *group // nil: of none
 	specs []GateSpec
 	gates []*gate
 
-	turn uint64    // who has waited longest has the least
-	at   *line     // where it waits; nil when it does not, or in the clock
-	full *gate     // that it waits for; nil: ready
-	open time.Time // when it is asked again, in the clock
-	pos  int       // in the line or the clock; -1 when in neither
+	turn  uint64    // who has waited longest has the least
+	at    *line     // where it waits; nil when it does not, or in the clock
+	full  *gate     // that it waits for; nil: ready
+	keyed bool      // full is a gate of its key
+	open  time.Time // when it is asked again, in the clock
+	pos   int       // in the line or the clock; -1 when in neither
+}
+
+// count adds n to what the lane's group knows of where the lane waits.
+func (l *lane) count(n int) {
+	switch {
+	case l.group == nil:
+	case l.full == nil:
+		l.group.ready += n
+	case !l.keyed:
+		l.group.common += n
+	}
 }
 
 // line are lanes that wait, those first that have waited longest.
 type line []*lane
 
 type gate struct {
-	name  string
-	used  int
-	taken time.Time // as Rate.Take returned it
-	lanes int       // that name it
+	name   string
+	known  bool      // what is stored of it was asked
+	leased int       // slots that leases hold
+	stored int       // slots that runs hold, as far as they are stored
+	taken  time.Time // as Rate.Take returned it
+	lanes  int       // that name it
+	passed int       // leases by which its rate may come to be used up
 	// undone is how much earlier taken is than what Rate.Take returned, over all
 	// claims that came to nothing.
 	undone time.Duration
@@ -93,6 +129,8 @@ type queue struct {
 	lanes [classes]line
 }
 
+func (g *gate) used() int { return g.leased + g.stored }
+
 func (g *gate) queue(slots int) *queue {
 	for _, q := range g.waiting {
 		if q.slots == slots {
@@ -105,34 +143,62 @@ func (g *gate) queue(slots int) *queue {
 }
 
 // NewBoard returns an empty board.
-func NewBoard() *Board { return &Board{lanes: map[string]*lane{}, gates: map[string]*gate{}} }
+func NewBoard() *Board {
+	return &Board{lanes: map[string]*lane{}, gates: map[string]*gate{}, groups: map[string]*group{}}
+}
 
-// Offer says that a lane has an item that is due. It is put behind the lanes of
-// its class that have been offered before; one that waits already stays where
-// it is. The gates are as they hold from now on.
-func (b *Board) Offer(name string, class Class, specs []GateSpec) {
+// Offer says that a lane, of a group or "", has an item that is due. It is put
+// behind the lanes of its class that have been offered before; one that waits
+// already stays where it is. Its gates are those of its first Offer, until
+// Withdraw or Change.
+func (b *Board) Offer(name string, class Class, of string, specs []GateSpec) {
 	l := b.lanes[name]
 	if l == nil {
 		l = &lane{name: name, class: class, pos: -1}
+		if of != "" {
+			if l.group = b.groups[of]; l.group == nil {
+				l.group = &group{}
+				b.groups[of] = l.group
+			}
+			l.group.lanes++
+		}
 		b.lanes[name] = l
 		b.bind(l, specs)
 	}
 	if l.pos < 0 {
 		b.turns++
 		l.turn = b.turns
-		b.wait(l, &b.ready[l.class], nil)
+		b.wait(l, &b.ready[l.class])
 	}
 }
 
-// Withdraw says that a lane has nothing due any more.
-func (b *Board) Withdraw(name string) {
+// Withdraw says that a lane has nothing due any more, or that it is not to be
+// kept. It returns the time until which a rate would have made it wait; zero if
+// none did.
+func (b *Board) Withdraw(name, of string) (open time.Time) {
 	l := b.lanes[name]
 	if l == nil {
-		return
+		return open
+	}
+	if l.pos >= 0 && l.at == nil {
+		open = l.open
 	}
 	b.lift(l)
 	b.unbind(l)
 	delete(b.lanes, name)
+	if l.group != nil {
+		if l.group.lanes--; l.group.lanes == 0 {
+			delete(b.groups, of)
+		}
+	}
+	return open
+}
+
+// Stuck reports whether no lane of a group can have a turn until something
+// happens at the gate of its own key.
+func (b *Board) Stuck(of string) bool {
+	g := b.groups[of]
+	return g == nil || g.ready == 0 && g.common == 0
 }
 
 func (b *Board) bind(l *lane, specs []GateSpec) {
@@ -161,17 +227,32 @@ func (b *Board) gate(name string) *gate {
 	return g
 }
 
+// maxFading bounds the gates that are kept for what their rate has admitted:
+// the rest is Stored.
+const maxFading = 1 << 14
+
 // drop forgets a gate that says nothing: nobody holds or asks for it, and its
 // rate is what a new one's would be. If that is still to come, it fades.
 func (b *Board) drop(g *gate) {
 	switch {
-	case g.lanes > 0 || g.used > 0:
+	case g.lanes > 0 || g.leased > 0 || g.passed > 0 || g.stored > 0 && b.Stored == nil:
 	case g.fades: // it is looked at when its time has come
 	case !g.taken.After(b.now):
 		delete(b.gates, g.name)
 	default:
 		g.fades = true
 		heap.Push(&b.fading, faded{g, g.taken})
+		if len(b.fading) > maxFading && b.fading[0].gate.known {
+			b.forget(heap.Pop(&b.fading).(faded).gate)
+		}
+	}
+}
+
+// forget drops a gate whose rate says something still, and is stored.
+func (b *Board) forget(g *gate) {
+	g.fades = false
+	if g.lanes == 0 && g.leased == 0 && g.passed == 0 {
+		delete(b.gates, g.name)
 	}
 }
 
@@ -207,27 +288,30 @@ func (h *fading) Pop() any {
 }
 
 // wait puts a lane into a line, by its turn.
-func (b *Board) wait(l *lane, at *line, full *gate) {
-	l.at, l.full = at, full
+func (b *Board) wait(l *lane, at *line) {
+	l.at = at
 	heap.Push(at, l)
+	l.count(1)
 }
 
 // lift takes a lane out of wherever it waits.
 func (b *Board) lift(l *lane) {
 	switch {
 	case l.pos < 0:
+		return
 	case l.at != nil:
 		heap.Remove(l.at, l.pos)
 	default:
 		heap.Remove(&b.clock, l.pos)
 	}
-	l.at, l.full = nil, nil
+	l.count(-1)
+	l.at, l.full, l.keyed = nil, nil, false
 }
 
-// Pass is what a claim holds.
+// Pass is what a claim holds, until it is given back with Undo.
 type Pass struct {
-	// Slots are the names of the gates of which it holds a slot until Return,
-	// Stays those of which the run does.
+	// Slots are the names of the gates of which it holds a slot. Stays are those
+	// of which the run does, from Began on.
 	Slots, Stays []string
 	// Rates are those of which the run has a part, with the time to keep for each.
 	Rates []Passed
@@ -240,30 +324,73 @@ type Passed struct {
 
 	// For Undo.
 	rate   Rate
-	gate   *gate
 	undone time.Duration // at the gate, before
 }
 
 // Next returns the lane whose first item is to be claimed now, and what the claim
 // holds. The lane is not offered any more: if there is more in it, offer it again.
-func (b *Board) Next(now time.Time) (name string, pass Pass, ok bool) {
+func (b *Board) Next(now time.Time) (name string, pass Pass, ok bool, err error) {
 	b.now = now
 	b.fade()
 	for len(b.clock) > 0 && !b.clock[0].open.After(now) {
-		l := heap.Pop(&b.clock).(*lane)
-		b.wait(l, &b.ready[l.class], nil)
+		l := b.clock[0]
+		b.lift(l)
+		b.wait(l, &b.ready[l.class])
 	}
 	for class := range b.ready {
 		for len(b.ready[class]) > 0 {
 			l := b.ready[class][0]
+			if err := b.know(l); err != nil {
+				return "", Pass{}, false, err
+			}
 			b.lift(l)
 			if b.blocked(l, now) {
 				continue
 			}
-			return l.name, b.take(l, now), true
+			return l.name, b.take(l, now), true, nil
 		}
 	}
-	return "", Pass{}, false
+	return "", Pass{}, false, nil
+}
+
+// know asks what is stored of a lane's gates.
+func (b *Board) know(l *lane) error {
+	for i, g := range l.gates {
+		if !l.specs[i].Stays || g.known || b.Stored == nil {
+			continue
+		}
+		if err := b.read(g); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *Board) read(g *gate) error {
+	held, taken, err := b.Stored(g.name)
+	if err != nil {
+		return err
+	}
+	g.known, g.stored = true, held
+	if taken.After(g.taken) {
+		g.taken = taken
+	}
+	return nil
+}
+
+// Refresh asks again how many runs hold a slot of a gate, if the board knows it.
+func (b *Board) Refresh(name string) {
+	g := b.gates[name]
+	if g == nil || !g.known {
+		return
+	}
+	held, _, err := b.Stored(name)
+	if err != nil {
+		g.known = false // to be asked when it matters
+		return
+	}
+	g.stored = held
+	b.admit(g)
 }
 
 // blocked puts a lane to wait at the first gate that does not let it pass. The
@@ -272,11 +399,13 @@ func (b *Board) blocked(l *lane, now time.Time) bool {
 	for i, g := range l.gates {
 		s := l.specs[i]
 		switch {
-		case s.full(g.used):
-			b.wait(l, &g.queue(s.Slots).lanes[l.class], g)
+		case s.full(g.used()):
+			l.full, l.keyed = g, s.Keyed
+			b.wait(l, &g.queue(s.Slots).lanes[l.class])
 		case s.Rate.Every > 0 && s.Rate.Next(g.taken).After(now):
-			l.open, l.full = s.Rate.Next(g.taken), g
+			l.open, l.full, l.keyed = s.Rate.Next(g.taken), g, s.Keyed
 			heap.Push(&b.clock, l)
+			l.count(1)
 		default:
 			continue
 		}
@@ -294,10 +423,10 @@ func (b *Board) blocked(l *lane, now time.Time) bool {
 func (b *Board) admit(g *gate) {
 	for class := range classes {
 		for _, q := range g.waiting {
-			if len(q.lanes[class]) > 0 && g.used < q.slots {
+			if len(q.lanes[class]) > 0 && g.used() < q.slots {
 				l := q.lanes[class][0]
 				b.lift(l)
-				b.wait(l, &b.ready[l.class], nil)
+				b.wait(l, &b.ready[l.class])
 				return
 			}
 		}
@@ -310,13 +439,14 @@ func (b *Board) take(l *lane, now time.Time) (p Pass) {
 		if s.Rate.Every > 0 {
 			g.taken = s.Rate.Take(g.taken, now)
 			if s.Stays {
-				p.Rates = append(p.Rates, Passed{Gate: g.name, Taken: g.taken, rate: s.Rate, gate: g, undone: g.undone})
+				g.passed++
+				p.Rates = append(p.Rates, Passed{Gate: g.name, Taken: g.taken, rate: s.Rate, undone: g.undone})
 			}
 		}
 		if s.Slots == 0 {
 			continue // nobody counts
 		}
-		g.used++
+		g.leased++
 		if s.Stays {
 			p.Stays = append(p.Stays, g.name)
 		} else {
@@ -326,47 +456,25 @@ func (b *Board) take(l *lane, now time.Time) (p Pass) {
 	return p
 }
 
-// Hold counts a slot that is held from before, such as by a run of an earlier
-// life of the process.
-func (b *Board) Hold(gate string) { b.gate(gate).used++ }
-
-// Keep sets what a rate is known to have admitted, as it was stored.
-func (b *Board) Keep(gate string, taken time.Time) {
-	g := b.gate(gate)
-	if taken.After(g.taken) {
-		g.taken = taken
-	}
-	b.drop(g)
-}
-
-// Return gives slots back.
-func (b *Board) Return(gates []string) {
-	for _, name := range gates {
-		g := b.gates[name]
-		if g == nil || g.used == 0 {
-			continue
-		}
-		g.used--
-		b.admit(g)
-		b.drop(g)
-	}
-}
-
-// Undo gives back what a claim holds by which no run has begun: its slots and its
-// part of rates. Who waits for those is asked again.
+// Undo gives back what a claim holds: its slots, and its part of rates, if no run
+// has begun by it. Who waits for those is asked again.
 func (b *Board) Undo(p Pass) {
 	for _, r := range p.Rates {
-		g := r.gate
-		if b.gates[g.name] != g {
-			continue // it was forgotten: nothing that it admitted counts any more
-		}
+		g := b.gates[r.Gate] // a claim keeps it
 		back := r.rate.Undo(r.Taken, g.undone-r.undone, b.now)
 		g.taken, g.undone = g.taken.Add(-back), g.undone+back
+		g.passed--
 		b.reopen(g)
 		b.drop(g)
 	}
-	b.Return(p.Slots)
-	b.Return(p.Stays)
+	for _, names := range [...][]string{p.Slots, p.Stays} {
+		for _, name := range names {
+			g := b.gates[name]
+			g.leased--
+			b.admit(g)
+			b.drop(g)
+		}
+	}
 }
 
 // reopen lets the lanes that wait for a gate's rate try again. It looks at all
@@ -375,7 +483,36 @@ func (b *Board) reopen(g *gate) {
 	for _, l := range slices.Clone(b.clock) {
 		if l.full == g {
 			b.lift(l)
-			b.wait(l, &b.ready[l.class], nil)
+			b.wait(l, &b.ready[l.class])
+		}
+	}
+}
+
+// Began says that a claim's run has begun, and that this is stored: what stays
+// with the run is the run's from now on, and what it took of rates is used up. It
+// returns what the claim still holds.
+func (b *Board) Began(p Pass) Pass {
+	for _, name := range p.Stays {
+		g := b.gates[name]
+		g.leased--
+		g.stored++
+		b.drop(g)
+	}
+	for _, r := range p.Rates {
+		g := b.gates[r.Gate]
+		g.passed--
+		b.drop(g)
+	}
+	return Pass{Slots: p.Slots}
+}
+
+// Free says that a run holds slots no longer, and that this is stored.
+func (b *Board) Free(gates []string) {
+	for _, name := range gates {
+		if g := b.gates[name]; g != nil && g.stored > 0 {
+			g.stored--
+			b.admit(g)
+			b.drop(g)
 		}
 	}
 }
@@ -383,7 +520,7 @@ func (b *Board) reopen(g *gate) {
 // Used is how many slots of a gate are held.
 func (b *Board) Used(gate string) int {
 	if g := b.gates[gate]; g != nil {
-		return g.used
+		return g.used()
 	}
 	return 0
 }
@@ -429,7 +566,7 @@ func (b *Board) Change(specs func(lane string) []GateSpec) {
 			b.drop(g)
 		}
 		if waits {
-			b.wait(l, &b.ready[l.class], nil)
+			b.wait(l, &b.ready[l.class])
 		}
 	}
 }

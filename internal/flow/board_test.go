@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -15,17 +16,17 @@ func TestLanesTakeTurns(t *testing.T) {
 	b := NewBoard()
 	shared := []GateSpec{{Name: "fn", Slots: 1}}
 	for _, l := range []string{"a", "b", "c"} {
-		b.Offer(l, Begin, shared)
+		b.Offer(l, Begin, "", shared)
 	}
 	var order []string
 	for range 6 { // each lane has more than enough
-		l, pass, ok := b.Next(noon)
+		l, pass, ok, _ := b.Next(noon)
 		require.True(t, ok)
 		order = append(order, l)
-		b.Offer(l, Begin, shared)
-		_, _, ok = b.Next(noon)
+		b.Offer(l, Begin, "", shared)
+		_, _, ok, _ = b.Next(noon)
 		require.False(t, ok, "the only slot is taken")
-		b.Return(pass.Slots)
+		b.Undo(pass)
 	}
 	require.Equal(t, []string{"a", "b", "c", "a", "b", "c"}, order)
 }
@@ -33,26 +34,26 @@ func TestLanesTakeTurns(t *testing.T) {
 func TestWhatGoesOnComesBeforeWhatBegins(t *testing.T) {
 	t.Parallel()
 	b := NewBoard()
-	b.Offer("new", Begin, nil)
-	b.Offer("old", Continue, nil)
-	first, _, _ := b.Next(noon)
+	b.Offer("new", Begin, "", nil)
+	b.Offer("old", Continue, "", nil)
+	first, _, _, _ := b.Next(noon)
 	require.Equal(t, "old", first)
 }
 
 func TestFullGateHoldsUpItsOwnLanesOnly(t *testing.T) {
 	t.Parallel()
 	b := NewBoard()
-	b.Offer("a1", Begin, []GateSpec{{Name: "a", Slots: 1}})
-	_, first, _ := b.Next(noon)
-	b.Offer("a1", Begin, []GateSpec{{Name: "a", Slots: 1}})
-	b.Offer("b1", Begin, []GateSpec{{Name: "b", Slots: 1}})
-	l, _, _ := b.Next(noon)
+	b.Offer("a1", Begin, "", []GateSpec{{Name: "a", Slots: 1}})
+	_, first, _, _ := b.Next(noon)
+	b.Offer("a1", Begin, "", []GateSpec{{Name: "a", Slots: 1}})
+	b.Offer("b1", Begin, "", []GateSpec{{Name: "b", Slots: 1}})
+	l, _, _, _ := b.Next(noon)
 	require.Equal(t, "b1", l)
-	_, _, ok := b.Next(noon)
+	_, _, ok, _ := b.Next(noon)
 	require.False(t, ok)
 	require.Equal(t, "a", b.Holding("a1"))
-	b.Return(first.Slots)
-	l, _, _ = b.Next(noon)
+	b.Undo(first)
+	l, _, _, _ = b.Next(noon)
 	require.Equal(t, "a1", l)
 }
 
@@ -60,14 +61,14 @@ func TestRunKeepsItsSlot(t *testing.T) {
 	t.Parallel()
 	b := NewBoard()
 	specs := []GateSpec{{Name: "run", Slots: 1, Stays: true}, {Name: "step", Slots: 5}}
-	b.Offer("a", Begin, specs)
-	_, pass, _ := b.Next(noon)
-	b.Offer("a", Begin, specs)
-	b.Return(pass.Slots) // the request is answered
-	_, _, ok := b.Next(noon)
+	b.Offer("a", Begin, "", specs)
+	_, pass, _, _ := b.Next(noon)
+	b.Offer("a", Begin, "", specs)
+	b.Undo(b.Began(pass)) // the request is answered
+	_, _, ok, _ := b.Next(noon)
 	require.False(t, ok, "the run goes on")
-	b.Return(pass.Stays)
-	_, _, ok = b.Next(noon)
+	b.Free(pass.Stays)
+	_, _, ok, _ = b.Next(noon)
 	require.True(t, ok)
 }
 
@@ -75,13 +76,13 @@ func TestRateOpensInTime(t *testing.T) {
 	t.Parallel()
 	b := NewBoard()
 	specs := []GateSpec{{Name: "t", Rate: Throttle(1, 10*time.Second, 0), Stays: true}}
-	b.Keep("t", noon.Add(4*time.Second))
-	b.Offer("a", Begin, specs)
-	_, _, ok := b.Next(noon)
+	b.Stored = func(string) (int, time.Time, error) { return 0, noon.Add(4 * time.Second), nil }
+	b.Offer("a", Begin, "", specs)
+	_, _, ok, _ := b.Next(noon)
 	require.False(t, ok)
 	require.Equal(t, noon.Add(4*time.Second), b.Opens())
 	require.Equal(t, "t", b.Holding("a"))
-	_, pass, ok := b.Next(noon.Add(4 * time.Second))
+	_, pass, ok, _ := b.Next(noon.Add(4 * time.Second))
 	require.True(t, ok)
 	require.Len(t, pass.Rates, 1)
 	require.Equal(t, "t", pass.Rates[0].Gate)
@@ -93,16 +94,16 @@ func TestClaimThatComesToNothingGivesBackItsRate(t *testing.T) {
 	b := NewBoard()
 	specs := []GateSpec{{Name: "t", Rate: Throttle(1, 10*time.Second, 0), Stays: true}, {Name: "run", Slots: 1, Stays: true}, {Name: "step", Slots: 1}}
 	for _, l := range []string{"a", "b"} {
-		b.Offer(l, Begin, specs)
+		b.Offer(l, Begin, "", specs)
 	}
-	_, pass, ok := b.Next(noon)
+	_, pass, ok, _ := b.Next(noon)
 	require.True(t, ok)
-	_, _, ok = b.Next(noon)
+	_, _, ok, _ = b.Next(noon)
 	require.False(t, ok)
 	require.False(t, b.Ready())
 	b.Undo(pass)
 	require.True(t, b.Ready(), "who waits for the rate is asked again")
-	l, pass, ok := b.Next(noon)
+	l, pass, ok, _ := b.Next(noon)
 	require.True(t, ok)
 	require.Equal(t, "b", l)
 	require.Equal(t, noon.Add(10*time.Second), pass.Rates[0].Taken, "as if it were the first")
@@ -112,12 +113,12 @@ func TestRateOfRequestsIsUsedUpByAClaim(t *testing.T) {
 	t.Parallel()
 	b := NewBoard()
 	specs := []GateSpec{{Name: "probe", Slots: 1, Rate: Rate{Every: 10 * time.Second}}}
-	b.Offer("a", Continue, specs)
-	_, pass, _ := b.Next(noon)
+	b.Offer("a", Continue, "", specs)
+	_, pass, _, _ := b.Next(noon)
 	require.Empty(t, pass.Rates)
-	b.Offer("a", Continue, specs)
+	b.Offer("a", Continue, "", specs)
 	b.Undo(pass)
-	_, _, ok := b.Next(noon)
+	_, _, ok, _ := b.Next(noon)
 	require.False(t, ok)
 	require.Equal(t, noon.Add(10*time.Second), b.Opens())
 }
@@ -126,16 +127,16 @@ func TestChangedLimitHoldsAtOnce(t *testing.T) {
 	t.Parallel()
 	b := NewBoard()
 	specs := []GateSpec{{Name: "a", Slots: 1}}
-	b.Offer("a", Begin, specs)
-	_, held, _ := b.Next(noon)
-	b.Offer("a", Begin, specs)
-	_, _, ok := b.Next(noon)
+	b.Offer("a", Begin, "", specs)
+	_, held, _, _ := b.Next(noon)
+	b.Offer("a", Begin, "", specs)
+	_, _, ok, _ := b.Next(noon)
 	require.False(t, ok)
 	b.Change(func(string) []GateSpec { return []GateSpec{{Name: "a", Slots: 2}} })
-	_, _, ok = b.Next(noon)
+	_, _, ok, _ = b.Next(noon)
 	require.True(t, ok)
 	require.Equal(t, 2, b.Used("a"))
-	b.Return(held.Slots)
+	b.Undo(held)
 	require.Equal(t, 1, b.Used("a"))
 }
 
@@ -159,7 +160,7 @@ func TestBoardAgainstModel(t *testing.T) {
 			}
 		}
 		used := map[string]int{}
-		var held [][]string
+		var held []Pass
 		waited := map[string]map[string]int{} // turns of others since a lane could have had its own
 		room := func(l string) bool {
 			for _, s := range specs[l] {
@@ -175,9 +176,9 @@ func TestBoardAgainstModel(t *testing.T) {
 			case 0:
 				l := rapid.SampledFrom(names).Draw(t, "lane")
 				items[l] += rapid.IntRange(1, 3).Draw(t, "items")
-				b.Offer(l, Begin, specs[l])
+				b.Offer(l, Begin, "", specs[l])
 			case 1:
-				l, pass, ok := b.Next(now)
+				l, pass, ok, _ := b.Next(now)
 				if !ok {
 					for l, n := range items {
 						if n > 0 && room(l) {
@@ -206,19 +207,19 @@ func TestBoardAgainstModel(t *testing.T) {
 				for _, g := range pass.Slots {
 					used[g]++
 				}
-				held = append(held, pass.Slots)
+				held = append(held, pass)
 				if items[l] > 0 {
-					b.Offer(l, Begin, specs[l])
+					b.Offer(l, Begin, "", specs[l])
 				}
 			case 2:
 				if len(held) == 0 {
 					continue
 				}
 				i := rapid.IntRange(0, len(held)-1).Draw(t, "held")
-				for _, g := range held[i] {
+				for _, g := range held[i].Slots {
 					used[g]--
 				}
-				b.Return(held[i])
+				b.Undo(held[i])
 				held = slices.Delete(held, i, i+1)
 			}
 			for g, n := range used {
@@ -231,32 +232,153 @@ func TestBoardAgainstModel(t *testing.T) {
 }
 
 // A throttle by key has a gate for each value; those that say nothing any more
-// are forgotten, however many there were, and none before.
+// are forgotten, however many there were, and none before, unless it is stored.
 func TestGatesThatSayNothingAreForgotten(t *testing.T) {
 	t.Parallel()
 	b := NewBoard()
 	specs := func(i int) []GateSpec {
-		return []GateSpec{{Name: fmt.Sprintf("throttle/%d", i), Rate: Throttle(1, 10*time.Second, 0)}, {Name: "fn", Slots: 5000}}
+		return []GateSpec{{Name: fmt.Sprintf("throttle/%d", i), Rate: Throttle(1, 10*time.Second, 0), Stays: true}, {Name: "fn", Slots: 5000}}
 	}
-	var held []string
+	var held []Pass
 	for i := range 1000 {
 		lane := fmt.Sprint(i)
-		b.Offer(lane, Begin, specs(i))
-		_, pass, ok := b.Next(noon)
+		b.Offer(lane, Begin, "", specs(i))
+		_, pass, ok, _ := b.Next(noon)
 		require.True(t, ok)
-		held = append(held, pass.Slots...)
-		b.Withdraw(lane)
-		b.Keep(fmt.Sprintf("throttle/before%d", i), noon.Add(3*time.Second))
+		held = append(held, pass)
+		b.Withdraw(lane, "")
 	}
-	b.Return(held)
-	b.Offer("7", Begin, specs(7))
-	_, _, ok := b.Next(noon.Add(9 * time.Second))
+	for _, p := range held {
+		b.Undo(b.Began(p))
+	}
+	b.Offer("7", Begin, "", specs(7))
+	_, _, ok, _ := b.Next(noon.Add(9 * time.Second))
 	require.False(t, ok, "what it has admitted still counts")
 	require.Len(t, b.gates, 1001)
-	_, _, ok = b.Next(noon.Add(10 * time.Second))
+	_, _, ok, _ = b.Next(noon.Add(10 * time.Second))
 	require.True(t, ok)
-	b.Withdraw("7")
+	b.Withdraw("7", "")
 	require.Len(t, b.gates, 2, "the one that has just admitted, and the function's slot")
 	b.Next(noon.Add(time.Minute))
-	require.Len(t, b.gates, 1)
+	require.Len(t, b.gates, 2, "its lease is out")
+}
+
+// What a board does not know of a gate is asked when a lane's turn comes, and no
+// more of it is kept than the lanes and leases that there are need.
+func TestGatesThatAreStored(t *testing.T) {
+	t.Parallel()
+	b := NewBoard()
+	stored := map[string]int{"run/a": 1}
+	rates := map[string]time.Time{}
+	var bad error
+	b.Stored = func(gate string) (int, time.Time, error) { return stored[gate], rates[gate], bad }
+	specs := func(key string) []GateSpec {
+		return []GateSpec{
+			{Name: "throttle/" + key, Rate: Throttle(1, time.Hour, 0), Stays: true, Keyed: true},
+			{Name: "run/" + key, Slots: 2, Stays: true, Keyed: true},
+		}
+	}
+	bad = errors.New("the disk")
+	b.Offer("a", Begin, "", specs("a"))
+	_, _, _, err := b.Next(noon)
+	require.ErrorIs(t, err, bad)
+	bad = nil
+	_, pass, ok, err := b.Next(noon)
+	require.NoError(t, err)
+	require.True(t, ok, "one of two slots is free")
+	require.Equal(t, 2, b.Used("run/a"))
+	b.Withdraw("a", "")
+	require.Len(t, b.gates, 2, "the lease holds them")
+	rates["throttle/a"], stored["run/a"] = pass.Rates[0].Taken, 2
+	b.Undo(b.Began(pass))
+	b.Next(noon.Add(2 * time.Hour))
+	require.Empty(t, b.gates, "all that it knows is stored")
+
+	b.Offer("a", Begin, "", specs("a"))
+	_, _, ok, _ = b.Next(noon.Add(2 * time.Hour))
+	require.False(t, ok)
+	require.Equal(t, "run/a", b.Holding("a"))
+	stored["run/a"] = 1
+	b.Free([]string{"run/a", "run/of nobody"})
+	_, _, ok, _ = b.Next(noon.Add(2 * time.Hour))
+	require.True(t, ok, "a run has ended")
+	b.Withdraw("a", "")
+
+	for i := range maxFading + 100 {
+		key := fmt.Sprint(i)
+		b.Offer(key, Begin, "", specs(key))
+		_, pass, ok, _ := b.Next(noon.Add(3 * time.Hour))
+		require.True(t, ok)
+		rates["throttle/"+key] = pass.Rates[0].Taken
+		b.Withdraw(key, "")
+		b.Undo(b.Began(pass))
+	}
+	require.LessOrEqual(t, len(b.gates), maxFading+2)
+	b.Offer("0", Begin, "", specs("0"))
+	_, _, ok, _ = b.Next(noon.Add(3 * time.Hour))
+	require.False(t, ok, "what was forgotten is asked for again")
+	require.Equal(t, "throttle/0", b.Holding("0"))
+}
+
+// A gate that was read while something was written of it is read again.
+func TestGateIsReadAgain(t *testing.T) {
+	t.Parallel()
+	b := NewBoard()
+	held := 1
+	b.Stored = func(string) (int, time.Time, error) { return held, time.Time{}, nil }
+	b.Offer("a", Begin, "", []GateSpec{{Name: "run/a", Slots: 1, Stays: true}})
+	_, _, ok, _ := b.Next(noon)
+	require.False(t, ok)
+	held = 0
+	b.Refresh("run/a")
+	b.Refresh("run/of nobody")
+	_, _, ok, _ = b.Next(noon)
+	require.True(t, ok)
+}
+
+func TestStuckGroups(t *testing.T) {
+	t.Parallel()
+	b := NewBoard()
+	own := func(key string) []GateSpec {
+		return []GateSpec{{Name: "fn", Slots: 2}, {Name: "own/" + key, Slots: 1, Keyed: true}}
+	}
+	next := func() Pass {
+		_, pass, ok, _ := b.Next(noon)
+		require.True(t, ok)
+		return pass
+	}
+	none := func() {
+		_, _, ok, _ := b.Next(noon)
+		require.False(t, ok)
+	}
+	require.True(t, b.Stuck("f/"), "there is nobody")
+	b.Offer("f/1", Begin, "f/", own("1"))
+	require.False(t, b.Stuck("f/"), "its turn comes")
+	first := next()
+	b.Offer("f/1", Begin, "f/", own("1"))
+	none()
+	require.True(t, b.Stuck("f/"), "it waits at the gate of its key")
+	b.Offer("f/2", Begin, "f/", own("2"))
+	second := next()
+	b.Offer("f/2", Begin, "f/", own("2"))
+	none()
+	require.False(t, b.Stuck("f/"), "both wait at a gate that all pass")
+	b.Undo(second)
+	require.False(t, b.Stuck("f/"))
+	b.Withdraw("f/2", "f/")
+	none()
+	require.True(t, b.Stuck("f/"))
+	b.Undo(first)
+	require.False(t, b.Stuck("f/"))
+
+	b.Offer("g/1", Begin, "g/", []GateSpec{{Name: "own", Rate: Rate{Every: time.Hour}, Keyed: true}})
+	next()
+	next()
+	b.Offer("g/1", Begin, "g/", nil)
+	none()
+	require.True(t, b.Stuck("g/"), "it waits for the rate of its key")
+	require.Equal(t, noon.Add(time.Hour), b.Withdraw("g/1", "g/"))
+	require.True(t, b.Stuck("g/"))
+	require.Zero(t, b.Withdraw("f/1", "f/"))
+	require.Empty(t, b.groups)
 }

@@ -49,7 +49,7 @@ type Outcome struct {
 	Endpoint  bool      // it began in an app, which may have streamed to its client itself
 	Ended     time.Time // zero: it has not
 	Cancelled bool
-	Silent    bool      // its app never streams: nothing is waited for
+	Silent    bool     // its app never streams: nothing is waited for
 	Response  Response // of a run that has ended: what readers are told, unless the app did
 }
 

@@ -209,7 +209,8 @@ type Controls interface {
 // Queue hands out what is due.
 type Queue interface {
 	// Claim leases up to limit items due at now until now+ttl: of each lane, the
-	// earliest first; the lanes take turns.
+	// earliest first; the lanes take turns. It may lease fewer than there are, but
+	// none only when there is none.
 	// Each claim of an item has a higher generation than any before it, also
 	// over a restart.
 	Claim(ctx context.Context, now time.Time, ttl time.Duration, limit int) ([]Lease, error)

@@ -91,11 +91,9 @@ func (s *Store) tellAt(told, now time.Time) time.Time {
 
 // Raise writes an alert.
 func (s *Store) Raise(ctx context.Context, a durable.Alert) error {
-	return s.also(ctx, nil, a.Last, nil, tellItems, func(w *write) error { return s.raise(w, a) })
+	return s.also(ctx, nil, a.Last, func(w *write) error { return s.raise(w, a) })
 }
 
-// tellItems are what a write may queue that has to do with alerts.
-var tellItems = []durable.Item{{Run: tellItem.Run, Step: tellItem.Step}, {Run: agingItem.Run, Step: agingItem.Step}}
 
 // Untold returns what is to be told.
 func (s *Store) Untold(ctx context.Context, now time.Time, limit int) (u store.Untold, err error) {
@@ -170,7 +168,7 @@ func (s *Store) LookForOld(ctx context.Context, l store.Lease, now time.Time) er
 // tell works an item of alerts, which becomes due at the time that do returns; at
 // none it is done.
 func (s *Store) tell(ctx context.Context, l store.Lease, now time.Time, do func(*write) (time.Time, error)) error {
-	return s.also(ctx, nil, now, nil, tellItems, func(w *write) error {
+	return s.also(ctx, nil, now, func(w *write) error {
 		if !s.queue.holds(l) {
 			w.outcome = store.ErrLeaseLost
 			return nil

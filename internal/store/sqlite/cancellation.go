@@ -12,7 +12,7 @@ import (
 
 // AddCancellation writes a cancellation and queues its item.
 func (s *Store) AddCancellation(ctx context.Context, n durable.Cancellation, item durable.Item, act durable.Act) error {
-	return s.also(ctx, &act, act.At, nil, []durable.Item{item}, func(w *write) error {
+	return s.also(ctx, &act, act.At, func(w *write) error {
 		stmt := s.write.Prep(`INSERT INTO cancellations (id, function, app, after, before, cond, created) VALUES (?, ?, ?, ?, ?, ?, ?)`)
 		for i, v := range []string{n.ID, n.Function, n.App} {
 			stmt.BindText(i+1, v)
@@ -30,7 +30,7 @@ func (s *Store) AddCancellation(ctx context.Context, n durable.Cancellation, ite
 
 // RemoveCancellation forgets a cancellation.
 func (s *Store) RemoveCancellation(ctx context.Context, id string, act durable.Act) error {
-	return s.also(ctx, &act, act.At, nil, nil, func(w *write) error {
+	return s.also(ctx, &act, act.At, func(w *write) error {
 		stmt := s.write.Prep(`DELETE FROM cancellations WHERE id = ?`)
 		stmt.BindText(1, id)
 		if err := exec(stmt); err != nil {

@@ -4,8 +4,8 @@
 //
 //	Accept ──────────────┐                       ┌─▶ callers go on
 //	Transition ─▶ head ──┴─▶ writer ─▶ commit ───┼─▶ queue (near future) ─▶ Claim
-//	              (cache)    (group)  (one fsync) └─▶ Wake
-//	View ──────▶ head            checkpointer ◀─ kick
+//	              (cache)    (group)  (one fsync) └─▶ Wake      ▲
+//	View ──────▶ head            checkpointer ◀─ kick      read ahead
 //	History ───▶ readers
 //
 // One goroutine writes. It takes what is waiting, writes it in one
@@ -19,5 +19,7 @@
 // Leases and the near future of the queue are in memory too. They are rebuilt
 // from the queue's rows at start: a lease belongs to this process and cannot
 // outlive it, since a lock file keeps every other process out. Generations are
-// unique over restarts because each start takes a new epoch.
+// unique over restarts because each start takes a new epoch. The rest of the queue
+// is read ahead by a goroutine of its own. Of the lanes of keys, of which there may
+// be any number, memory holds so many (apart.go).
 package sqlite

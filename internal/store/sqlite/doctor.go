@@ -121,7 +121,7 @@ func openAlone(path string) (_ *alone, err error) {
 }
 
 func (a *alone) connect() (*conn, error) {
-	c, err := connect(a.path, Full)
+	c, err := connect(a.path, Full, cacheBytes)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", a.path, err)
 	}

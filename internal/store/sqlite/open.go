@@ -62,6 +62,8 @@ type Store struct {
 	opened  bool  // Open succeeded
 	write   *conn // of the writer alone
 	check   *conn // of the checkpointer alone
+	ahead   *conn // of who reads the queue ahead
+	gates   *conn // used under the lock of the queue
 	readers chan *conn
 	lent    int // readers that there are
 	secret  []byte
@@ -93,6 +95,9 @@ var _ store.Store = (*Store)(nil)
 const (
 	readers      = 4
 	defaultCache = 256 << 20
+	// Of pages, for each connection; the smaller one for those that read the queue.
+	cacheBytes = 32 << 20
+	smallCache = 4 << 20
 )
 
 //go:embed migrations/*.sql
@@ -155,17 +160,19 @@ func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 	if err := inspect(path); err != nil {
 		return nil, err
 	}
-	if s.write, err = connect(path, o.Durability); err != nil {
+	if s.write, err = connect(path, o.Durability, cacheBytes); err != nil {
 		return nil, err
 	}
 	if err := migrate(s.write); err != nil {
 		return nil, err
 	}
-	if s.check, err = connect(path, o.Durability); err != nil {
-		return nil, err
+	for c, bytes := range map[**conn]int{&s.check: cacheBytes, &s.ahead: smallCache, &s.gates: smallCache} {
+		if *c, err = connect(path, o.Durability, bytes); err != nil {
+			return nil, err
+		}
 	}
 	for range readers {
-		c, err := connect(path, o.Durability)
+		c, err := connect(path, o.Durability, cacheBytes)
 		if err != nil {
 			return nil, err
 		}
@@ -185,11 +192,10 @@ func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 	if err := s.read(ctx, s.readBacklog); err != nil {
 		return nil, err
 	}
-	if err := s.read(ctx, s.queue.readHolders); err != nil {
-		return nil, err
-	}
+	s.queue.board.Stored = s.storedGate
 	s.opened = true
 	s.wait.Go(s.writeLoop)
+	s.wait.Go(s.readAheadLoop)
 	s.wait.Go(s.checkpointLoop)
 	return s, nil
 }
@@ -237,7 +243,7 @@ func unwrapPath(err error) error {
 	return err
 }
 
-func connect(path string, d Durability) (*conn, error) {
+func connect(path string, d Durability, cache int) (*conn, error) {
 	c, err := openConn(path, sqlite.OpenReadWrite, sqlite.OpenWAL)
 	if err != nil {
 		return nil, fault(err)
@@ -247,7 +253,7 @@ func connect(path string, d Durability) (*conn, error) {
 	for _, pragma := range []string{
 		"PRAGMA synchronous = " + sync,
 		"PRAGMA wal_autocheckpoint = 16000",
-		"PRAGMA cache_size = -32768",
+		fmt.Sprintf("PRAGMA cache_size = -%d", cache>>10),
 		"PRAGMA temp_store = MEMORY",
 		"PRAGMA trusted_schema = OFF",
 	} {
@@ -405,7 +411,7 @@ func (s *Store) closeFiles() error {
 		errs = append(errs, (<-s.readers).Close())
 	}
 	// The last to close folds the log into the file.
-	for _, c := range []*conn{s.check, s.write} {
+	for _, c := range []*conn{s.ahead, s.gates, s.check, s.write} {
 		if c != nil {
 			errs = append(errs, c.Close())
 		}

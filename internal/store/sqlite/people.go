@@ -15,7 +15,7 @@ import (
 // change writes what also does in one transaction with a line of the audit log;
 // nil: there is none.
 func (s *Store) change(ctx context.Context, act *durable.Act, also func(c *conn) error) error {
-	return s.also(ctx, act, time.Now(), nil, nil, func(w *write) error {
+	return s.also(ctx, act, time.Now(), func(w *write) error {
 		err := also(s.write)
 		if w.idle = errors.Is(err, errSame); w.idle {
 			return nil

@@ -36,7 +36,7 @@ func TestStatementsUseIndexes(t *testing.T) {
 			table, _, _ = strings.Cut(table, " ")
 			switch {
 			case scans && slices.Contains(small, table), strings.HasPrefix(line, "SCAN CONSTANT ROW"):
-			case scans && (table == "sqlite_master" || table == "holders" || table == "rates" || table == "controls"): // once, when the store is opened
+			case scans && (table == "sqlite_master" || table == "controls"): // once, when the store is opened
 			case line == "SEARCH events": // by rowid
 			default:
 				require.False(t, scans, "%s\n%s", sql, strings.Join(plan, "\n"))

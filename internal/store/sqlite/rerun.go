@@ -14,11 +14,10 @@ import (
 
 // also submits a write whose rows are those of fn, which runs in the writer's
 // transaction. fn may set the outcome of its write before it writes anything.
-// What it may start and queue is told beforehand, as the queue must know. act is
-// the line that tells it, nil for none.
-func (s *Store) also(ctx context.Context, act *durable.Act, now time.Time, starts []durable.Start, items []durable.Item, fn func(*write) error) error {
+// act is the line that tells it, nil for none.
+func (s *Store) also(ctx context.Context, act *durable.Act, now time.Time, fn func(*write) error) error {
 	w := newWrite(now)
-	w.also, w.act, w.mayStart, w.mayQueue = fn, act, starts, items
+	w.also, w.act = fn, act
 	if err := s.submit(ctx, w); err != nil {
 		return err
 	}
@@ -50,7 +49,7 @@ func (s *Store) take(w *write, once *store.Once) error {
 
 // Rerun starts a run anew.
 func (s *Store) Rerun(ctx context.Context, now time.Time, r store.Rerun) error {
-	return s.also(ctx, r.Act, now, []durable.Start{r.Start}, nil, func(w *write) error {
+	return s.also(ctx, r.Act, now, func(w *write) error {
 		if known, err := s.known(w, r.Once); err != nil || known {
 			return err
 		}
@@ -156,7 +155,7 @@ func moveLetter(c *conn, run string, from, to store.LetterState, now time.Time) 
 
 // Discard closes a letter.
 func (s *Store) Discard(ctx context.Context, run, why string, act durable.Act) error {
-	return s.also(ctx, &act, act.At, nil, nil, func(w *write) error {
+	return s.also(ctx, &act, act.At, func(w *write) error {
 		at, err := selectState(s.write, run)
 		switch {
 		case err != nil:
@@ -181,7 +180,7 @@ func (s *Store) Discard(ctx context.Context, run, why string, act durable.Act) e
 
 // Annotate replaces a letter's note.
 func (s *Store) Annotate(ctx context.Context, run, note string, act durable.Act) error {
-	return s.also(ctx, &act, act.At, nil, nil, func(w *write) error {
+	return s.also(ctx, &act, act.At, func(w *write) error {
 		at, err := selectState(s.write, run)
 		switch {
 		case err != nil:
@@ -235,7 +234,7 @@ func jobItem(id string, due time.Time) durable.Item {
 // StartRetries writes a job.
 func (s *Store) StartRetries(ctx context.Context, j store.RetryJob, once *store.Once, act durable.Act) error {
 	item := jobItem(j.ID, j.Created)
-	return s.also(ctx, &act, j.Created, nil, []durable.Item{item}, func(w *write) error {
+	return s.also(ctx, &act, j.Created, func(w *write) error {
 		if known, err := s.known(w, once); err != nil || known {
 			return err
 		}
@@ -273,7 +272,7 @@ func (s *Store) endJob(w *write, id string, state store.RetryState, why string) 
 
 // StopRetries ends a job.
 func (s *Store) StopRetries(ctx context.Context, id, why string, act durable.Act) error {
-	return s.also(ctx, &act, act.At, nil, nil, func(w *write) error {
+	return s.also(ctx, &act, act.At, func(w *write) error {
 		j, err := selectJob(s.write, id)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
@@ -291,12 +290,8 @@ func (s *Store) StopRetries(ctx context.Context, id, why string, act durable.Act
 
 // Retry takes a job a bit further.
 func (s *Store) Retry(ctx context.Context, l store.Lease, now time.Time, step store.RetryStep) error {
-	var starts []durable.Start
-	for _, r := range step.Reruns {
-		starts = append(starts, r.Start)
-	}
 	next := jobItem(l.Run, step.Next)
-	return s.also(ctx, nil, now, starts, []durable.Item{next}, func(w *write) error {
+	return s.also(ctx, nil, now, func(w *write) error {
 		j, err := selectJob(s.write, l.Run)
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err

@@ -169,7 +169,7 @@ func epochOf(path string) (epoch int64) {
 	if inspect(path) != nil {
 		return 0
 	}
-	c, err := connect(path, Full)
+	c, err := connect(path, Full, cacheBytes)
 	if err != nil {
 		return 0
 	}

@@ -209,12 +209,18 @@ func upsertItem(c *conn, i durable.Item) error {
 
 const itemColumns = `run, step, kind, due, attempt, again, since, data, lane`
 
-func scanItem(stmt *sqlite.Stmt) durable.Item {
+// laneColumn is which of them is the lane.
+const laneColumn = 8
+
+func scanItem(stmt *sqlite.Stmt) durable.Item { return scanItemOf(stmt, stmt.ColumnText(laneColumn)) }
+
+// scanItemOf reads an item whose lane is known: its name is kept once.
+func scanItemOf(stmt *sqlite.Stmt, lane string) durable.Item {
 	return durable.Item{
 		Run: stmt.ColumnText(0), Step: stmt.ColumnText(1),
 		Kind: durable.ItemKind(stmt.ColumnInt64(2)),
 		Due:  dueFromMicros(stmt.ColumnInt64(3)), Attempt: stmt.ColumnInt(4), Again: stmt.ColumnBool(5),
-		Since: fromMicros(stmt.ColumnInt64(6)), Data: blob(stmt, 7), Lane: stmt.ColumnText(8),
+		Since: fromMicros(stmt.ColumnInt64(6)), Data: blob(stmt, 7), Lane: lane,
 	}
 }
 
@@ -237,16 +243,20 @@ func deleteItem(c *conn, run, step string) error {
 	return exec(stmt)
 }
 
-// deleteAll removes what a run that has ended has in the queue and rests for.
-func deleteAll(c *conn, run string) error {
-	for _, sql := range [...]string{`DELETE FROM queue WHERE run = ?`, `DELETE FROM waits WHERE run = ?`, `DELETE FROM holders WHERE run = ?`} {
+// deleteAll removes what a run that has ended has in the queue and rests for. It
+// returns the gates of which the run held a slot.
+func deleteAll(c *conn, run string) (gates []string, err error) {
+	for _, sql := range [...]string{`DELETE FROM queue WHERE run = ?`, `DELETE FROM waits WHERE run = ?`} {
 		stmt := c.Prep(sql)
 		stmt.BindText(1, run)
 		if err := exec(stmt); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	stmt := c.Prep(`DELETE FROM holders WHERE run = ? RETURNING gate`)
+	stmt.BindText(1, run)
+	err = rows(stmt, func() { gates = append(gates, stmt.ColumnText(0)) })
+	return gates, err
 }
 
 // insertEvent reports false when an event of that id is there already.

@@ -44,9 +44,6 @@ func (s *Store) Begin(ctx context.Context, now time.Time, batch []store.Accepted
 	w := newWrite(now)
 	w.accepted, w.once = batch, once
 	w.unless = batch[0].Starts[0].Run.ID
-	for _, item := range batch[0].Starts[0].Run.Items {
-		w.mayQueue = append(w.mayQueue, *item)
-	}
 	if err := s.submit(ctx, w); err != nil {
 		return err
 	}
@@ -103,7 +100,7 @@ func (s *Store) transition(ctx context.Context, id string, decide func(*durable.
 		w.waited = weightOf(h.run.Events)
 	}
 	if d.Head != nil && d.Head.Status.Final() {
-		w.final, w.rerun = true, h.run.Original != ""
+		w.final, w.rerun, w.lane = true, h.run.Original != "", h.run.Lane()
 		w.change.Put, w.change.Drop = nil, nil
 		for step := range h.run.Items {
 			w.change.Drop = append(w.change.Drop, step)

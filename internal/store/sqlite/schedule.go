@@ -11,7 +11,7 @@ import (
 
 // AddSchedule writes a schedule and queues its first tick.
 func (s *Store) AddSchedule(ctx context.Context, n durable.Schedule, first durable.Item, act durable.Act) error {
-	return s.also(ctx, &act, act.At, nil, []durable.Item{first}, func(w *write) error {
+	return s.also(ctx, &act, act.At, func(w *write) error {
 		stmt := s.write.Prep(`INSERT INTO schedules (id, function, cron, missed, overlap, jitter, created, data)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`)
 		for i, v := range []string{n.ID, n.Function, n.Cron, n.Missed, n.Overlap} {
@@ -33,7 +33,7 @@ func (s *Store) AddSchedule(ctx context.Context, n durable.Schedule, first durab
 
 // RemoveSchedule forgets a schedule and its items.
 func (s *Store) RemoveSchedule(ctx context.Context, id string, items []durable.Ref, act durable.Act) error {
-	return s.also(ctx, &act, act.At, nil, nil, func(w *write) error {
+	return s.also(ctx, &act, act.At, func(w *write) error {
 		stmt := s.write.Prep(`DELETE FROM schedules WHERE id = ?`)
 		stmt.BindText(1, id)
 		if err := exec(stmt); err != nil {

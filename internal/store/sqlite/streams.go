@@ -9,7 +9,7 @@ import (
 
 // KeepStream writes pieces of streams.
 func (s *Store) KeepStream(ctx context.Context, pieces []store.Piece) error {
-	return s.also(ctx, nil, time.Time{}, nil, nil, func(*write) error {
+	return s.also(ctx, nil, time.Time{}, func(*write) error {
 		for _, p := range pieces {
 			if err := keepPiece(s.write, p); err != nil {
 				return err

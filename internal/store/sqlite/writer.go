@@ -31,7 +31,8 @@ type write struct {
 	n        int // journal entries before the change
 	change   durable.Change
 	final    bool
-	rerun    bool // the run repeats another
+	lane     string // in which the run, which ends, began
+	rerun    bool   // the run repeats another
 	app      *durable.App
 	versions []durable.Function
 	starts   []durable.Start // of events that are there
@@ -50,9 +51,7 @@ type write struct {
 	control *durable.Control
 	act     *durable.Act // the line of the audit log that tells it
 
-	also     func(*write) error // what else is written, with what it may start and queue
-	mayStart []durable.Start
-	mayQueue []durable.Item
+	also func(*write) error // what else is written
 
 	outcome error    // why nothing was written for it, though the group was
 	idle    bool     // it changed nothing: there is nothing to tell
@@ -61,6 +60,7 @@ type write struct {
 	grown   store.Backlog  // by how much more waits after it
 	items   []durable.Item // that were queued, but for those of a change
 	removed []durable.Ref  // of no run
+	freed   []string       // gates of which the run, which has ended, held a slot
 	done    chan struct{}  // closed when the write has ended, with err
 	err     error
 }
@@ -302,7 +302,7 @@ func (s *Store) applyAll(group []*write) (waiting store.Backlog, err error) {
 // forget makes w what it was before it was applied.
 func (w *write) forget() {
 	w.started, w.fresh, w.items, w.removed = w.started[:0], w.fresh[:0], w.items[:0], w.removed[:0]
-	w.grown, w.idle = store.Backlog{}, false
+	w.grown, w.idle, w.freed = store.Backlog{}, false, nil
 }
 
 // apply writes the rows of w, and the line that tells it.
@@ -393,7 +393,8 @@ func (s *Store) applyChange(w *write) error {
 		}
 	}
 	if w.final {
-		if err := deleteAll(c, w.run); err != nil {
+		var err error
+		if w.freed, err = deleteAll(c, w.run); err != nil {
 			return err
 		}
 	}
@@ -614,15 +615,6 @@ func (s *Store) applySchedule(w *write) error {
 func (s *Store) queueItem(w *write, item durable.Item) error {
 	w.items = append(w.items, item)
 	return upsertItem(s.write, item)
-}
-
-// queueing are the items beside those of runs that w may queue.
-func (w *write) queueing() []durable.Item {
-	list := slices.Concat(w.schedule, w.settled.Queue, w.mayQueue)
-	if w.settled.Next != nil {
-		list = append(list, *w.settled.Next)
-	}
-	return list
 }
 
 // checkpointEvery is how long the log may grow before it is folded into the
