@@ -94,7 +94,6 @@ func (s *Store) Raise(ctx context.Context, a durable.Alert) error {
 	return s.also(ctx, nil, a.Last, func(w *write) error { return s.raise(w, a) })
 }
 
-
 // Untold returns what is to be told.
 func (s *Store) Untold(ctx context.Context, now time.Time, limit int) (u store.Untold, err error) {
 	u.Now = now
