@@ -38,6 +38,7 @@ type settings struct {
 
 	waits    waitsConfig    // of mode waits
 	endpoint endpointConfig // of mode endpoint
+	realtime realtimeConfig // of mode realtime
 }
 
 // Bounds of the flags.
@@ -74,7 +75,7 @@ func main() {
 // parseFlags reads the command line; help and errors of its form go to out.
 func parseFlags(args []string, out io.Writer) (settings, error) {
 	var s settings
-	var which, inFlight, waiting string
+	var which, inFlight, waiting, readers string
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(out)
 	f.StringVar(&which, "cases", "accept,batch,steps,plain", "kinds of case to run")
@@ -89,7 +90,9 @@ func parseFlags(args []string, out io.Writer) (settings, error) {
 	f.BoolVar(&s.keep, "keep", false, "keep the databases and the built binary")
 	f.BoolVar(&s.json, "json", false, "print JSON")
 	f.StringVar(&s.write, "write", "", "also write the report as Markdown to this file")
-	f.StringVar(&s.mode, "mode", "drive", "drive; waits: runs that rest; endpoint: durable endpoints, see README.md; or app: the app under load, which drive starts by itself")
+	f.StringVar(&s.mode, "mode", "drive", "drive; waits: runs that rest; endpoint: durable endpoints; realtime: what is published, see README.md; or app: the app under load, which drive starts by itself")
+	f.StringVar(&readers, "subscribers", "1,100,10000", "with -mode realtime: numbers of readers of what is published")
+	f.IntVar(&s.realtime.samples, "messages", 500, "with -mode realtime: messages that count, for each of -subscribers")
 	f.StringVar(&waiting, "waiting", "10,100000,1000000", "with -mode waits: numbers of waiting runs among which one is woken")
 	f.IntVar(&s.waits.samples, "samples", 500, "with -mode waits: wake-ups that count, for each of -waiting; with -mode endpoint: results")
 	f.IntVar(&s.waits.bulk, "bulk", 10_000, "with -mode waits: runs that are woken at once; 0 for none")
@@ -128,12 +131,16 @@ func parseFlags(args []string, out io.Writer) (settings, error) {
 		if s.endpoint.idle < time.Second || s.endpoint.idle > maxDuration {
 			bad("-idle is %v; want 1s to %v", s.endpoint.idle, maxDuration)
 		}
+	case "realtime":
+		if s.realtime.samples < 1 || s.realtime.samples > 1_000_000 {
+			bad("-messages is %d; want 1 to 1000000", s.realtime.samples)
+		}
 	case "app":
 		if s.serverAddr == "" {
 			bad("-mode app needs -server")
 		}
 	default:
-		bad("-mode is %q; want drive, waits, endpoint or app", s.mode)
+		bad("-mode is %q; want drive, waits, endpoint, realtime or app", s.mode)
 	}
 	if s.duration < 100*time.Millisecond || s.duration > maxDuration {
 		bad("-duration is %v; want 100ms to %v", s.duration, maxDuration)
@@ -159,6 +166,13 @@ func parseFlags(args []string, out io.Writer) (settings, error) {
 			bad("-waiting has %q; want numbers from 1 to %d", text, maxRests)
 		}
 		s.waits.sizes = append(s.waits.sizes, n)
+	}
+	for _, text := range strings.FieldsFunc(readers, isComma) {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > maxReaders {
+			bad("-subscribers has %q; want numbers from 1 to %d", text, maxSubscribers)
+		}
+		s.realtime.readers = append(s.realtime.readers, n)
 	}
 	return s, errors.Join(errs...)
 }
@@ -256,6 +270,14 @@ func drive(ctx context.Context, s settings, out, log io.Writer) (err error) {
 			return err
 		}
 		return e.publish(s, out)
+	}
+	if s.mode == "realtime" {
+		r.Command = s.realtimeCommand()
+		w, err := runRealtime(ctx, s, rc, r, log)
+		if err != nil {
+			return err
+		}
+		return w.publish(s, out)
 	}
 	cfg := caseConfig{
 		rig:    rc,

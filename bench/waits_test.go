@@ -29,6 +29,18 @@ func TestWaitsFlags(t *testing.T) {
 	}
 }
 
+func TestRealtimeFlags(t *testing.T) {
+	t.Parallel()
+	s, err := parseFlags([]string{"-mode", "realtime", "-subscribers", "1, 20"}, io.Discard)
+	require.NoError(t, err)
+	require.Equal(t, realtimeConfig{readers: []int{1, 20}, samples: 500}, s.realtime)
+	require.Equal(t, "go run ./bench -mode realtime -subscribers 1,20 -messages 500", s.realtimeCommand())
+	for _, bad := range [][]string{{"-subscribers", "0"}, {"-subscribers", "99999999"}, {"-messages", "0"}} {
+		_, err := parseFlags(append([]string{"-mode", "realtime"}, bad...), io.Discard)
+		require.ErrorContains(t, err, bad[0])
+	}
+}
+
 // What fill writes waits as the engine would have it wait.
 func TestFill(t *testing.T) {
 	t.Parallel()
@@ -89,12 +101,14 @@ func TestWaiter(t *testing.T) {
 func TestWritePart(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "RESULTS.md")
-	for _, part := range []string{"# Results\n\nold\n", waitsHeading + "\nold\n", "# Results\n\nnew\n", waitsHeading + "\nnewer\n", waitsHeading + "\nnew\n"} {
+	for _, part := range []string{
+		realtimeHeading + "\nold\n", "# Results\n\nold\n", waitsHeading + "\nold\n", "# Results\n\nnew\n", realtimeHeading + "\nnew\n", waitsHeading + "\nnewer\n", waitsHeading + "\nnew\n",
+	} {
 		require.NoError(t, writePart(path, part))
 	}
 	b, err := os.ReadFile(path)
 	require.NoError(t, err)
-	require.Equal(t, "# Results\n\nnew\n\n"+waitsHeading+"\nnew\n", string(b))
+	require.Equal(t, "# Results\n\nnew\n\n"+waitsHeading+"\nnew\n\n"+realtimeHeading+"\nnew\n", string(b))
 }
 
 func TestWaitsReport(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 const (
 	waitsHeading    = "# Runs that wait\n"
 	endpointHeading = "# Durable endpoints\n"
+	realtimeHeading = "# What is published\n"
 )
 
 // writePart replaces one part of a page of results.
@@ -25,7 +26,7 @@ func writePart(path, part string) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("read the page of results: %w", err)
 	}
-	headings := []string{"", waitsHeading, endpointHeading}
+	headings := []string{"", waitsHeading, endpointHeading, realtimeHeading}
 	parts := make([]string, len(headings))
 	rest := string(old)
 	for i := len(headings) - 1; i > 0; i-- {

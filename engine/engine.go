@@ -194,6 +194,7 @@ func (e *Engine) Close(context.Context) error {
 	e.stop()
 	<-e.stopped
 	e.watchers.close()
+	e.broker.Close()
 	e.client.Close()
 	e.egress.Close()
 	if e.alerts.To != nil {

@@ -2,6 +2,7 @@ package realtime
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -20,16 +21,53 @@ type Topic struct{ Channel, Name string }
 // Broker knows who reads which topic.
 type Broker struct {
 	mu       sync.RWMutex
-	channels map[string]map[*Subscriber]map[string]bool // topics by channel and subscriber
+	channels map[string]*channel
 	readers  int
 
-	buffered atomic.Int64 // bytes that subscribers have not taken
+	buffered   atomic.Int64 // bytes that subscribers have not taken
+	delivering sync.WaitGroup
 }
 
-// NewBroker returns a broker that nobody reads from.
-func NewBroker() *Broker {
-	return &Broker{channels: map[string]map[*Subscriber]map[string]bool{}}
+// channel is a channel that somebody reads.
+type channel struct {
+	readers map[*Subscriber]names
+	list    atomic.Pointer[[]target] // of readers; nil: to be made anew
+
+	turn  sync.Mutex
+	queue []delivery // to be given to readers, in order
+	busy  bool       // somebody does
+	room  *sync.Cond
 }
+
+// delivery is a message on its way to those who read a topic.
+type delivery struct {
+	channel, topic string
+	all            bool // to all who read the channel
+	item           Item
+}
+
+// names are the topics of a channel that one reads. They are replaced, and never
+// changed.
+type names map[string]bool
+
+type target struct {
+	reader *Subscriber
+	topics names
+}
+
+const (
+	// crowd is how many readers a publisher gives a message to by itself. To more it
+	// is given beside, so that whoever publishes does not wait for a thousand writes.
+	crowd = 64
+	// maxQueue bounds what waits for that: a publisher that is faster is held up.
+	maxQueue = 1024
+)
+
+// NewBroker returns a broker that nobody reads from.
+func NewBroker() *Broker { return &Broker{channels: map[string]*channel{}} }
+
+// Close returns when everything that was published is with those who read it.
+func (b *Broker) Close() { b.delivering.Wait() }
 
 // Subscribe returns a reader of topics; with none it reads the streams that it
 // joins, and ends with them. Leave gives it back. Errors: ErrTooMany.
@@ -54,17 +92,15 @@ func (b *Broker) Add(s *Subscriber, topics []Topic) {
 
 func (b *Broker) add(s *Subscriber, topics []Topic) {
 	if s.topics == nil && len(topics) > 0 {
-		s.topics = map[string]map[string]bool{}
+		s.topics = map[string]names{}
 	}
 	for _, t := range topics {
-		if s.topics[t.Channel] == nil {
-			s.topics[t.Channel] = map[string]bool{}
+		more := maps.Clone(s.topics[t.Channel])
+		if more == nil {
+			more = names{}
 		}
-		s.topics[t.Channel][t.Name] = true
-		if b.channels[t.Channel] == nil {
-			b.channels[t.Channel] = map[*Subscriber]map[string]bool{}
-		}
-		b.channels[t.Channel][s] = s.topics[t.Channel]
+		more[t.Name] = true
+		b.set(s, t.Channel, more)
 	}
 }
 
@@ -73,18 +109,29 @@ func (b *Broker) Remove(s *Subscriber, topics []Topic) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, t := range topics {
-		delete(s.topics[t.Channel], t.Name)
-		if len(s.topics[t.Channel]) == 0 {
-			b.drop(s, t.Channel)
+		if fewer := maps.Clone(s.topics[t.Channel]); fewer != nil {
+			delete(fewer, t.Name)
+			b.set(s, t.Channel, fewer)
 		}
 	}
 }
 
-func (b *Broker) drop(s *Subscriber, channel string) {
-	delete(s.topics, channel)
-	delete(b.channels[channel], s)
-	if len(b.channels[channel]) == 0 {
-		delete(b.channels, channel)
+// set says which topics of a channel s reads.
+func (b *Broker) set(s *Subscriber, of string, topics names) {
+	c := b.channels[of]
+	if c == nil {
+		c = &channel{readers: map[*Subscriber]names{}}
+		c.room = sync.NewCond(&c.turn)
+		b.channels[of] = c
+	}
+	s.topics[of], c.readers[s] = topics, topics
+	if len(topics) == 0 {
+		delete(s.topics, of)
+		delete(c.readers, s)
+	}
+	c.list.Store(nil)
+	if len(c.readers) == 0 {
+		delete(b.channels, of)
 	}
 }
 
@@ -92,8 +139,8 @@ func (b *Broker) drop(s *Subscriber, channel string) {
 func (b *Broker) Leave(s *Subscriber) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for channel := range s.topics {
-		b.drop(s, channel)
+	for of := range s.topics {
+		b.set(s, of, nil)
 	}
 	b.readers--
 	s.mu.Lock()
@@ -109,8 +156,8 @@ var errLeft = errors.New("the reader has left")
 func (b *Broker) Topics(s *Subscriber) (n int) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	for _, names := range s.topics {
-		n += len(names)
+	for _, topics := range s.topics {
+		n += len(topics)
 	}
 	return n
 }
@@ -119,25 +166,75 @@ func (b *Broker) Topics(s *Subscriber) (n int) {
 func (b *Broker) Covered(channel string) bool {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	return len(b.channels[channel]) > 0
+	return b.channels[channel] != nil
+}
+
+// reading returns a channel with all who read it; nil: nobody does.
+func (b *Broker) reading(of string) (*channel, []target) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	c := b.channels[of]
+	if c == nil {
+		return nil, nil
+	}
+	if list := c.list.Load(); list != nil {
+		return c, *list
+	}
+	list := make([]target, 0, len(c.readers))
+	for s, topics := range c.readers {
+		list = append(list, target{s, topics})
+	}
+	c.list.Store(&list)
+	return c, list
 }
 
 // Publish gives m to all who read its topic; one of KindRun to all who read any
-// topic of its channel, since no SDK asks for that topic by its name. Messages that
-// are published one after the other arrive in that order.
+// topic of its channel, since no SDK asks for that topic by its name. Messages of a
+// channel that are published one after the other arrive in that order. Publish waits
+// for no reader, and when there are many, not until all have it.
 func (b *Broker) Publish(m Message) {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	var item Item
-	for s, names := range b.channels[m.Channel] {
-		if !names[m.Topic] && m.Kind != KindRun {
-			continue
-		}
-		if item.Text == nil {
-			item.Text = m.encode() // once, and only when somebody reads it
-		}
-		s.put(item)
+	c, list := b.reading(m.Channel)
+	if c == nil {
+		return
 	}
+	c.turn.Lock()
+	defer c.turn.Unlock()
+	for len(c.queue) >= maxQueue {
+		c.room.Wait()
+	}
+	c.queue = append(c.queue, delivery{m.Channel, m.Topic, m.Kind == KindRun, Item{Text: m.encode()}})
+	switch {
+	case c.busy:
+	case len(list) > crowd:
+		c.busy = true
+		b.delivering.Go(func() {
+			c.turn.Lock()
+			defer c.turn.Unlock()
+			b.deliver(c)
+		})
+	default:
+		c.busy = true
+		b.deliver(c)
+	}
+}
+
+// deliver gives what is queued to readers until nothing is. It is called with the
+// turn held, by the one who has made the channel busy.
+func (b *Broker) deliver(c *channel) {
+	for len(c.queue) > 0 {
+		d := c.queue[0]
+		c.queue = c.queue[1:]
+		c.room.Signal()
+		c.turn.Unlock()
+		_, list := b.reading(d.channel)
+		for _, to := range list {
+			if d.all || to.topics[d.topic] {
+				to.reader.put(d.item)
+			}
+		}
+		c.turn.Lock()
+	}
+	c.queue, c.busy = nil, false
 }
 
 // Feed is a data stream that is being published. Only those get it who read its
@@ -153,9 +250,11 @@ func (b *Broker) Open(m Message) *Feed {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	f := &Feed{b: b, head: Message{Channel: m.Channel, Topic: m.Topic, Run: m.Run, Stream: m.Stream}}
-	for s, names := range b.channels[m.Channel] {
-		if names[m.Topic] {
-			f.to = append(f.to, s)
+	if c := b.channels[m.Channel]; c != nil {
+		for s, topics := range c.readers {
+			if topics[m.Topic] {
+				f.to = append(f.to, s)
+			}
 		}
 	}
 	m.Kind, m.Data, m.Stream = KindBegin, quote(m.Stream), ""

@@ -157,6 +157,7 @@ func TestOrderOfEachPublisher(t *testing.T) {
 					b.Leave(s)
 				}
 			}
+			b.Close()
 			done <- struct{}{}
 		}()
 	}
@@ -172,6 +173,34 @@ func TestOrderOfEachPublisher(t *testing.T) {
 		next[p]++
 	}
 	require.Equal(t, [publishers]int{messages, messages, messages, messages}, next)
+}
+
+// TestManyReaders: a message is given to them beside, in order, and by the time that
+// the broker has closed all have it.
+func TestManyReaders(t *testing.T) {
+	t.Parallel()
+	b := NewBroker()
+	var all []*Subscriber
+	for range 10 * crowd {
+		all = append(all, reader(t, b, Topic{"c", "t"}))
+	}
+	const messages = maxWaiting
+	for n := range messages {
+		b.Publish(data("c", "t", fmt.Sprint(n)))
+		if n == messages/2 {
+			for _, r := range all[:5*crowd] {
+				b.Leave(r)
+			}
+		}
+	}
+	b.Close()
+	for _, r := range all[5*crowd:] {
+		list := got(t, r)
+		require.Len(t, list, messages)
+		for n, text := range list {
+			require.Equal(t, fmt.Sprintf(`{"kind":"data","channel":"c","topic":"t","data":%d}`, n), text)
+		}
+	}
 }
 
 func TestReadersAreBounded(t *testing.T) {

@@ -38,7 +38,7 @@ type Subscriber struct {
 	streams bool          // it reads streams and no topics: it ends with them
 	ready   chan struct{} // has room for one
 
-	topics map[string]map[string]bool // by channel; guarded by b.mu
+	topics map[string]names // by channel; guarded by b.mu
 }
 
 // Ready receives when Take may have something new.
