@@ -143,6 +143,7 @@ func start(ctx context.Context, c Config, before func(context.Context, *Engine) 
 		most: store.Backlog{Runs: int64(c.MaxBacklog), Bytes: c.MaxBacklogBytes}, alerts: c.Alerts,
 		client: call.New(o), egress: egress.New(egress.Options{AllowPrivate: c.AllowPrivate}), programs: newPrograms(), stopped: make(chan struct{}),
 	}
+	e.newRealtime()
 	if err := e.loadApps(ctx); err != nil {
 		return nil, fmt.Errorf("load apps: %w", err)
 	}
@@ -159,7 +160,6 @@ func start(ctx context.Context, c Config, before func(context.Context, *Engine) 
 		}
 	}
 	e.worker = &queue.Worker{Store: c.Store, Log: c.Log, Slots: c.MaxCalls, Drain: c.Drain, Claimed: e.handings.claimed, Work: e.work}
-	e.newRealtime()
 	if before != nil {
 		if err := before(ctx, e); err != nil {
 			return nil, err
@@ -195,6 +195,7 @@ func (e *Engine) Close(context.Context) error {
 	<-e.stopped
 	e.watchers.close()
 	e.broker.Close()
+	e.streams.Close()
 	e.client.Close()
 	e.egress.Close()
 	if e.alerts.To != nil {

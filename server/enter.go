@@ -30,6 +30,10 @@ func (s *Server) enter(w http.ResponseWriter, r *http.Request, body []byte) {
 		fail(w, http.StatusNotFound, "there is no endpoint "+printable(strings.TrimPrefix(r.URL.Path, "/x/"))+" here; those that may be asked are told to pawl with --endpoint")
 		return
 	}
+	if goesOn(r) {
+		w.WriteHeader(http.StatusNoContent) // an EventSource would begin a run each time that a stream ends
+		return
+	}
 	in := wire.Endpoint{Method: r.Method, URL: target, ContentType: r.Header.Get("Content-Type"), Body: body}
 	scope := scopeEntered + r.Method + " " + target.Host + target.EscapedPath()
 	key, message := once(r, scope, append([]byte(target.RawQuery+"\n"), body...))
@@ -60,6 +64,13 @@ func (s *Server) enter(w http.ResponseWriter, r *http.Request, body []byte) {
 	default:
 		s.failWith(w, r, err, "")
 	}
+}
+
+// goesOn reports whether a reader of a stream comes again who cannot say of which,
+// or has all of it.
+func goesOn(r *http.Request) bool {
+	after := r.Header.Get("Last-Event-ID")
+	return after != "" && accepts(r, "text/event-stream") && (r.Header.Get(headerKey) == "" || placeOf(after) >= store.LastPiece)
 }
 
 // endpointAt is the URL that a request means, if it may be asked for.

@@ -540,6 +540,22 @@ func TestStreamInTheEndpointsPlace(t *testing.T) {
 		require.Equal(t, want, one.events())
 		require.Equal(t, want, again.events())
 		require.True(t, one.ended() && again.ended())
+
+		// An EventSource comes again by itself. It does not begin a run by that.
+		runs := func() int { return len(data[[]runView](t, f.get("/v1/runs"))) }
+		require.Equal(t, 1, runs())
+		for _, c := range []struct{ key, place string }{{"", "1"}, {"k1", fmt.Sprint(store.LastPiece)}} {
+			header := map[string]string{"Accept": "text/event-stream", "Last-Event-ID": c.place}
+			if c.key != "" {
+				header["Idempotency-Key"] = c.key
+			}
+			v := f.open(t, "GET", "/x/app/api/book", header, nil)
+			require.True(t, v.ended())
+			require.Equal(t, http.StatusNoContent, v.code)
+		}
+		v := f.open(t, "GET", "/x/app/api/book", map[string]string{"Accept": "text/event-stream", "Last-Event-ID": "1", "Idempotency-Key": "k1"}, nil)
+		require.Contains(t, v.events(), want, "with its key it goes on where it was")
+		require.Equal(t, 1, runs())
 	})
 }
 
@@ -757,7 +773,7 @@ func TestSlowReaderOfAStream(t *testing.T) {
 	}()
 	const chunks = 128
 	big := chunkOf("a", strings.Repeat("x", 256<<10)) // 32 MiB in all: more than sockets hold
-	read := make(chan struct{}, chunks+1) // by the quick one, which is given the time for it
+	read := make(chan struct{}, chunks+1)             // by the quick one, which is given the time for it
 	go func() {
 		for range chunks {
 			_, _ = out.Write([]byte(big))

@@ -30,7 +30,7 @@ func (s *Server) sse(w http.ResponseWriter, r *http.Request, _ []byte) {
 // read answers with the streams of runs, and with what is published to topics.
 func (s *Server) read(w http.ResponseWriter, r *http.Request, streams []string, topics []realtime.Topic) {
 	h := w.Header()
-	after, _ := strconv.ParseInt(r.Header.Get("Last-Event-ID"), 10, 64) // 0 when it is none of ours
+	after := placeOf(r.Header.Get("Last-Event-ID"))
 	if after >= store.LastPiece && len(topics) == 0 {
 		w.WriteHeader(http.StatusNoContent) // it has all, and is not to ask again
 		return
@@ -45,7 +45,7 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request, streams []string, 
 		if len(streams) > 1 || len(topics) > 0 {
 			after = 0 // it would be a place in which of them?
 		}
-		replay, err := s.eng.Streams().Join(r.Context(), run, max(after, 0), sub)
+		replay, err := s.eng.Streams().Join(r.Context(), run, after, sub)
 		if err != nil {
 			s.failWith(w, r, err, "")
 			return
@@ -71,6 +71,13 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request, streams []string, 
 		s.log.DebugContext(r.Context(), "a reader of a stream was cut off", "err", err)
 		panic(http.ErrAbortHandler)
 	}
+}
+
+// placeOf is where a reader says it is in a stream; 0: nowhere, or it is none of
+// ours.
+func placeOf(id string) int64 {
+	n, _ := strconv.ParseInt(id, 10, 64)
+	return max(n, 0)
 }
 
 // errDraining ends what waits when the server is about to end: whoever reads

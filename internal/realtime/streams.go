@@ -176,6 +176,25 @@ func (st *stream) weight() (n int) {
 	return n
 }
 
+// Close ends all requests that bring streams, when nothing is in work any more.
+func (s *Streams) Close() {
+	s.mu.Lock()
+	var all []*stream
+	for _, st := range s.runs {
+		st.refs++
+		all = append(all, st)
+	}
+	s.mu.Unlock()
+	for _, st := range all {
+		st.mu.Lock()
+		for t := range st.tees {
+			t.stop()
+		}
+		st.mu.Unlock()
+		s.put(st)
+	}
+}
+
 // there returns the stream of a run if somebody sends or reads it.
 func (s *Streams) there(run string) *stream {
 	s.mu.Lock()

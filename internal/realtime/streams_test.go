@@ -758,6 +758,17 @@ func TestRequestsThatSDKsLeaveOpen(t *testing.T) {
 	})
 }
 
+func TestCloseEndsAllRequests(t *testing.T) {
+	inHouse(t, func(t *testing.T, h *house) {
+		one, two := h.tee(h.run()), h.tee("any channel")
+		h.s.Close()
+		require.True(t, one.Over() && two.Over())
+		one.Close()
+		two.Close()
+		require.Empty(t, h.s.runs)
+	})
+}
+
 func TestRequestsAreBounded(t *testing.T) {
 	inHouse(t, func(t *testing.T, h *house) {
 		run := h.run()
