@@ -129,7 +129,7 @@ func trimmed(b []byte) []byte {
 
 // wait waits for the result.
 func (r *resultReader) wait(ctx context.Context) (time.Time, error) {
-	defer r.nc.Close()
+	defer r.nc.Close() //nolint:errcheck // reading is over
 	select {
 	case t := <-r.took:
 		return t.at, t.err

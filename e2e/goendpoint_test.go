@@ -59,7 +59,7 @@ func serveGoEndpoints() error {
 	for name, handler := range s.handlers() {
 		mux.HandleFunc("/api/"+name, func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, handler) })
 	}
-	return http.ListenAndServe("127.0.0.1:"+os.Getenv("PORT"), mux) //nolint:gosec // for a test
+	return http.ListenAndServe("127.0.0.1:"+os.Getenv("PORT"), mux)
 }
 
 // goRun is one request to an endpoint.

@@ -229,7 +229,7 @@ func inBrowser(t *testing.T, p *proxied, ts, gos *app) {
 	defer pages.Close()
 	profile, err := os.MkdirTemp("", "pawl-chromium-")
 	require.NoError(t, err)
-	defer os.RemoveAll(profile) //nolint:errcheck // what its children still write may be in the way
+	defer os.RemoveAll(profile) // what its children still write may be in the way
 	at := url.Values{}
 	at.Set("white", p.newer+sleeping(t, p.pawl, ts, "white"))
 	at.Set("hops", p.front+sleeping(t, p.pawl, gos, "hops"))

@@ -157,7 +157,8 @@ type reader struct {
 	r  *http.Request
 
 	run, function string
-	typeScript    bool // the run began in an app with that SDK
+	typeScript    bool     // the run began in an app with that SDK
+	asked         *url.URL // of the endpoint; nil where no response can refer to it
 
 	stream bool // server-sent events
 	white  bool // white space may come before the result
@@ -166,10 +167,14 @@ type reader struct {
 }
 
 func (s *Server) reader(w http.ResponseWriter, r *http.Request, run *durable.Run) *reader {
-	return &reader{
+	x := &reader{
 		s: s, w: w, r: r, rc: http.NewResponseController(w),
 		run: run.ID, function: run.Function, typeScript: run.Events[0].Name == wire.EventHTTPRequest,
 	}
+	if e, err := wire.ReadEndpoint(run.Events[0].Body); err == nil && !x.typeScript {
+		x.asked = e.URL
+	}
+	return x
 }
 
 // open sends the header before there is a result.
@@ -359,15 +364,10 @@ func bodyAllowed(status int) bool {
 
 // absolute is a reference as the endpoint meant it.
 func (x *reader) absolute(reference string) string {
-	run, err := x.s.eng.History().Run(x.r.Context(), x.run)
-	if err != nil {
+	if x.asked == nil {
 		return reference
 	}
-	e, err := wire.ReadEndpoint(run.Events[0].Body)
-	if err != nil {
-		return reference
-	}
-	u, err := e.URL.Parse(reference)
+	u, err := x.asked.Parse(reference)
 	if err != nil {
 		return reference
 	}

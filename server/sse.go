@@ -152,7 +152,7 @@ func (x *eventWriter) deadline() {
 }
 
 func (x *eventWriter) write(b []byte) {
-	_, _ = x.w.Write(b) // flush tells
+	_, _ = x.w.Write(b) //nolint:gosec // flush tells; it is no page, and says so
 }
 
 func (x *eventWriter) item(item realtime.Item) {
