@@ -23,6 +23,16 @@ type ending struct {
 	waiting int
 	done    chan struct{} // closed at the end, or when the engine closes
 	head    *durable.Head // set before done is closed, by an end
+	then    map[*Ending]func()
+}
+
+// over tells all who wait. w.mu is held.
+func (en *ending) over() {
+	close(en.done)
+	for _, f := range en.then {
+		go f()
+	}
+	en.then = nil
 }
 
 // await returns the ending of a run. It is left when it is not waited for any more.
@@ -45,10 +55,11 @@ func (w *watchers) await(run string) *ending {
 	return en
 }
 
-func (w *watchers) leave(run string, en *ending) {
+func (w *watchers) leave(run string, en *ending, x *Ending) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	en.waiting--
+	delete(en.then, x)
 	if en.waiting == 0 && w.ends[run] == en {
 		delete(w.ends, run)
 	}
@@ -59,7 +70,7 @@ func (w *watchers) end(run string, head durable.Head) {
 	defer w.mu.Unlock()
 	if en := w.ends[run]; en != nil {
 		en.head = &head
-		close(en.done)
+		en.over()
 		delete(w.ends, run)
 	}
 }
@@ -112,7 +123,7 @@ func (w *watchers) close() {
 	}
 	w.byRun = nil
 	for _, en := range w.ends {
-		close(en.done)
+		en.over()
 	}
 	w.ends = nil
 }
@@ -170,7 +181,24 @@ func (x *Ending) Head() (durable.Head, bool) {
 }
 
 // Close ends the wait.
-func (x *Ending) Close() { x.of.leave(x.run, x.en) }
+func (x *Ending) Close() { x.of.leave(x.run, x.en, x) }
+
+// Then calls f when Done is closed, unless the wait was ended before, in a goroutine
+// of its own, which is the caller's to wait for. It is for those who wait long in
+// great numbers. It may be called once.
+func (x *Ending) Then(f func()) {
+	x.of.mu.Lock()
+	defer x.of.mu.Unlock()
+	select {
+	case <-x.en.done:
+		go f()
+	default:
+		if x.en.then == nil {
+			x.en.then = map[*Ending]func(){}
+		}
+		x.en.then[x] = f
+	}
+}
 
 // End waits for the end of a run, however long that takes. The commit of the end
 // wakes it. Errors: store.ErrNotFound, ErrClosing, and that of ctx.

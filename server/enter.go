@@ -116,6 +116,7 @@ func (s *Server) answerFor(w http.ResponseWriter, r *http.Request, run string) {
 	x.direct = true
 	if known.Status.Final() {
 		x.ended(known.Head)
+		x.close()
 		return
 	}
 	late := time.NewTimer(s.patience())
@@ -124,6 +125,7 @@ func (s *Server) answerFor(w http.ResponseWriter, r *http.Request, run string) {
 	case <-end.Done():
 		if head, ok := end.Head(); ok {
 			x.ended(head)
+			x.close()
 			return
 		}
 	case <-late.C:

@@ -50,7 +50,12 @@ func (s *Server) output(w http.ResponseWriter, r *http.Request, _ []byte) {
 		return
 	}
 	end := s.eng.Ending(run)
-	defer end.Close()
+	kept := false
+	defer func() {
+		if !kept {
+			end.Close()
+		}
+	}()
 	known, err := s.eng.History().Run(r.Context(), run)
 	if errors.Is(err, store.ErrNotFound) {
 		fail(w, http.StatusNotFound, "the run is not kept any more")
@@ -63,6 +68,7 @@ func (s *Server) output(w http.ResponseWriter, r *http.Request, _ []byte) {
 	x := s.reader(w, r, known)
 	if known.Status.Final() {
 		x.ended(known.Head)
+		x.close()
 		return
 	}
 	wait, bounded, message := waitOf(query)
@@ -74,42 +80,19 @@ func (s *Server) output(w http.ResponseWriter, r *http.Request, _ []byte) {
 		x.running()
 		return
 	}
+	x.bounded = bounded
 	x.stream = accepts(r, "text/event-stream")
 	x.white = x.typeScript && !bounded && x.endIsSeen()
-	ticks := time.NewTicker(s.keepAlive)
-	defer ticks.Stop()
-	var late <-chan time.Time
+	v := &vigil{reader: x, end: end}
 	switch {
 	case x.stream:
-		x.open()
 	case bounded:
-		late = time.After(wait)
+		v.until = time.Now().Add(wait)
 	case !x.white:
-		late = time.After(s.patience())
+		v.until = time.Now().Add(s.patience())
 	}
-	for {
-		select {
-		case <-end.Done():
-			if head, ok := end.Head(); ok {
-				x.ended(head)
-				return
-			}
-			x.stop()
-			return
-		case <-ticks.C:
-			if !x.alive() {
-				return
-			}
-		case <-late:
-			x.late(bounded)
-			return
-		case <-s.draining.Done():
-			x.stop()
-			return
-		case <-r.Context().Done():
-			return
-		}
-	}
+	kept = true
+	v.keep()
 }
 
 // endIsSeen reports whether the client can tell an answer that has ended from one
@@ -160,10 +143,12 @@ type reader struct {
 	typeScript    bool     // the run began in an app with that SDK
 	asked         *url.URL // of the endpoint; nil where no response can refer to it
 
-	stream bool // server-sent events
-	white  bool // white space may come before the result
-	direct bool // the client asked for the endpoint and not for a result
-	opened bool // the status line is sent
+	stream  bool // server-sent events
+	white   bool // white space may come before the result
+	bounded bool // the client has said how long it waits
+	direct  bool // the client asked for the endpoint and not for a result
+	opened  bool // the status line is sent
+	broken  bool // what was sent is no answer: the connection has to be cut
 }
 
 func (s *Server) reader(w http.ResponseWriter, r *http.Request, run *durable.Run) *reader {
@@ -222,19 +207,20 @@ func (x *reader) running() {
 }
 
 // late is for a client that cannot be kept waiting on one connection.
-func (x *reader) late(bounded bool) {
+func (x *reader) late() {
 	q := x.r.URL.Query()
 	hop := hopOf(q)
 	// The reference is to the client's own URL: a proxy may have cut off what that
 	// begins with.
 	again := func() string { return path.Base(x.r.URL.Path) + "?" + q.Encode() }
 	switch {
-	case bounded:
+	case x.bounded:
 		x.running()
 	case hop < mostHops:
 		q.Set("hop", strconv.Itoa(hop+1))
 		x.w.Header()["Cache-Control"] = noStore
 		x.w.Header().Set("Location", again())
+		x.w.Header().Set("Content-Length", "0")
 		x.w.WriteHeader(http.StatusTemporaryRedirect)
 	case accepts(x.r, "text/html"):
 		q.Del("hop")
@@ -249,10 +235,18 @@ func (x *reader) late(bounded bool) {
 // stop is for a server that ends: the client asks the next one.
 func (x *reader) stop() {
 	if x.opened {
-		panic(http.ErrAbortHandler) // a cut connection is no result
+		x.broken = true // a cut connection is no result
+		return
 	}
 	x.w.Header().Set("Retry-After", "1")
 	fail(x.w, http.StatusServiceUnavailable, "the server is shutting down; ask again in a moment")
+}
+
+// close ends the answer of a handler.
+func (x *reader) close() {
+	if x.broken {
+		panic(http.ErrAbortHandler)
+	}
 }
 
 // resultView is how a run has ended, in JSON.
@@ -307,7 +301,8 @@ func (x *reader) event(res resultView) {
 	b, err := json.Marshal(res, marshalOptions)
 	if err != nil {
 		x.s.log.Error("a result cannot be encoded", "run", x.run, "err", err)
-		panic(http.ErrAbortHandler)
+		x.broken = true
+		return
 	}
 	v := jsontext.Value(b)
 	_ = v.Compact(jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true)) // it was just written

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -191,6 +192,151 @@ func TestReadersHoldLittle(t *testing.T) {
 		for _, over := range overs {
 			<-over
 		}
+	})
+}
+
+// asked is a request for the result on a connection of its own.
+func (b begunRun) asked(t *testing.T, connect func() line, proto, more string, header ...string) line {
+	t.Helper()
+	c := connect()
+	_, err := io.WriteString(c, "GET "+b.url()+more+" "+proto+"\r\nHost: localhost\r\n"+strings.Join(append(header, ""), "\r\n")+"\r\n")
+	require.NoError(t, err)
+	return c
+}
+
+// heard is the answer on a connection, with all of its body.
+func heard(t *testing.T, c line) (*http.Response, string) {
+	t.Helper()
+	defer c.Close()
+	res, err := http.ReadResponse(c.answer, nil)
+	require.NoError(t, err)
+	body, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	_, err = c.answer.ReadByte()
+	require.ErrorIs(t, err, io.EOF, "nothing comes after it")
+	return res, string(body)
+}
+
+const (
+	asleepOp   = `{"id":"86f7e437faa5a7fce15d1ddcb9eaeaea377667b8","op":"Sleep","name":"100h"}`
+	completeOp = `{"status":200,"headers":{"X-Foo":"bar"},"body":"{\"a\":1}"}`
+)
+
+// TestReadersOnConnectionsThatAreTakenOver are answered as others are.
+func TestReadersOnConnectionsThatAreTakenOver(t *testing.T) {
+	for _, tt := range []struct {
+		name, event, proto, more, accept string
+		check                            func(t *testing.T, f *fixture, b begunRun, c line)
+	}{
+		{"soon", tsRequest, "HTTP/1.1", "", "", func(t *testing.T, f *fixture, b begunRun, c line) {
+			require.Equal(t, 200, b.report(complete(completeOp)).Code)
+			res, body := heard(t, c)
+			require.Equal(t, 200, res.StatusCode)
+			require.Equal(t, `{"a":1}`, body)
+			require.Equal(t, int64(7), res.ContentLength)
+			require.Equal(t, "bar", res.Header.Get("X-Foo"))
+			require.True(t, res.Close)
+			require.NotEmpty(t, res.Header.Get("Date"))
+			require.NotEmpty(t, res.Header.Get("X-Content-Type-Options"), "what all answers have")
+		}},
+		{"white space", tsRequest, "HTTP/1.1", "", "", func(t *testing.T, f *fixture, b begunRun, c line) {
+			go func() {
+				time.Sleep(time.Minute)
+				b.report(complete(completeOp))
+			}()
+			res, body := heard(t, c)
+			require.Equal(t, []string{"chunked"}, res.TransferEncoding)
+			require.Equal(t, `    {"a":1}`, body)
+		}},
+		{"a redirect", goRequest, "HTTP/1.1", "", "", func(t *testing.T, f *fixture, b begunRun, c line) {
+			start := time.Now()
+			res, body := heard(t, c)
+			require.Equal(t, 307, res.StatusCode)
+			require.Empty(t, body)
+			require.Contains(t, res.Header.Get("Location"), "hop=1")
+			require.Equal(t, 45*time.Second, time.Since(start))
+		}},
+		{"one in HTTP/1.0", tsRequest, "HTTP/1.0", "", "", func(t *testing.T, f *fixture, b begunRun, c line) {
+			res, _ := heard(t, c)
+			require.Equal(t, 307, res.StatusCode)
+			require.Equal(t, 0, res.ProtoMinor)
+		}},
+		{"white space in HTTP/1.0", tsRequest, "HTTP/1.0", "&hop=15", "", func(t *testing.T, f *fixture, b begunRun, c line) {
+			go func() {
+				time.Sleep(time.Minute)
+				b.report(complete(completeOp))
+			}()
+			res, body := heard(t, c)
+			require.Empty(t, res.TransferEncoding)
+			require.Equal(t, `    {"a":1}`, body)
+		}},
+		{"events", goRequest, "HTTP/1.1", "", "Accept: text/event-stream", func(t *testing.T, f *fixture, b begunRun, c line) {
+			res, err := http.ReadResponse(c.answer, nil)
+			require.NoError(t, err)
+			require.Equal(t, "text/event-stream", res.Header.Get("Content-Type"), "it is there at once")
+			go func() {
+				time.Sleep(31 * time.Second)
+				b.report(complete(completeOp))
+			}()
+			body, err := io.ReadAll(res.Body)
+			require.NoError(t, err)
+			require.True(t, strings.HasPrefix(string(body), ":\n\n:\n\nevent: result\n"), string(body))
+		}},
+		{"an answer in time", goRequest, "HTTP/1.1", "&wait=10s", "", func(t *testing.T, f *fixture, b begunRun, c line) {
+			res, body := heard(t, c)
+			require.Equal(t, 202, res.StatusCode)
+			require.Contains(t, body, "running")
+		}},
+		{"a page that asks again", goRequest, "HTTP/1.1", "&hop=15", "Accept: text/html", func(t *testing.T, f *fixture, b begunRun, c line) {
+			res, body := heard(t, c)
+			require.Equal(t, 202, res.StatusCode)
+			require.NotEmpty(t, res.Header.Get("Refresh"))
+			require.Contains(t, body, "</html>")
+		}},
+		{"a client that goes", tsRequest, "HTTP/1.1", "", "", func(t *testing.T, f *fixture, b begunRun, c line) {
+			c.Close()
+			time.Sleep(16 * time.Second)
+			require.NoError(t, f.s.Wait(t.Context()), "it is not waited for any more")
+		}},
+		{"a client that takes nothing", tsRequest, "HTTP/1.1", "", "", func(t *testing.T, f *fixture, b begunRun, c line) {
+			time.Sleep(usualKeepAlive + longestPut + time.Second)
+			require.NoError(t, f.s.Wait(t.Context()))
+			c.Close()
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, f *fixture) {
+				b := beginRun(f, tt.event, asleepOp)
+				var header []string
+				if tt.accept != "" {
+					header = append(header, tt.accept)
+				}
+				c := b.asked(t, wired(t, f), tt.proto, tt.more, header...)
+				synctest.Wait()
+				tt.check(t, f, b, c)
+				require.NoError(t, f.s.Wait(t.Context()))
+			})
+		})
+	}
+}
+
+// TestServerThatStopsTellsThoseWhoseConnectionsItTookOver: one that has said nothing
+// yet says that it goes, and any other is cut off in the middle.
+func TestServerThatStopsTellsThoseWhoseConnectionsItTookOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		draining, stop := context.WithCancel(t.Context())
+		f := newFixture(t, func(c *Config, _ *engine.Config) { c.Draining = draining })
+		b := beginRun(f, tsRequest, asleepOp)
+		connect := wired(t, f)
+		young, old := b.asked(t, connect, "HTTP/1.1", "&wait=1h"), b.asked(t, connect, "HTTP/1.1", "")
+		began, err := http.ReadResponse(old.answer, nil)
+		require.NoError(t, err)
+		go stop()
+		res, _ := heard(t, young)
+		require.Equal(t, 503, res.StatusCode)
+		_, err = io.ReadAll(began.Body)
+		require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+		require.NoError(t, f.s.Wait(t.Context()))
 	})
 }
 

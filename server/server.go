@@ -97,7 +97,8 @@ type Server struct {
 	unsynced func() []Unsynced
 	// keepAlive is the pause between two signs of life.
 	keepAlive time.Duration
-	bodies    sync.Pool // of *[]byte
+	vigils    sync.WaitGroup // of connections that were taken over
+	bodies    sync.Pool      // of *[]byte
 }
 
 // New returns a server of eng. Without Dev, and without keys in c, it refuses

@@ -117,14 +117,15 @@ func (p *process) run(ctx context.Context) (err error) {
 	if err := p.people(ctx, eng, listener.Addr(), &cfg); err != nil {
 		return err
 	}
-	front := server.New(eng, cfg).HTTPServer()
+	srv := server.New(eng, cfg)
+	front := srv.HTTPServer()
 	failed := make(chan error, 2)
 	var running sync.WaitGroup
 	running.Go(func() { failed <- front.Serve(listener) })
 	debug, err := p.debugServer(ctx)
 	if err != nil {
 		stop()
-		return errors.Join(err, p.close(eng, front, nil), waitFor(&running)) //nolint:contextcheck // ctx has ended: closing has its own time
+		return errors.Join(err, p.close(eng, srv, front, nil), waitFor(&running)) //nolint:contextcheck // ctx has ended: closing has its own time
 	}
 	if debug.server != nil {
 		running.Go(func() { failed <- debug.server.Serve(debug.listener) })
@@ -139,7 +140,7 @@ func (p *process) run(ctx context.Context) (err error) {
 		err = fmt.Errorf("serve: %w", err)
 	}
 	stop()
-	return errors.Join(err, p.close(eng, front, debug.server), waitFor(&running)) //nolint:contextcheck // ctx has ended: closing has its own time
+	return errors.Join(err, p.close(eng, srv, front, debug.server), waitFor(&running)) //nolint:contextcheck // ctx has ended: closing has its own time
 }
 
 // people says how people log in, and how the first of them does.
@@ -183,7 +184,7 @@ func waitFor(running *sync.WaitGroup) error {
 const lastWords = 5 * time.Second
 
 // close drains: calls in flight first, then the requests.
-func (p *process) close(eng *engine.Engine, front, debug *http.Server) error {
+func (p *process) close(eng *engine.Engine, srv *server.Server, front, debug *http.Server) error {
 	ctx, cancel := context.WithTimeout(context.Background(), p.Drain+lastWords) // the context of run is over
 	defer cancel()
 	err := eng.Close(ctx)
@@ -192,6 +193,7 @@ func (p *process) close(eng *engine.Engine, front, debug *http.Server) error {
 	if front.Shutdown(last) != nil {
 		_ = front.Close() // whoever still asks is cut off
 	}
+	_ = srv.Wait(last) // and so is who still waits
 	if debug != nil {
 		_ = debug.Close()
 	}
