@@ -17,8 +17,6 @@ import (
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/oklog/ulid/v2"
-
-	"github.com/pawlhq/pawl/internal/wire"
 )
 
 // EndpointResult is how long results take to those who wait for them.
@@ -56,11 +54,11 @@ func begin(ctx context.Context, c *conn, asleep bool) (b begunRun, err error) {
 	b.run = ulid.Make().String()
 	more := ""
 	if asleep {
-		more = fmt.Sprintf(`,{"id":%q,"op":"Sleep","name":"10h"}`, wire.StepHash("nap", 0))
+		more = fmt.Sprintf(`,{"id":%q,"op":"Sleep","name":"10h"}`, hashed("nap"))
 	}
 	body := fmt.Sprintf(`{"run_id":%q,"request_version":2,"retries":3,"event":{"name":"inngest/http.request","data":{"content_type":"","domain":"http://127.0.0.1:9",`+
 		`"ip":"","method":"GET","path":"/book","query_params":"","body":"","fn":""}},"steps":[{"id":%q,"op":"StepRun","data":%q}%s]}`,
-		b.run, wire.StepHash("a", 0), padding, more)
+		b.run, hashed("a"), padding, more)
 	status, answer, err := c.do(ctx, "POST", "/v1/checkpoint", []byte(body))
 	if err == nil && status != http.StatusOK {
 		err = fmt.Errorf("begin a run: status %d: %s", status, firstBytes(answer))
@@ -76,7 +74,7 @@ func begin(ctx context.Context, c *conn, asleep bool) (b begunRun, err error) {
 
 // end reports the result of a run.
 func (b begunRun) end(ctx context.Context, c *conn) error {
-	body := fmt.Sprintf(`{"run_id":%q,"steps":[{"id":%q,"op":"RunComplete","data":{"status":200,"headers":{},"body":%q,"version":2}}]}`, b.run, wire.CompleteID, b.result())
+	body := fmt.Sprintf(`{"run_id":%q,"steps":[{"id":%q,"op":"RunComplete","data":{"status":200,"headers":{},"body":%q,"version":2}}]}`, b.run, hashed("complete"), b.result())
 	status, answer, err := c.do(ctx, "POST", "/v1/checkpoint/"+b.run+"/steps", []byte(body))
 	if err == nil && status != http.StatusOK {
 		err = fmt.Errorf("end run %s: status %d: %s", b.run, status, firstBytes(answer))

@@ -36,7 +36,7 @@ var allowed = map[string][]string{
 	"examples":                 {"", "engine"},
 	"cmd/pawl":                 {"engine", "internal/durable", "internal/redact", "internal/store", "internal/store/sqlite", "internal/wire", "server"},
 	"pawltest":                 {"", "engine", "internal/durable", "internal/proto"},
-	"bench":                    {"internal/durable", "internal/match", "internal/match/expr", "internal/store", "internal/store/sqlite", "internal/wire"},
+	"bench":                    {"internal/durable", "internal/match", "internal/match/expr", "internal/store", "internal/store/sqlite"},
 }
 
 func TestImportsFollowTheDesign(t *testing.T) {
