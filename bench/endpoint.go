@@ -74,9 +74,8 @@ const (
 // endpointRig is a server, if there is one, and a Node app.
 type endpointRig struct {
 	rig
-	app  *child
-	url  string // of the endpoint, host:port
-	stub *http.Server
+	app *child
+	url string // of the endpoint, host:port
 }
 
 // runEndpoint measures and reports.
@@ -139,13 +138,11 @@ func startEndpoint(ctx context.Context, rc rigConfig, to string) (r *endpointRig
 	case toNobody:
 		env = append(env, "BARE=1")
 	case toStub:
-		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+		at, err := startURL(ctx, "stub", nil, &r.server, rc.self, "-mode", "stub")
 		if err != nil {
-			return r, fmt.Errorf("listen: %w", err)
+			return r, err
 		}
-		r.stub = &http.Server{Handler: http.HandlerFunc(answerAtOnce), ReadHeaderTimeout: 10 * time.Second}
-		go func() { _ = r.stub.Serve(l) }() // until stopAll closes it
-		r.addr, r.signKey = l.Addr().String(), "signkey-test-"+randomHex(32)
+		r.addr, r.signKey = hostOf(at), "signkey-test-"+randomHex(32)
 	case toPawl:
 		if err := r.serve(ctx, rc); err != nil {
 			return r, err
@@ -154,19 +151,25 @@ func startEndpoint(ctx context.Context, rc rigConfig, to string) (r *endpointRig
 	if r.addr != "" {
 		env = append(env, "INNGEST_BASE_URL=http://"+r.addr, "INNGEST_SIGNING_KEY="+r.signKey)
 	}
-	at := make(chan string, 1)
-	news := appNews{url: func(u string) { at <- u }}
-	if r.app, err = startChild(ctx, "app", env, news.hear, "node", filepath.Join(nodeDir, "app.mjs")); err != nil {
-		return r, err
+	at, err := startURL(ctx, "app", env, &r.app, "node", filepath.Join(nodeDir, "app.mjs"))
+	r.url = hostOf(at)
+	return r, err
+}
+
+// startURL starts a process that says where it listens, and returns that.
+func startURL(ctx context.Context, name string, env []string, c **child, path string, args ...string) (at string, err error) {
+	said := make(chan string, 1)
+	news := appNews{url: func(u string) { said <- u }}
+	if *c, err = startChild(ctx, name, env, news.hear, path, args...); err != nil {
+		return "", err
 	}
 	select {
-	case u := <-at:
-		r.url = hostOf(u)
-		return r, nil
-	case <-r.app.gone:
-		return r, r.app.failure()
+	case at = <-said:
+		return at, nil
+	case <-(*c).gone:
+		return "", (*c).failure()
 	case <-time.After(startTimeout):
-		return r, fmt.Errorf("the app did not listen in %v: %s", startTimeout, r.app.tail)
+		return "", fmt.Errorf("%s did not listen in %v: %s", name, startTimeout, (*c).tail)
 	}
 }
 
@@ -212,14 +215,34 @@ func (r *endpointRig) stopAll() error {
 	if r.app != nil {
 		errs = append(errs, r.app.stop())
 	}
-	if r.stub != nil {
-		errs = append(errs, r.stub.Close())
-	}
 	return errors.Join(append(errs, r.stop(false))...)
 }
 
-// answerAtOnce stands for a server that costs nothing: what is left is what the
-// SDK costs.
+// serveStub answers reports at once and keeps nothing: what a request costs then is
+// what the SDK costs. It is a program of its own, as the server is, until ctx or in
+// ends.
+func serveStub(ctx context.Context, in io.Reader, out io.Writer) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	go func() { // ends with the process: nothing can interrupt a read of stdin
+		_, _ = io.Copy(io.Discard, in)
+		cancel()
+	}()
+	srv := &http.Server{Handler: http.HandlerFunc(answerAtOnce), ReadHeaderTimeout: 10 * time.Second}
+	context.AfterFunc(ctx, func() { _ = srv.Close() })
+	if _, err := fmt.Fprintf(out, "%shttp://%s/\n", wordURL, l.Addr()); err != nil {
+		return fmt.Errorf("tell the driver: %w", err)
+	}
+	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve: %w", err)
+	}
+	return nil
+}
+
 func answerAtOnce(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body) // what it is, nobody wants to know
 	w.Header().Set("Content-Type", "application/json")

@@ -62,17 +62,6 @@ func TestEndpointReport(t *testing.T) {
 	require.Contains(t, text.String(), "WRONG: one got another's result")
 }
 
-func TestPartsOfThePageReplaceEachTheirOwn(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "R.md")
-	for _, part := range []string{endpointHeading + "e1\n", "# Results\nr1\n", waitsHeading + "w1\n", endpointHeading + "e2\n", waitsHeading + "w2\n", "# Results\nr2\n"} {
-		require.NoError(t, writePart(path, part))
-	}
-	page, err := os.ReadFile(path)
-	require.NoError(t, err)
-	require.Equal(t, "# Results\nr2\n\n"+waitsHeading+"w2\n\n"+endpointHeading+"e2\n", string(page))
-}
-
 // A reader that gets something else than its result is a problem, and white space
 // before it is none.
 func TestReaderKnowsItsResult(t *testing.T) {

@@ -60,9 +60,12 @@ func main() {
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	if s.mode == "app" {
+	switch s.mode {
+	case "app":
 		err = serveApp(ctx, s.serverAddr, os.Stdin, os.Stdout)
-	} else {
+	case "stub":
+		err = serveStub(ctx, os.Stdin, os.Stdout)
+	default:
 		err = drive(ctx, s, os.Stdout, os.Stderr)
 	}
 	stop()
@@ -90,7 +93,7 @@ func parseFlags(args []string, out io.Writer) (settings, error) {
 	f.BoolVar(&s.keep, "keep", false, "keep the databases and the built binary")
 	f.BoolVar(&s.json, "json", false, "print JSON")
 	f.StringVar(&s.write, "write", "", "also write the report as Markdown to this file")
-	f.StringVar(&s.mode, "mode", "drive", "drive; waits: runs that rest; endpoint: durable endpoints; realtime: what is published, see README.md; or app: the app under load, which drive starts by itself")
+	f.StringVar(&s.mode, "mode", "drive", "drive; waits: runs that rest; endpoint: durable endpoints; realtime: what is published, see README.md; or app and stub, which the others start by themselves")
 	f.StringVar(&readers, "subscribers", "1,100,10000", "with -mode realtime: numbers of readers of what is published")
 	f.IntVar(&s.realtime.samples, "messages", 500, "with -mode realtime: messages that count, for each of -subscribers")
 	f.StringVar(&waiting, "waiting", "10,100000,1000000", "with -mode waits: numbers of waiting runs among which one is woken")
@@ -111,7 +114,7 @@ func parseFlags(args []string, out io.Writer) (settings, error) {
 		bad("unexpected argument %q", f.Arg(0))
 	}
 	switch s.mode {
-	case "drive":
+	case "drive", "stub":
 	case "waits":
 		if s.waits.samples < 1 || s.waits.samples > 1_000_000 {
 			bad("-samples is %d; want 1 to 1000000", s.waits.samples)
