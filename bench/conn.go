@@ -35,7 +35,8 @@ type conn struct {
 	r      *bufio.Reader
 	out    []byte
 	body   []byte
-	closed bool // the server said that it closes after the last answer
+	closed bool   // the server said that it closes after the last answer
+	retry  string // Retry-After of the last answer
 }
 
 func newConn(addr, bearer string) *conn { return &conn{addr: addr, bearer: bearer} }
@@ -76,7 +77,8 @@ func (c *conn) do(ctx context.Context, method, path string, body []byte) (status
 		c.close()
 		return 0, nil, fmt.Errorf("%s %s: %w", method, path, err)
 	}
-	status, c.body, c.closed, err = readAnswer(c.r, c.body[:0])
+	c.retry = ""
+	status, c.body, c.closed, err = readAnswerOf(c.r, c.body[:0], &c.retry)
 	if err != nil {
 		c.close()
 		return 0, nil, fmt.Errorf("%s %s: %w", method, path, err)
@@ -98,6 +100,11 @@ func (c *conn) close() {
 // stated or chunked, or the connection has to end with it; last says that the
 // server closes afterwards.
 func readAnswer(r *bufio.Reader, buf []byte) (status int, body []byte, last bool, err error) {
+	return readAnswerOf(r, buf, new(string))
+}
+
+// readAnswerOf also tells when the server wants to be asked again.
+func readAnswerOf(r *bufio.Reader, buf []byte, retry *string) (status int, body []byte, last bool, err error) {
 	for status < 200 { // 1xx answers come before the real one
 		line, err := r.ReadSlice('\n')
 		if err != nil {
@@ -110,7 +117,7 @@ func readAnswer(r *bufio.Reader, buf []byte) (status int, body []byte, last bool
 		if err != nil || status < 100 {
 			return 0, buf, true, errAnswer
 		}
-		length, chunked, closes, err := readHeader(r)
+		length, chunked, closes, err := readHeader(r, retry)
 		if err != nil {
 			return 0, buf, true, err
 		}
@@ -152,7 +159,7 @@ func readRest(status int, body io.Reader, trailer *bufio.Reader, buf []byte, las
 }
 
 // readHeader reads the header lines; length is -1 when none is stated.
-func readHeader(r *bufio.Reader) (length int, chunked, last bool, err error) {
+func readHeader(r *bufio.Reader, retry *string) (length int, chunked, last bool, err error) {
 	length = -1
 	for range maxHeaderLines {
 		line, err := r.ReadSlice('\n')
@@ -178,6 +185,8 @@ func readHeader(r *bufio.Reader) (length int, chunked, last bool, err error) {
 			chunked = bytes.EqualFold(value, []byte("chunked"))
 		case bytes.EqualFold(name, []byte("connection")):
 			last = bytes.EqualFold(value, []byte("close"))
+		case bytes.EqualFold(name, []byte("retry-after")):
+			*retry = string(value)
 		}
 	}
 	return 0, false, true, errAnswer

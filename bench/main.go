@@ -38,6 +38,7 @@ type settings struct {
 
 	waits    waitsConfig    // of mode waits
 	endpoint endpointConfig // of mode endpoint
+	flow     flowConfig     // of mode flow
 	realtime realtimeConfig // of mode realtime
 }
 
@@ -78,7 +79,7 @@ func main() {
 // parseFlags reads the command line; help and errors of its form go to out.
 func parseFlags(args []string, out io.Writer) (settings, error) {
 	var s settings
-	var which, inFlight, waiting, readers string
+	var which, inFlight, waiting, readers, queues string
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(out)
 	f.StringVar(&which, "cases", "accept,batch,steps,plain", "kinds of case to run")
@@ -93,7 +94,7 @@ func parseFlags(args []string, out io.Writer) (settings, error) {
 	f.BoolVar(&s.keep, "keep", false, "keep the databases and the built binary")
 	f.BoolVar(&s.json, "json", false, "print JSON")
 	f.StringVar(&s.write, "write", "", "also write the report as Markdown to this file")
-	f.StringVar(&s.mode, "mode", "drive", "drive; waits: runs that rest; endpoint: durable endpoints; realtime: what is published, see README.md; or app and stub, which the others start by themselves")
+	f.StringVar(&s.mode, "mode", "drive", "drive; waits: runs that rest; endpoint: durable endpoints; realtime: what is published; flow: flow control, see README.md; or app and stub, which the others start by themselves")
 	f.StringVar(&readers, "subscribers", "1,100,10000", "with -mode realtime: numbers of readers of what is published")
 	f.IntVar(&s.realtime.samples, "messages", 500, "with -mode realtime: messages that count, for each of -subscribers")
 	f.StringVar(&waiting, "waiting", "10,100000,1000000", "with -mode waits: numbers of waiting runs among which one is woken")
@@ -104,6 +105,16 @@ func parseFlags(args []string, out io.Writer) (settings, error) {
 	f.IntVar(&s.endpoint.requests, "requests", 3000, "with -mode endpoint: requests that count, of each case; 0 for none")
 	f.IntVar(&s.endpoint.readers, "readers", 10_000, "with -mode endpoint: clients that wait at once, each for a result; 0 for none")
 	f.DurationVar(&s.endpoint.idle, "idle", 30*time.Second, "with -mode endpoint: time over which the processor time is taken that those cost")
+	f.StringVar(&queues, "queues", "128/128,1000000/10000,1000000/1000000", "with -mode flow: numbers of waiting runs and of their keys among which runs are served")
+	f.IntVar(&s.flow.probes, "probes", 500, "with -mode flow: runs of other keys beside those of -hot; 0 for none")
+	f.IntVar(&s.flow.hot, "hot", 1_000_000, "with -mode flow: runs of one key that wait")
+	f.IntVar(&s.flow.rate, "rate", 400, "with -mode flow: events a second before and after a burst")
+	f.IntVar(&s.flow.times, "times", 10, "with -mode flow: a burst is so many times as many")
+	f.DurationVar(&s.flow.burst, "burst", time.Minute, "with -mode flow: how long a burst lasts; 0s for none")
+	f.IntVar(&s.flow.limit, "limit", 500, "with -mode flow: runs a second that the app declares to take")
+	f.IntVar(&s.flow.atOnce, "atonce", 32, "with -mode flow: requests at once that it declares to take")
+	f.DurationVar(&s.flow.call, "call", 20*time.Millisecond, "with -mode flow: time that a request takes in a burst")
+	f.IntVar(&s.flow.backlog, "backlog", 50_000, "with -mode flow: --max-backlog of the burst that is refused in part")
 	f.StringVar(&s.serverAddr, "server", "", "with -mode app: host:port of the server")
 	if err := f.Parse(args); err != nil {
 		return s, err
@@ -138,12 +149,27 @@ func parseFlags(args []string, out io.Writer) (settings, error) {
 		if s.realtime.samples < 1 || s.realtime.samples > 1_000_000 {
 			bad("-messages is %d; want 1 to 1000000", s.realtime.samples)
 		}
+	case "flow":
+		for name, n := range map[string][3]int{
+			"probes": {s.flow.probes, 0, 1_000_000}, "hot": {s.flow.hot, 1, maxFlowEvents}, "rate": {s.flow.rate, 1, 100_000}, "times": {s.flow.times, 1, 1000},
+			"limit": {s.flow.limit, 1, 100_000}, "atonce": {s.flow.atOnce, 1, 1000}, "backlog": {s.flow.backlog, 1, maxFlowEvents},
+		} {
+			if n[0] < n[1] || n[0] > n[2] {
+				bad("-%s is %d; want %d to %d", name, n[0], n[1], n[2])
+			}
+		}
+		if s.flow.burst < 0 || s.flow.burst > maxDuration {
+			bad("-burst is %v; want 0s to %v", s.flow.burst, maxDuration)
+		}
+		if s.flow.call < 0 || s.flow.call > time.Minute {
+			bad("-call is %v; want 0s to 1m", s.flow.call)
+		}
 	case "app":
 		if s.serverAddr == "" {
 			bad("-mode app needs -server")
 		}
 	default:
-		bad("-mode is %q; want drive, waits, endpoint, realtime or app", s.mode)
+		bad("-mode is %q; want drive, waits, endpoint, realtime, flow or app", s.mode)
 	}
 	if s.duration < 100*time.Millisecond || s.duration > maxDuration {
 		bad("-duration is %v; want 100ms to %v", s.duration, maxDuration)
@@ -153,6 +179,9 @@ func parseFlags(args []string, out io.Writer) (settings, error) {
 	}
 	var err error
 	if s.cases, err = parseCases(which, inFlight); err != nil {
+		errs = append(errs, err)
+	}
+	if s.flow.queues, err = parseQueues(queues); err != nil {
 		errs = append(errs, err)
 	}
 	if inFlight == "" {
@@ -257,7 +286,7 @@ func drive(ctx context.Context, s settings, out, log io.Writer) (err error) {
 		return err
 	}
 	fmt.Fprintf(log, "fdatasync alone: p50 %s ms, p99 %s ms\n", millis(r.Disk.P50Micros), millis(r.Disk.P99Micros))
-	rc := rigConfig{server: s.binary, self: self, dir: work, durability: s.durability, debug: s.pprof != "", pprof: s.pprof}
+	rc := rigConfig{server: s.binary, self: self, dir: work, durability: s.durability, debug: s.pprof != "", pprof: s.pprof, keep: s.keep}
 	if s.mode == "waits" {
 		r.Command = s.waitsCommand()
 		w, err := runWaits(ctx, s, rc, r, log)
@@ -273,6 +302,14 @@ func drive(ctx context.Context, s settings, out, log io.Writer) (err error) {
 			return err
 		}
 		return e.publish(s, out)
+	}
+	if s.mode == "flow" {
+		r.Command = s.flowCommand()
+		w, err := runFlow(ctx, s, rc, r, log)
+		if err != nil {
+			return err
+		}
+		return w.publish(s, out)
 	}
 	if s.mode == "realtime" {
 		r.Command = s.realtimeCommand()

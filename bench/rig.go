@@ -40,6 +40,7 @@ type rigConfig struct {
 	durability string
 	debug      bool
 	pprof      string // directory for CPU profiles, with debug
+	keep       bool   // the databases
 }
 
 // startRig starts the app and the server, and returns when the server is healthy

@@ -160,18 +160,22 @@ func startWaits(ctx context.Context, rc rigConfig, fans int, log io.Writer, fill
 }
 
 // serve starts the server and returns how long it took until it was healthy.
-func (r *waitsRig) serve(ctx context.Context) (time.Duration, error) {
-	args := []string{
+func (r *waitsRig) serve(ctx context.Context) (time.Duration, error) { return r.launch(ctx, r.rc) }
+
+// launch starts a server on the rig's database, with further flags, and returns how
+// long it took until it was healthy.
+func (r *rig) launch(ctx context.Context, rc rigConfig, extra ...string) (time.Duration, error) {
+	args := append([]string{
 		"serve", "--listen", r.addr, "--db", "sqlite:" + filepath.Join(r.dir, databaseFile), "--signing-key", r.signKey,
-		"--event-key", r.eventKey, "--durability", r.rc.durability,
-	}
+		"--event-key", r.eventKey, "--durability", rc.durability,
+	}, extra...)
 	if r.debug != "" {
 		args = append(args, "--debug-listen", r.debug)
 	}
 	drop := func(out io.Reader) error { _, err := io.Copy(io.Discard, out); return err }
 	began := time.Now()
 	var err error
-	if r.server, err = startChild(ctx, "server", nil, drop, r.rc.server, args...); err != nil {
+	if r.server, err = startChild(ctx, "server", nil, drop, rc.server, args...); err != nil {
 		return 0, err
 	}
 	for time.Since(began) < startTimeout {

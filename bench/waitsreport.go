@@ -18,6 +18,7 @@ const (
 	waitsHeading    = "# Runs that wait\n"
 	endpointHeading = "# Durable endpoints\n"
 	realtimeHeading = "# What is published\n"
+	flowHeading     = "# Flow control\n"
 )
 
 // writePart replaces one part of a page of results.
@@ -26,7 +27,7 @@ func writePart(path, part string) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("read the page of results: %w", err)
 	}
-	headings := []string{"", waitsHeading, endpointHeading, realtimeHeading}
+	headings := []string{"", waitsHeading, endpointHeading, realtimeHeading, flowHeading}
 	parts := make([]string, len(headings))
 	rest := string(old)
 	for i := len(headings) - 1; i > 0; i-- {
