@@ -27,7 +27,7 @@ type reply struct {
 // that was used before, net/http would ask again by itself when it breaks.
 var asClient = &http.Client{
 	Timeout:       patience,
-	Transport:     &http.Transport{DisableKeepAlives: true},
+	Transport:     &http.Transport{DisableKeepAlives: true, ExpectContinueTimeout: 10 * time.Second},
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 

@@ -78,6 +78,9 @@ func (c caller) call(method, path, key string, body []byte, header map[string]st
 	req, err := http.NewRequest(method, c.url+path, bytes.NewReader(body))
 	require.NoError(c.t, err)
 	req.Header.Set("Content-Type", "application/json")
+	if len(body) > 1<<20 {
+		req.Header.Set("Expect", "100-continue") // or the refusal is lost when the rest is not taken
+	}
 	if key != "" {
 		req.Header.Set("Authorization", "Bearer "+key)
 	}
