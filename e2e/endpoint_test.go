@@ -483,6 +483,36 @@ func TestEndpointOfTheBrief(t *testing.T) {
 	require.Equal(t, map[string]int{"process-input": 1, "generate-output": 2}, starts)
 }
 
+// TestEndpointProxies: a client is sent to a route of the app, which asks Pawl.
+func TestEndpointProxies(t *testing.T) {
+	guard(t)
+	t.Parallel()
+	for _, adapter := range []string{"node", "edge"} {
+		t.Run(adapter, func(t *testing.T) {
+			t.Parallel()
+			_, a := startEndpointsWith(t, node, newPawl(t, serve, "--endpoint-lease", "2s"), "ADAPTER="+adapter, "PROXIED=1", pastRecorder)
+			got, err := a.ask(t.Context(), "nap?for=1s&key=k")
+			require.NoError(t, err)
+			require.Equal(t, http.StatusFound, got.status)
+			at := got.header.Get("Location")
+			require.True(t, strings.HasPrefix(at, a.direct("/poll?")), at)
+			got, err = fetch(t.Context(), "GET", at, "", nil)
+			require.NoError(t, err)
+			require.Equal(t, 200, got.status)
+			require.Equal(t, "*", got.header.Get("Access-Control-Allow-Origin"))
+			require.JSONEq(t, `{"key":"k","b":2}`, got.body, "the handler's own body")
+			got, err = fetch(t.Context(), "GET", at+"x", "", nil)
+			require.NoError(t, err)
+			require.Equal(t, 401, got.status, "with another token")
+			got, err = fetch(t.Context(), "POST", a.direct("/api/echo?key=body"), `{"n":1}`, nil)
+			require.NoError(t, err)
+			require.Equal(t, 200, got.status)
+			require.Contains(t, got.body, `"sent":{"n":1}`, "every adapter reads a body in this way")
+			a.log.sound(t)
+		})
+	}
+}
+
 // TestReadersOfAnEndpoint: clients come and go, and come too late.
 func TestReadersOfAnEndpoint(t *testing.T) {
 	t.Parallel()

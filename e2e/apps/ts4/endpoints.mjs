@@ -10,8 +10,10 @@ import { openLog } from "../ts/server.mjs";
 
 const app = "node";
 const adapter = process.env.ADAPTER === "edge" ? edge : node;
-const retries = process.env.RETRIES && Number(process.env.RETRIES);
-const client = new Inngest({ id: app, endpointAdapter: retries ? adapter.withOptions({ retries }) : adapter });
+const options = {};
+if (process.env.RETRIES) options.retries = Number(process.env.RETRIES);
+if (process.env.PROXIED) options.asyncRedirectUrl = "/poll";
+const client = new Inngest({ id: app, endpointAdapter: adapter.withOptions(options) });
 const handlers = endpoints({
   app,
   log: openLog(process.env.APP_LOG),
@@ -23,6 +25,10 @@ for (const [name, handler] of Object.entries(handlers)) {
   routes.set(`/api/${name}`, serveEndpoint(name === "echo" ? withBody(endpoint) : endpoint));
 }
 routes.set("/api/unread", serveEndpoint(client.endpoint(handlers.echo)));
+// What a client can be sent to in place of Pawl: it asks there, and takes one layer
+// of JSON off.
+const poll = client.endpointProxy();
+routes.set("/poll", process.env.ADAPTER === "edge" ? serveEndpoint(poll) : poll);
 routes.set("/api/inngest", serve({
   client,
   functions: [
