@@ -123,4 +123,5 @@ func (e *Engine) seen(ctx context.Context, app string, a wire.Answer) {
 		e.log.Warn("app answers nothing but errors; it is probed, and its runs wait", "app", app, "err", a.Err.Message)
 		e.raise(ctx, durable.CircuitAlert(app, cut(a.Err.Message, mostText), time.Now()))
 	}
+	e.followers.stale(TopicApps)
 }

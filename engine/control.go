@@ -179,6 +179,7 @@ func (e *Engine) control(ctx context.Context, of, name, what, by, why string, ch
 	table, _ := match.NewTable(fns, e.programs)
 	e.apps.Store(&registry{apps: old.apps, table: table, controls: controls})
 	e.store.Limit(e.gates)
+	e.followers.stale(TopicControls)
 	e.log.InfoContext(ctx, "control changed", "what", what, "name", name, "pause", c.Pause, "by", by, "why", why)
 	return nil
 }

@@ -258,7 +258,7 @@ func (e *Engine) beat(ctx context.Context, l store.Lease, now time.Time) error {
 		item.Data = beat{Last: later(b.Last, upTo), Tick: next, Run: run}.json()
 		out.Next = &item
 	}
-	if err := e.store.Settle(ctx, l, now, out); err != nil {
+	if err := e.settleStarts(ctx, l, now, out); err != nil {
 		return err
 	}
 	return e.rouseTick(ctx, l.Run, out.Queue, run)
@@ -290,7 +290,7 @@ func (e *Engine) releaseTick(ctx context.Context, l store.Lease, t ticker, b bea
 			out.Queue = append(out.Queue, item)
 		}
 	}
-	return e.store.Settle(ctx, l, now, out)
+	return e.settleStarts(ctx, l, now, out)
 }
 
 // rouseTick wakes a tick that was held back for a run which has ended while it

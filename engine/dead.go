@@ -68,6 +68,7 @@ func (e *Engine) Rerun(ctx context.Context, run string, how Rerun) (string, erro
 	if err := e.store.Rerun(ctx, now, r); err != nil {
 		return "", err
 	}
+	e.followers.run(newsOf(r.Start.Run, durable.Change{}), TopicLetters)
 	e.log.InfoContext(ctx, "run started anew", "run", r.Start.Run.ID, "function", r.Start.Run.Function, "of", run)
 	return r.Start.Run.ID, nil
 }
@@ -138,10 +139,12 @@ func edited(ev durable.Event, data jsontext.Value, now time.Time) (durable.Event
 // Discard closes the dead letter of a run that need not be run again. Errors:
 // store.ErrNotFound, *store.LetterClosedError.
 func (e *Engine) Discard(ctx context.Context, run, why, by string) error {
+	defer e.followers.stale(TopicLetters)
 	return e.store.Discard(ctx, run, why, newAct(time.Now(), by, durable.ActDiscard, durable.RunObject(run), facts{"why": why}))
 }
 
 // Annotate replaces the note that people keep with a dead letter.
 func (e *Engine) Annotate(ctx context.Context, run, note, by string) error {
+	defer e.followers.stale(TopicLetters)
 	return e.store.Annotate(ctx, run, note, newAct(time.Now(), by, durable.ActNote, durable.RunObject(run), facts{"note": note}))
 }

@@ -80,7 +80,7 @@ func (e *Engine) startMore(ctx context.Context, l store.Lease, ev durable.Event,
 	// The item goes on even when nothing is left: the waits come last.
 	next := l.Item
 	next.Due, next.Data = now, rest{Starts: later.Starts[n:], Target: later.Target}.json()
-	return e.store.Settle(ctx, l, now, store.Settled{Event: ev, Starts: starts, Next: &next})
+	return e.settleStarts(ctx, l, now, store.Settled{Event: ev, Starts: starts, Next: &next})
 }
 
 // wakeWaiting moves every run that waits for an event, or is cancelled by it.

@@ -210,6 +210,9 @@ func (e *Engine) begin(ctx context.Context, id string, f durable.Function, ev du
 	if err := e.store.Begin(ctx, now, batch, once); err != nil {
 		return err
 	}
+	e.recent.received(1, now)
+	e.recent.changed(f.Slug, r.Queued, true, durable.Change{Head: &r.Head, Entries: c.Entries}, now)
+	e.spread(newsOf(r, durable.Change{}), c)
 	e.tell(ctx, id, f.Slug, began, c)
 	return overLimit(c, in)
 }
@@ -284,7 +287,7 @@ func overLimit(c durable.Change, in durable.Inline) error {
 			return nil
 		}
 	}
-	return &TooLarge{brief(c.Head.Output)}
+	return &TooLarge{Brief(c.Head.Output)}
 }
 
 // endpointOps turns the end of an endpoint that answered with an error of its own

@@ -89,15 +89,17 @@ type Engine struct {
 	alerts      Alerts
 	noted       atomic.Int64 // when it was last noted that too much waits
 
-	client   *call.Client
-	egress   *egress.Client
-	programs *match.Programs
-	worker   *queue.Worker
-	broker   *realtime.Broker
-	streams  *realtime.Streams
-	watchers watchers
-	signals  locks // by name, held while one is taken or sent
-	singles  locks // by name, held while a run takes it from another
+	client    *call.Client
+	egress    *egress.Client
+	programs  *match.Programs
+	worker    *queue.Worker
+	broker    *realtime.Broker
+	streams   *realtime.Streams
+	watchers  watchers
+	followers followers
+	recent    recent
+	signals   locks // by name, held while one is taken or sent
+	singles   locks // by name, held while a run takes it from another
 
 	circuits   circuits
 	timetable  timetable

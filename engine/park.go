@@ -115,5 +115,5 @@ func (e *Engine) startParked(ctx context.Context, l store.Lease, now time.Time) 
 		return err
 	}
 	defer release()
-	return e.store.Settle(ctx, l, now, after)
+	return e.settleStarts(ctx, l, now, after)
 }

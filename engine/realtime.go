@@ -96,7 +96,7 @@ func streamedEnd(r *durable.Run, f durable.Function) realtime.Response {
 			end.Failed = true
 			return end
 		}
-		return failedEnd("run failed: " + brief(r.Output))
+		return failedEnd("run failed: " + Brief(r.Output))
 	default:
 		return failedEnd("run failed: it was " + strings.ToLower(r.Status.String()))
 	}

@@ -224,6 +224,7 @@ func (e *Engine) publish(old *registry, app durable.App, table *match.Table) {
 	}
 	next.apps[app.Name] = app
 	e.apps.Store(next)
+	e.followers.stale(TopicApps)
 	e.store.Limit(e.gates)
 }
 

@@ -46,6 +46,7 @@ func (e *Engine) StartRetries(ctx context.Context, f store.LetterFilter, every t
 	if err := e.store.StartRetries(ctx, j, once, act); err != nil {
 		return store.RetryJob{}, err
 	}
+	e.followers.stale(TopicLetters)
 	e.log.InfoContext(ctx, "retrying dead letters", "job", j.ID, "every", every)
 	return e.store.RetryJob(ctx, j.ID)
 }
@@ -57,6 +58,7 @@ func (e *Engine) StopRetries(ctx context.Context, id, why, by string) (store.Ret
 	if err := e.store.StopRetries(ctx, id, why, act); err != nil {
 		return store.RetryJob{}, err
 	}
+	e.followers.stale(TopicLetters)
 	return e.store.RetryJob(ctx, id)
 }
 
@@ -122,6 +124,11 @@ func (e *Engine) retryStep(ctx context.Context, l store.Lease, job store.RetryJo
 	if err := e.store.Retry(ctx, l, now, step); err != nil {
 		return err
 	}
+	stale := TopicLetters
+	if len(step.Reruns) > 0 {
+		stale |= TopicRuns
+	}
+	e.followers.stale(stale)
 	switch step.State {
 	case store.JobDone:
 		e.log.InfoContext(ctx, "dead letters retried", "job", job.ID, "started", job.Started)

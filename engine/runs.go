@@ -35,7 +35,7 @@ func (e *Engine) Checkpoint(ctx context.Context, run string, generation int64, o
 		return err
 	}
 	if c.Head != nil && c.Head.Status == durable.Failed {
-		return &TooLarge{brief(c.Head.Output)}
+		return &TooLarge{Brief(c.Head.Output)}
 	}
 	return nil
 }

@@ -123,6 +123,7 @@ func (e *Engine) AddSchedule(ctx context.Context, m durable.Schedule, n int, by 
 	}
 	next := append(slices.Clone(old), m)
 	e.made.Store(&next)
+	e.followers.stale(TopicApps)
 	e.log.InfoContext(ctx, "schedule made", "schedule", m.ID, "function", m.Function, "cron", m.Cron)
 	return e.schedule(Schedule{ID: m.ID, Made: true, Function: m.Function, Data: m.Data, Created: m.Created}, m.Trigger(), now, n), nil
 }
@@ -147,6 +148,7 @@ func (e *Engine) RemoveSchedule(ctx context.Context, id, by string) error {
 	}
 	next := slices.Delete(slices.Clone(old), i, i+1)
 	e.made.Store(&next)
+	e.followers.stale(TopicApps)
 	e.log.InfoContext(ctx, "schedule removed", "schedule", id)
 	return nil
 }

@@ -52,6 +52,8 @@ func (e *Engine) SendOnce(ctx context.Context, events []wire.Event, once *store.
 		e.overloaded(ctx, err)
 		return err
 	}
+	e.recent.received(len(batch), now)
+	e.startedBy(batch, started)
 	if !e.log.Enabled(ctx, slog.LevelDebug) {
 		return nil // thousands a second
 	}
@@ -60,6 +62,41 @@ func (e *Engine) SendOnce(ctx context.Context, events []wire.Event, once *store.
 			"matches", len(a.Starts), "starts", countStarted(a, started), "later", a.Rest != nil)
 	}
 	return nil
+}
+
+// settleStarts settles an item whose end may start runs. Which of them did only
+// the store knows.
+func (e *Engine) settleStarts(ctx context.Context, l store.Lease, now time.Time, s store.Settled) error {
+	if err := e.store.Settle(ctx, l, now, s); err != nil {
+		return err
+	}
+	if len(s.Starts)+len(s.Accepted) > 0 {
+		e.followers.stale(TopicRuns | TopicCounts)
+	}
+	return nil
+}
+
+// startedBy tells those who look on which runs an event has started.
+func (e *Engine) startedBy(batch []store.Accepted, started []string) {
+	if !e.followers.any() {
+		return
+	}
+	stale := TopicEvents | TopicCounts
+	for _, a := range batch {
+		if a.Rest != nil {
+			stale |= TopicRuns
+		}
+		for _, s := range a.Starts {
+			switch {
+			case s.Park != nil: // it has no run yet
+			case slices.Contains(started, s.Run.ID):
+				e.followers.run(newsOf(s.Run, durable.Change{}), 0)
+			case s.Single != "": // it may have been written as one that is skipped
+				stale |= TopicRuns
+			}
+		}
+	}
+	e.followers.stale(stale)
 }
 
 // countStarted is how many of the runs that an event asked for did start. What

@@ -295,6 +295,8 @@ func (e *Engine) move(ctx context.Context, run string, in durable.Input, by aske
 	var change durable.Change
 	var fn string
 	var queued time.Time
+	var began bool
+	var row *RunNews
 	table := e.apps.Load().table
 	now := time.Now()
 	err = e.store.Transition(ctx, run, func(r *durable.Run) (store.Decision, error) {
@@ -312,7 +314,10 @@ func (e *Engine) move(ctx context.Context, run string, in durable.Input, by aske
 				return store.Decision{}, err
 			}
 		}
-		change, fn, queued = c, r.Function, r.Queued
+		change, fn, queued, began = c, r.Function, r.Queued, r.Status == durable.Queued
+		if row = nil; e.followers.any() {
+			row = newsOf(r, c)
+		}
 		d := store.Decision{Change: c, Once: by.once, Act: by.act}
 		if r.Cron != "" && c.Head != nil && c.Head.Status.Final() {
 			d.Rouse = e.heldFor(r.Function, r.Cron)
@@ -325,8 +330,29 @@ func (e *Engine) move(ctx context.Context, run string, in durable.Input, by aske
 	if err != nil {
 		return durable.Change{}, err
 	}
+	e.recent.changed(fn, queued, began, change, now)
+	e.spread(row, change)
 	e.tell(ctx, run, fn, queued, change)
 	return change, nil
+}
+
+// spread tells those who look on of a run that has changed; row is nil when
+// nobody did as the change was decided.
+func (e *Engine) spread(row *RunNews, c durable.Change) {
+	if c.Empty() || !e.followers.any() {
+		return
+	}
+	stale := TopicCounts
+	if len(c.Emit) > 0 { // they may start runs
+		stale |= TopicRuns
+	}
+	if c.Head != nil && c.Head.Status.Final() { // a letter, and the count of a job
+		stale |= TopicLetters
+	}
+	if row == nil {
+		stale |= TopicRuns
+	}
+	e.followers.run(row, stale)
 }
 
 // tell acts after a commit: it wakes who waits for the run and notes the news.
@@ -347,13 +373,13 @@ func (e *Engine) tell(ctx context.Context, run, fn string, queued time.Time, c d
 		switch en.Kind {
 		case durable.Tried:
 			e.log.InfoContext(ctx, "attempt failed", "run", run, "function", fn, "step", en.Name, "attempt", en.Attempt+1,
-				"again", time.Until(en.Until).Round(100*time.Millisecond), "err", brief(en.Data))
+				"again", time.Until(en.Until).Round(100*time.Millisecond), "err", Brief(en.Data))
 		case durable.Unreachable:
-			e.log.WarnContext(ctx, "app cannot be reached; the run waits for it", "run", run, "function", fn, "err", brief(en.Data))
+			e.log.WarnContext(ctx, "app cannot be reached; the run waits for it", "run", run, "function", fn, "err", Brief(en.Data))
 		case durable.Lapsed:
 			e.log.WarnContext(ctx, "an app that served a request is not heard of any more; the endpoint is entered again", "run", run, "function", fn)
 		case durable.StepFailed:
-			e.log.InfoContext(ctx, "step failed", "run", run, "function", fn, "step", en.Name, "attempt", en.Attempt+1, "err", brief(en.Data))
+			e.log.InfoContext(ctx, "step failed", "run", run, "function", fn, "step", en.Name, "attempt", en.Attempt+1, "err", Brief(en.Data))
 		default:
 		}
 	}
@@ -364,14 +390,14 @@ func (e *Engine) tell(ctx context.Context, run, fn string, queued time.Time, c d
 	case c.Head.Status == durable.Running && c.Soft:
 		e.log.DebugContext(ctx, "run started", "run", run, "function", fn)
 	case c.Head.Status == durable.Failed:
-		e.log.InfoContext(ctx, "run failed", "run", run, "function", fn, "took", c.Head.Ended.Sub(queued).Round(time.Millisecond), "err", brief(c.Head.Output))
+		e.log.InfoContext(ctx, "run failed", "run", run, "function", fn, "took", c.Head.Ended.Sub(queued).Round(time.Millisecond), "err", Brief(c.Head.Output))
 	case c.Head.Status.Final():
 		e.log.InfoContext(ctx, "run finished", "run", run, "function", fn, "status", c.Head.Status, "took", c.Head.Ended.Sub(queued).Round(time.Millisecond))
 	}
 }
 
-// brief is an error's name and message for a log line, without its stack.
-func brief(raw durable.JSON) string {
+// Brief is an error's name and message for a log line, without its stack.
+func Brief(raw durable.JSON) string {
 	var inner struct{ Error jsontext.Value }
 	if unmarshal(raw, &inner) == nil && inner.Error.Kind() == '{' {
 		raw = inner.Error

@@ -31,7 +31,7 @@ func (d *drip) Read(p []byte) (int, error) {
 // TestBodiesWithoutEnd (S8): each route reads as much as its limit allows and
 // not more, also of a body that does not say how long it is.
 func TestBodiesWithoutEnd(t *testing.T) {
-	f := newFixture(t, serving)
+	f := newFixture(t, serving, draining)
 	for _, rt := range routes() {
 		path := wildcards.Replace(strings.Replace(rt.pattern, "{key}", testEventKey, 1))
 		if path == "/e/" {
@@ -267,7 +267,7 @@ func TestInjections(t *testing.T) {
 	} {
 		escaped := strings.ReplaceAll(url.QueryEscape(text), "+", "%20")
 		for _, path := range []string{
-			"/v1/runs?function=", "/v1/runs?cursor=", "/v1/runs?status=", "/v1/runs?limit=", "/v1/runs?order=", "/v1/events?name=", "/v1/events?cursor=",
+			"/v1/runs/search?function=", "/v1/runs/search?event=", "/v1/runs/search?data=a=", "/v1/runs/search?error=", "/v1/runs?function=", "/v1/runs?cursor=", "/v1/runs?status=", "/v1/runs?limit=", "/v1/runs?order=", "/v1/events?name=", "/v1/events?cursor=",
 			"/v1/events?received_after=", "/v1/events/", "/v1/runs/", "/v0/runs/x/actions?x=", "/runs/", "/v1/apps/x/functions?x=", "/assets/",
 		} {
 			w := f.get(path + escaped)

@@ -177,12 +177,12 @@ func (f *fixture) startedBy(body string) string {
 // looks reads whatever there is to read.
 func (f *fixture) looks(what string) {
 	f.t.Helper()
-	for _, path := range []string{"/v1/runs?limit=200", "/v1/events?received_after=1970-01-01T00:00:00Z", "/v1/apps", "/dev", "/", "/health"} {
+	for _, path := range []string{"/v1/runs?limit=200", "/v1/runs/search", "/v1/overview", "/v1/events?received_after=1970-01-01T00:00:00Z", "/v1/apps", "/dev", "/", "/health"} {
 		require.Equal(f.t, http.StatusOK, f.get(path).Code, "GET %s after %s", path, what)
 	}
 	for _, run := range data[[]runView](f.t, f.get("/v1/runs?limit=200")) {
 		id := url.PathEscape(run.RunID)
-		for _, path := range []string{"/v1/runs/" + id, "/v1/runs/" + id + "/steps", "/v1/runs/" + id + "/jobs", "/runs/" + id} {
+		for _, path := range []string{"/v1/runs/" + id, "/v1/runs/" + id + "/steps", "/v1/runs/" + id + "/jobs", "/v1/runs/" + id + "/trace", "/v1/runs/" + id + "/links"} {
 			w := f.get(path)
 			// 400 when it is the id that was damaged.
 			require.Contains(f.t, []int{200, 404, 400}, w.Code, "GET %s after %s: %s", path, what, w.Body)
@@ -298,7 +298,7 @@ func TestMutatedAnswers(t *testing.T) {
 					} else {
 						require.Contains(t, []string{"Completed", "Failed"}, run.Status, "run %s", id)
 					}
-					require.Equal(t, http.StatusOK, f.get("/runs/"+id).Code)
+					require.Equal(t, http.StatusOK, f.get("/v1/runs/"+id+"/trace").Code)
 				}
 				require.NotContains(t, f.logs.String(), "panicked")
 			})

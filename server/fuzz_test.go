@@ -45,7 +45,7 @@ func FuzzQuery(f *testing.F) {
 }
 
 // FuzzStored shows records of every content: whatever is stored, the answer is
-// JSON and the page is a page.
+// JSON.
 func FuzzStored(f *testing.F) {
 	f.Add([]byte(`{"data":[1]}`), []byte(`{"name":"a","data":{},"v":"2"}`), byte(4))
 	f.Add([]byte(`{"error":{"name":"E","message":"m","stack":"s"}}`), []byte(`{"data":`), byte(6))
@@ -59,6 +59,5 @@ func FuzzStored(f *testing.F) {
 		if b, err := json.Marshal([]any{steps, event, readable(payload)}, marshalOptions); err != nil {
 			t.Fatalf("%v in %s", err, b)
 		}
-		_, _ = pretty(payload), failure(payload)
 	})
 }

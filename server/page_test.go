@@ -1,82 +1,49 @@
 package server
 
 import (
+	"bufio"
+	"context"
 	"io"
 	"net/http"
-	"regexp"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/go-json-experiment/json"
 	"github.com/stretchr/testify/require"
 )
 
-func TestHomeTellsWhatToDoNext(t *testing.T) {
-	t.Parallel()
-	w := newFixture(t).get("/")
-	require.Equal(t, http.StatusOK, w.Code)
-	for _, want := range []string{"INNGEST_DEV=http://localhost:8288", "3000–3010", "/api/inngest", "pawl dev --app"} {
-		require.Contains(t, w.Body.String(), want)
-	}
+// get asks as a browser does for a page.
+func (f *fixture) browse(path string) *httptest.ResponseRecorder {
+	return f.do(request{method: "GET", path: path, header: map[string]string{"Accept": "text/html,*/*;q=0.8"}})
 }
 
-func TestPagesShowPayloadsInert(t *testing.T) {
+// Every address that is not the API's is one of the dashboard, which is the same for
+// everybody: what it may show, the API decides.
+func TestDashboardIsServed(t *testing.T) {
 	t.Parallel()
-	const evil = `<script>alert(1)</script>`
-	f := newFixture(t, withApp(func(*http.Request) *http.Response {
-		return sdk(400, `{"name":"Error","message":"`+evil+`\u202egnp","stack":"`+evil+`"}`)
-	}))
-	f.register()
-	run := f.ended(`{"name":"order/paid","data":{"x":"` + evil + `"}}`)
-	require.Equal(t, "Failed", run.Status)
-	for _, path := range []string{"/", "/runs/" + run.RunID} {
-		w := f.get(path)
-		require.Equal(t, http.StatusOK, w.Code, w.Body)
-		page := w.Body.String()
-		require.NotContains(t, page, "<script")
-		require.NotContains(t, page, "\u202e")
-		require.NotContains(t, page, "style=")
-		require.NotContains(t, page, "//fonts")
-		require.Contains(t, page, `class="status Failed"`)
-		policy := w.Header().Get("Content-Security-Policy")
-		require.Contains(t, policy, "default-src 'none'")
-		require.NotContains(t, policy, "unsafe")
+	for _, f := range []*fixture{newFixture(t), newFixture(t, serving)} {
+		for _, path := range []string{"/", "/runs", "/runs/01JQDAE4RQF8MBCR55T5AK4KXS", "/nowhere"} {
+			w := f.browse(path)
+			require.Equal(t, http.StatusOK, w.Code, path)
+			require.Equal(t, "text/html; charset=utf-8", w.Header().Get("Content-Type"))
+			require.Equal(t, "no-cache", w.Header().Get("Cache-Control"))
+			require.Contains(t, w.Body.String(), `<div id="root">`)
+			policy := w.Header().Get("Content-Security-Policy")
+			require.Contains(t, policy, "default-src 'self'")
+			require.NotContains(t, policy, "unsafe")
+		}
+		for _, path := range []string{"/v1/nowhere", "/v3x.json", "/assets/none.js", "/api/x", "/V1/runs"} {
+			wantRefusal(t, f.browse(path), http.StatusNotFound)
+		}
+		require.Equal(t, "there is no /nowhere here", wantRefusal(t, f.get("/nowhere"), http.StatusNotFound))
 	}
-	home := f.get("/").Body.String()
-	require.NotContains(t, home, "Not held yet by this version")
-	require.Contains(t, home, "/runs/"+run.RunID)
-	page := f.get("/runs/" + run.RunID).Body.String()
-	require.Contains(t, page, "alert(1)")
-	require.Contains(t, page, bodyName)
-	require.NotContains(t, page, `http-equiv="refresh"`, "an ended run does not change")
-	require.Equal(t, http.StatusNotFound, f.get("/runs/x").Code)
-
-	css := f.get("/assets/pawl.css")
-	require.Equal(t, http.StatusOK, css.Code)
-	require.Contains(t, css.Header().Get("Content-Type"), "text/css")
-	require.Contains(t, css.Body.String(), "prefers-color-scheme: dark")
-}
-
-func TestServePagesShowNothing(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, serving)
-	w := f.do(request{method: "POST", path: "/fn/register", body: registration, header: map[string]string{"Authorization": "Bearer " + testKey}})
-	require.Equal(t, http.StatusOK, w.Code)
-	for path, want := range map[string]struct {
-		status int
-		text   string
-	}{
-		"/":                                {http.StatusOK, "Pawl serves."},
-		"/runs/01JQDAE4RQF8MBCR55T5AK4KXS": {http.StatusNotFound, "pawl runs show ID"},
-		"/runs/anything":                   {http.StatusNotFound, "pawl runs show ID"},
-	} {
-		w := f.get(path)
-		require.Equal(t, want.status, w.Code, path)
-		require.Contains(t, w.Body.String(), want.text)
-		require.NotContains(t, w.Body.String(), "shop")
+	for _, path := range []string{"/favicon.ico", "/assets/pawl.svg"} {
+		w := newFixture(t).get(path)
+		require.Equal(t, http.StatusOK, w.Code)
+		require.Equal(t, "image/svg+xml", w.Header().Get("Content-Type"))
 	}
-	require.Equal(t, http.StatusNotFound, f.get("/dev").Code)
 }
 
 func TestPortsText(t *testing.T) {
@@ -85,191 +52,211 @@ func TestPortsText(t *testing.T) {
 	require.NotContains(t, strings.Split(portsText(DiscoveryPorts(3000)), ", "), "3000")
 }
 
-func TestUnknownPathsTellWhoAsks(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	require.Equal(t, "there is no /nowhere here", wantRefusal(t, f.get("/nowhere"), http.StatusNotFound))
-	w := f.do(request{method: "GET", path: "/nowhere", header: map[string]string{"Accept": "text/html,*/*;q=0.8"}})
-	require.Equal(t, http.StatusNotFound, w.Code)
-	require.Contains(t, w.Header().Get("Content-Type"), "text/html")
-	require.Contains(t, w.Body.String(), "There is no page /nowhere here.")
-	for _, path := range []string{"/favicon.ico", "/assets/pawl.svg"} {
-		w := f.get(path)
-		require.Equal(t, http.StatusOK, w.Code)
-		require.Equal(t, "image/svg+xml", w.Header().Get("Content-Type"))
-	}
-}
-
-func TestHomeShowsRunsByPageAndStatus(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, withApp(func(*http.Request) *http.Response { return sdk(200, `1`) }))
-	f.register()
-	for range latestRuns + 2 {
-		f.ended(`{"name":"order/paid"}`)
-	}
-	first := f.get("/").Body.String()
-	require.Equal(t, latestRuns, strings.Count(first, `<a href="/runs/`))
-	require.NotContains(t, first, "Newest runs")
-	require.Less(t, strings.Index(first, "Latest runs"), strings.Index(first, "shop-charge</code>"), "runs come before apps")
-	require.Contains(t, first, `href="/?function=shop-charge"`)
-	older := regexp.MustCompile(`href="(/\?cursor=[^"]*)">Older runs`).FindStringSubmatch(first)
-	require.NotNil(t, older, first)
-	second := f.get(older[1]).Body.String()
-	require.Equal(t, 2, strings.Count(second, `<a href="/runs/`))
-	require.Contains(t, second, `<a href="/">Newest runs</a>`)
-	require.NotContains(t, second, "Older runs</a>")
-	require.NotContains(t, second, `http-equiv="refresh"`)
-
-	require.Contains(t, f.get("/?status=Failed").Body.String(), "No run matches.")
-	filtered := f.get("/?function=shop-charge&status=Completed").Body.String()
-	require.Equal(t, latestRuns, strings.Count(filtered, `<a href="/runs/`))
-	require.Contains(t, filtered, `<a href="/?function=shop-charge&amp;status=Completed" aria-current="page">Completed</a>`)
-	require.Contains(t, filtered, `href="/?function=shop-charge&amp;status=Failed"`)
-	for _, path := range []string{"/?stauts=Failed", "/?status=Happy", "/?cursor=x"} {
-		w := f.get(path)
-		require.Equal(t, http.StatusBadRequest, w.Code, path)
-		require.Contains(t, w.Header().Get("Content-Type"), "text/html")
-	}
-}
-
-func TestHomeShowsAppsThatHaveNotSynced(t *testing.T) {
+func TestServerTellsOfAppsThatHaveNotSynced(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, func(c *Config, _ *engineConfig) {
 		c.Unsynced = func() []Unsynced {
 			return []Unsynced{{URL: "http://localhost:3000/x"}, {URL: "http://localhost:3001/y", Problem: "it answered <404>"}}
 		}
 	})
-	home := f.get("/").Body.String()
-	require.Contains(t, home, "http://localhost:3000/x · nothing listens there yet")
-	require.Contains(t, home, "http://localhost:3001/y")
-	require.Contains(t, home, "it answered &lt;404&gt;")
+	v := data[serverView](t, f.get("/v1/server"))
+	require.Equal(t, serverView{
+		Version: "v-test", Dev: true, Ports: portsText(DiscoveryPorts(0)), Paths: DiscoveryPaths(),
+		Unsynced: []unsyncedView{{"http://localhost:3000/x", ""}, {"http://localhost:3001/y", "it answered <404>"}},
+	}, v)
 }
 
-// A step that never began still has the failure that it caused.
-func TestRunPageNamesTheStepThatCouldNotBegin(t *testing.T) {
+// stepHash is the id of the first step "foo".
+const stepHash = "0beec7b5ea3f0fdbc95d0dd47f3c5bc275da8a33"
+
+func TestSearchLooksIntoRuns(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, withApp(func(*http.Request) *http.Response {
-		return sdk(206, `[{"id":"w","op":"WaitForEvent","displayName":"pay","name":"paid","opts":{"event":"paid","timeout":"1d","if":"event.data.x =="}}]`)
+	f := newFixture(t, withApp(func(r *http.Request) *http.Response {
+		body, _ := io.ReadAll(r.Body)
+		if strings.Contains(string(body), `"bad":true`) {
+			return sdk(400, `{"name":"CardError","message":"card 4242 declined"}`)
+		}
+		return sdk(200, `1`)
 	}))
 	f.register()
-	run := f.ended(`{"name":"order/paid"}`)
-	require.Equal(t, "Failed", run.Status)
-	page := f.get("/runs/" + run.RunID).Body.String()
-	require.Contains(t, page, "<dd>in pay</dd>")
-	require.Contains(t, page, "The run failed before step pay could begin.")
-	require.Contains(t, page, "event.data.x ==: line 1, column ")
-}
-
-// One failure stands in one place.
-func TestRunPageTellsOneFailureOnce(t *testing.T) {
-	t.Parallel()
-	boom, other := jsontext.Value(`{"name":"Error","message":"boom"}`), jsontext.Value(`{"name":"Error","message":"other"}`)
-	tried := func(errs ...jsontext.Value) (list []attemptView) {
-		for i, err := range errs {
-			list = append(list, attemptView{Attempt: i + 1, Error: err})
+	good := f.ended(`{"name":"order/paid","data":{"customer":{"id":"c-1"},"n":12345678901234567890}}`).RunID
+	bad := f.ended(`{"name":"order/paid","data":{"customer":{"id":"c-2"},"bad":true}}`).RunID
+	for query, want := range map[string][]string{
+		"":                                 {bad, good},
+		"status=Failed":                    {bad},
+		"status=Failed&status=Completed":   {bad, good},
+		"function=shop-charge":             {bad, good},
+		"function=none":                    nil,
+		"app=shop&status=Completed":        {good},
+		"app=none":                         nil,
+		"event=order/paid":                 {bad, good},
+		"event=order/*":                    {bad, good},
+		"event=order":                      nil,
+		"data=customer.id=c-1":             {good},
+		"data=customer.id!=c-1":            {bad},
+		"data=customer.id~C-":              {bad, good},
+		"data=customer.id~c&data=bad=true": {bad},
+		"data=n=12345678901234567890":      {good},
+		"data=n=12345678901234567891":      nil,
+		"data=none.at.all=1":               nil,
+		"error=DECLINED":                   {bad},
+		"from=2020-01-01T00:00:00Z":        {bad, good},
+		"until=2020-01-01T00:00:00Z":       nil,
+	} {
+		var ids []string
+		found := data[foundView](t, f.get("/v1/runs/search?"+query))
+		for _, run := range found.Runs {
+			ids = append(ids, run.RunID)
 		}
-		return list
+		require.Equal(t, want, ids, query)
+		require.Empty(t, found.Cursor, query)
 	}
-	v := stepsView{Run: runView{Status: "Failed", Output: boom}, Steps: []stepView{
-		{Step: "a", Name: "fine", Attempts: tried(nil)},
-		{Step: "b", Name: "pay", Attempts: tried(boom, boom, other, boom)},
-		{Step: "", Name: bodyName, Attempts: tried(boom)},
-	}}
-	list, failed := showSteps(v)
-	require.Len(t, list, 2)
-	require.Empty(t, list[0].Tries)
-	var again []bool
-	for _, try := range list[1].Tries {
-		again = append(again, try.Again)
+	first := data[foundView](t, f.get("/v1/runs/search?limit=1&event=order/paid"))
+	require.Len(t, first.Runs, 1)
+	require.Equal(t, "CardError: card 4242 declined", first.Runs[0].Problem)
+	second := data[foundView](t, f.get("/v1/runs/search?limit=1&event=order/paid&cursor="+first.Cursor))
+	require.Equal(t, good, second.Runs[0].RunID)
+	require.Empty(t, second.Cursor)
+	for _, query := range []string{"data=x", "data==1", "data=a..b=1", "data=a!1", "status=Happy", "statsu=Failed", "cursor=x", "limit=0"} {
+		wantRefusal(t, f.get("/v1/runs/search?"+query), http.StatusBadRequest)
 	}
-	require.Equal(t, []bool{false, true, false, false}, again)
-	require.Equal(t, "pay", failed.Name)
-
-	v.Steps[2].Attempts = tried(jsontext.Value(`{"name":"Error","message":"of its own"}`))
-	v.Run.Output = v.Steps[2].Attempts[0].Error
-	list, failed = showSteps(v)
-	require.Len(t, list, 3)
-	require.Equal(t, bodyName, failed.Name)
-
-	v.Steps, v.Run.Output = nil, boom
-	_, failed = showSteps(v)
-	require.Nil(t, failed, "the page shows the error of the run")
 }
 
-// A run that waits says for what, and leads to the run that it waits for.
-func TestRunPageTellsWhatTheRunWaitsFor(t *testing.T) {
+func TestTraceTellsWhatHasChanged(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, withApp(func(r *http.Request) *http.Response {
+		body, _ := io.ReadAll(r.Body)
+		if strings.Contains(string(body), stepHash+`":`) {
+			return sdk(400, `{"name":"Boom","message":"at the end","stack":"Error: at the end\n  at x.ts:1"}`)
+		}
+		return sdk(206, `[{"id":"`+stepHash+`","op":"StepRun","displayName":"foo","data":{"secret":"large"}}]`)
+	}))
+	f.register()
+	run := f.ended(`{"name":"order/paid","data":{"a":1}}`).RunID
+	v := data[traceView](t, f.get("/v1/runs/"+run+"/trace"))
+	require.Len(t, v.Steps, 2)
+	require.Equal(t, 2, v.Total)
+	require.Equal(t, "foo", v.Steps[0].Name)
+	require.Positive(t, v.Steps[0].OutputBytes)
+	require.Equal(t, bodyWord, v.Steps[1].Step)
+	require.Equal(t, "Boom: at the end", v.Steps[1].Problem)
+	require.Equal(t, "Boom: at the end", v.Run.Problem)
+	require.NotContains(t, f.get("/v1/runs/"+run+"/trace").Body.String(), "secret")
+
+	require.Len(t, data[traceView](t, f.get("/v1/runs/"+run+"/trace?after=1")).Steps, 1)
+	require.Contains(t, f.get("/v1/runs/"+run+"/steps/"+stepHash).Body.String(), `"secret":"large"`)
+	require.Contains(t, f.get("/v1/runs/"+run+"/steps/"+bodyWord).Body.String(), "x.ts:1")
+	wantRefusal(t, f.get("/v1/runs/"+run+"/steps/none"), http.StatusNotFound)
+
+	links := data[linksView](t, f.get("/v1/runs/"+run+"/links"))
+	require.JSONEq(t, `{"a":1}`, string(links.Events[0].Data))
+	require.Equal(t, run, links.Letter.RunID)
+	require.Equal(t, "shop-charge", links.Function.Slug)
+	again := data[startedView](t, f.post("/v1/runs/"+run+"/rerun", "{}")).RunID
+	links = data[linksView](t, f.get("/v1/runs/"+again+"/links"))
+	require.Equal(t, run, links.Original.RunID)
+	require.Equal(t, run, links.Reruns[0].RunID)
+}
+
+func TestLinksLeadToParentAndChild(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, withApp(func(r *http.Request) *http.Response {
 		body, _ := io.ReadAll(r.Body)
 		if strings.Contains(string(body), `"name":"inngest/function.invoked"`) {
-			return sdk(206, `[{"id":"0beec7b5ea3f0fdbc95d0dd47f3c5bc275da8a33","op":"WaitForEvent","displayName":"pay","name":"paid","opts":{"event":"paid","timeout":"1d","if":"async.data.x == 1"}}]`)
+			return sdk(206, `[{"id":"`+stepHash+`","op":"WaitForEvent","displayName":"pay","name":"paid","opts":{"event":"paid","timeout":"1d"}}]`)
 		}
-		return sdk(206, `[{"id":"0beec7b5ea3f0fdbc95d0dd47f3c5bc275da8a33","op":"InvokeFunction","displayName":"call","opts":{"function_id":"shop-charge","payload":{"data":{}}}}]`)
+		return sdk(206, `[{"id":"`+stepHash+`","op":"InvokeFunction","displayName":"call","opts":{"function_id":"shop-charge","payload":{"data":{}}}}]`)
 	}))
 	f.register()
-	parent := data[[]runView](t, f.get("/v1/events/"+f.send(`{"name":"order/paid"}`)+"/runs"))[0]
-	var page, child string
+	parent := data[[]runView](t, f.get("/v1/events/"+f.send(`{"name":"order/paid"}`)+"/runs"))[0].RunID
+	var links linksView
 	require.Eventually(t, func() bool {
-		page = f.get("/runs/" + parent.RunID).Body.String()
-		link := regexp.MustCompile(`<p class="quiet">run <a href="/runs/(\w+)">`).FindStringSubmatch(page)
-		if link == nil {
-			return false
-		}
-		child = f.get("/runs/" + link[1]).Body.String()
-		return strings.Contains(child, "for the event paid")
+		links = data[linksView](t, f.get("/v1/runs/"+parent+"/links"))
+		return len(links.Children) == 1
 	}, time.Minute, 10*time.Millisecond)
-	require.Contains(t, page, "for a run of shop-charge")
-	require.Contains(t, page, "waits for run ")
-	require.Contains(t, child, "for the event paid with async.data.x == 1")
-	require.Contains(t, child, `<dt>Invoked by</dt><dd>run <a href="/runs/`+parent.RunID+`">`)
-	home := f.get("/").Body.String()
-	require.Contains(t, home, `href="/?status=Cancelled"`)
-	require.Contains(t, home, `href="/?status=Queued"`)
+	require.Equal(t, stepHash, links.Children[0].Step)
+	child := data[linksView](t, f.get("/v1/runs/"+links.Children[0].Run.RunID+"/links"))
+	require.Equal(t, parent, child.Parent.Run.RunID)
+	require.Equal(t, stepHash, child.Parent.Step)
 }
 
-func TestRunPageLeadsToDeferredRuns(t *testing.T) {
+func TestOverviewCountsAndTellsWhatNeedsAPerson(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, withApp(func(r *http.Request) *http.Response {
-		if strings.Contains(r.URL.RawQuery, "fnId=shop-later") {
-			return sdk(200, `1`)
-		}
-		return sdk(206, `[{"id":"d","op":"DeferAdd","displayName":"later","opts":{"fn_slug":"shop-later","input":{}}},`+
-			`{"id":"r","op":"RunComplete","data":1}]`)
-	}))
-	later := strings.NewReplacer("shop-charge", "shop-later", "order/paid", "inngest/deferred.schedule", `"name":"charge"`, `"name":"later"`)
-	_, function, _ := strings.Cut(registration, `"functions":[`)
-	function, _, _ = strings.Cut(function, "],\n\"sdk\"")
-	w := f.post("/fn/register", strings.Replace(registration, function, function+","+later.Replace(function), 1))
-	require.Equal(t, http.StatusOK, w.Code, w.Body)
-	run := f.ended(`{"name":"order/paid"}`)
-	require.Equal(t, "Completed", run.Status)
-	page := f.get("/runs/" + run.RunID).Body.String()
-	link := regexp.MustCompile(`<p class="quiet">run <a href="/runs/(\w+)">`).FindStringSubmatch(page)
-	require.NotNil(t, link, page)
-	require.Contains(t, f.get("/runs/"+link[1]).Body.String(), "<h1>shop-later</h1>")
-}
-
-func TestRunPageSpeaksToPeople(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, withApp(func(*http.Request) *http.Response {
-		return sdk(206, `[{"id":"0beec7b5ea3f0fdbc95d0dd47f3c5bc275da8a33","op":"Sleep","name":"1h","displayName":"nap"}]`)
-	}))
+	f := newFixture(t, withApp(func(*http.Request) *http.Response { return sdk(400, `{"name":"Boom","message":"no"}`) }))
 	f.register()
-	run := data[[]runView](t, f.get("/v1/events/"+f.send(`{"name":"order/paid"}`)+"/runs"))[0]
-	require.NoError(t, f.eng.Await(t.Context(), run.RunID, 0))
-	page := f.get("/runs/" + run.RunID).Body.String()
-	require.Contains(t, page, "nap")
-	require.Contains(t, page, `<span class="quiet">sleep</span>`)
-	require.Contains(t, page, clock(run.QueuedAt))
-	require.Equal(t, run.QueuedAt.Local().Format("2006-01-02 15:04:05.000 MST"), clock(run.QueuedAt), "as the command line shows it")
-	require.Equal(t, "StepOfTomorrow", opWord("StepOfTomorrow"))
-	require.Empty(t, opWord("StepRun"))
-	var status strings.Builder
-	require.NoError(t, pages.ExecuteTemplate(&status, "status", scheduled))
-	require.Equal(t, `<span class="status Queued">Queued</span>`, status.String(), "the word to filter by")
+	run := f.ended(`{"name":"order/paid"}`).RunID
+	require.Equal(t, http.StatusOK, f.post("/v1/functions/shop-charge/pause", `{"reason":"repair"}`).Code)
+	v := data[overviewView](t, f.get("/v1/overview"))
+	require.Equal(t, countsView{Events: 1, Started: 1, Failed: 1}, v.Hour)
+	require.Len(t, v.Buckets.Failed, 360)
+	require.Equal(t, 1, v.Buckets.Failed[359]+v.Buckets.Failed[358], "just now")
+	require.Positive(t, v.Run.P95)
+	require.Equal(t, run, v.Failures[0].RunID)
+	require.Equal(t, "shop-charge", v.Functions[0].Slug)
+	var kinds []string
+	for _, a := range v.Attention {
+		kinds = append(kinds, a.Kind)
+	}
+	require.Equal(t, []string{"dead", "paused"}, kinds)
 }
 
-func TestShownIsWithoutStyling(t *testing.T) {
+// follow reads the stream of changes over a socket.
+func follow(t *testing.T, f *fixture) (next func() (event, data string)) {
+	ts := httptest.NewServer(f.s)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, ts.URL+"/v1/changes", nil)
+	require.NoError(t, err)
+	res, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		cancel()
+		res.Body.Close()
+		ts.Close()
+	})
+	require.Equal(t, "text/event-stream", res.Header.Get("Content-Type"))
+	lines := bufio.NewScanner(res.Body)
+	return func() (event, data string) {
+		for lines.Scan() {
+			switch name, value, _ := strings.Cut(lines.Text(), ": "); {
+			case name == "event":
+				event = value
+			case name == "data":
+				data = value
+			case lines.Text() == "" && event != "":
+				return event, data
+			}
+		}
+		require.FailNow(t, "the stream has ended")
+		return "", ""
+	}
+}
+
+func TestChangesAreTold(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, "red \uFFFD", shown("\x1b[31mred\x1b[0m \x1b"))
+	f := newFixture(t, withApp(func(*http.Request) *http.Response { return sdk(400, `{"name":"Boom","message":"no"}`) }))
+	f.register()
+	next := follow(t, f)
+	event, text := next()
+	require.Equal(t, "hello", event)
+	require.JSONEq(t, `{"version":"v-test"}`, text)
+	id := f.send(`{"name":"order/paid"}`)
+	stale := map[string]bool{}
+	var last changedView
+	for last.Status != "Failed" {
+		event, text := next()
+		require.Equal(t, "news", event)
+		var v newsView
+		require.NoError(t, json.Unmarshal([]byte(text), &v))
+		for _, word := range v.Stale {
+			stale[word] = true
+		}
+		for _, run := range v.Runs {
+			require.Equal(t, id, run.EventID)
+			require.Equal(t, "order/paid", run.EventName)
+			last = run
+		}
+	}
+	require.Equal(t, "Boom: no", last.Problem)
+	require.Equal(t, data[traceView](t, f.get("/v1/runs/"+last.RunID+"/trace")).Seq, last.Seq)
+	require.True(t, stale["events"] && stale["letters"] && stale["counts"], "%v", stale)
 }

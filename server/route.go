@@ -88,6 +88,13 @@ func routes() []route {
 		{method: "GET", pattern: "/v1/events/{event}", who: signingKey, serve: (*Server).showEvent},
 		{method: "GET", pattern: "/v1/events/{event}/runs", who: signingKey, serve: (*Server).runsOfEvent},
 		{method: "GET", pattern: "/v1/runs", who: signingKey, serve: (*Server).listRuns},
+		{method: "GET", pattern: "/v1/server", who: signingKey, serve: (*Server).describe},
+		{method: "GET", pattern: "/v1/overview", who: signingKey, serve: (*Server).overview},
+		{method: "GET", pattern: "/v1/changes", who: signingKey, serve: (*Server).changes},
+		{method: "GET", pattern: "/v1/runs/search", who: signingKey, serve: (*Server).searchRuns},
+		{method: "GET", pattern: "/v1/runs/{run}/trace", who: signingKey, serve: (*Server).trace},
+		{method: "GET", pattern: "/v1/runs/{run}/links", who: signingKey, serve: (*Server).links},
+		{method: "GET", pattern: "/v1/runs/{run}/steps/{step}", who: signingKey, serve: (*Server).showStep},
 		{method: "GET", pattern: "/v1/runs/{run}", who: signingKey, serve: (*Server).showRun},
 		{method: "DELETE", pattern: "/v1/runs/{run}", who: signingKey, mark: act, serve: (*Server).cancelRun},
 		{method: "GET", pattern: "/v1/runs/{run}/jobs", who: signingKey, serve: (*Server).jobs},
@@ -110,8 +117,8 @@ func routes() []route {
 
 		{method: "POST", pattern: "/v1/backup", who: signingKey, mark: act, serve: (*Server).backup},
 
-		{method: "GET", pattern: "/{$}", who: anyone, serve: (*Server).home},
-		{method: "GET", pattern: "/runs/{run}", who: anyone, serve: (*Server).runPage},
+		{method: "GET", pattern: "/{$}", who: anyone, serve: (*Server).dashboard},
+		{method: "GET", pattern: "/assets/{file}", who: anyone, serve: (*Server).asset},
 		{method: "GET", pattern: "/assets/pawl.css", who: anyone, serve: (*Server).style},
 		{method: "GET", pattern: "/assets/pawl.svg", who: anyone, serve: (*Server).icon},
 		{method: "GET", pattern: "/favicon.ico", who: anyone, serve: (*Server).icon}, // where browsers look
@@ -170,10 +177,11 @@ func notYet(r *http.Request, what string) string {
 	return r.Method + " " + printable(r.URL.Path) + ": this version of Pawl does not have " + what + " yet"
 }
 
-// notFound tells a person in a browser on a page, and everybody else in JSON.
+// notFound gives a browser the dashboard, which says what is not there, and tells
+// everybody else in JSON.
 func (s *Server) notFound(w http.ResponseWriter, r *http.Request) {
-	if r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html") {
-		s.render(w, r, http.StatusNotFound, "failed.html", page{Title: "Not found", Data: "There is no page " + printable(r.URL.Path) + " here."})
+	if isPage(r) {
+		s.dashboard(w, r, nil)
 		return
 	}
 	failAt(w, r, http.StatusNotFound, "there is no "+printable(r.URL.Path)+" here")

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -58,14 +59,21 @@ func (f *fixture) credentials() []credential {
 	}
 }
 
+// draining ends what would wait for something to happen.
+func draining(c *Config, _ *engineConfig) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	c.Draining = ctx
+}
+
 var wildcards = strings.NewReplacer("{run}", "01JQDAE4RQF8MBCR55T5AK4KXS", "{event}", "01JQDAE4RQF8MBCR55T5AK4KXS",
-	"{slug}", "shop-charge", "{app}", "shop", "{function}", "charge", "{rest...}", "x", "{id}", "x", "{action}", "note", "{$}", "")
+	"{slug}", "shop-charge", "{app}", "shop", "{function}", "charge", "{rest...}", "x", "{id}", "x", "{action}", "note", "{$}", "", "{file}", "x", "{step}", "step")
 
 // TestEveryRoute walks the table and asserts who gets past its door, for each
 // method and each credential. What comes behind the door is for other tests.
 func TestEveryRoute(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, serving)
+	f := newFixture(t, serving, draining)
 	methods := []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW"}
 	known := map[string]map[string]caller{} // who may call, by pattern and method
 	for _, rt := range routes() {
@@ -113,7 +121,7 @@ func TestEveryRoute(t *testing.T) {
 
 func TestDevAsksNobodyForAKey(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := newFixture(t, draining)
 	for _, rt := range routes() {
 		path := wildcards.Replace(strings.Replace(rt.pattern, "{key}", "anything", 1))
 		w := f.do(request{method: rt.method, path: path, header: map[string]string{"Authorization": "Bearer undefined"}})

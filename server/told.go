@@ -35,6 +35,10 @@ func paramText(name, what string, of ...string) param {
 	return p
 }
 
+func paramTexts(name, what string) param {
+	return param{name: name, what: what, schema: object{"type": "array", "items": object{"type": "string"}}}
+}
+
 func needed(p param) param {
 	p.required = true
 	return p
@@ -124,9 +128,27 @@ var told = sync.OnceValue(func() map[string]about {
 			id: "listRuns", what: "Runs, newest first", data: []runView{},
 			query: []param{paramLimit(20, 200), lastRow("run_id"), paramText("function", "slug"), paramText("status", "", "Scheduled", "Queued", "Running", "Completed", "Failed", "Cancelled")},
 		},
-		"GET /v1/runs/{run}":      {id: "getRun", what: "A run", data: runView{}},
-		"DELETE /v1/runs/{run}":   {id: "cancelRun", what: "Cancel a run; one that has ended stays as it is", codes: []int{http.StatusBadRequest}},
-		"GET /v1/runs/{run}/jobs": {id: "listJobs", what: "What is queued for a run", data: []jobView{}},
+		"GET /v1/server":   {id: "describeServer", what: "What this server is, and where it looks for apps", data: serverView{}},
+		"GET /v1/overview": {id: "overview", what: "The last hour in numbers, and what needs a person", data: overviewView{}},
+		"GET /v1/changes": {
+			id: "followChanges", what: "All that changes, as server-sent events: hello, and then news, each as this schema has it", data: newsView{}, wrap: unwrapped,
+		},
+		"GET /v1/runs/search": {
+			id: "searchRuns", what: "Runs, newest first, by what is in them; a page looks at 1,000 runs at most and says how far it came", data: foundView{},
+			query: []param{
+				paramLimit(50, 200), paramText("cursor", "of the page before; it belongs to the filter"), runStatusParam(), paramTexts("function", "slug; any of them"), paramTexts("app", "any of them"),
+				paramText("event_id", "the event that started it"), paramText("event", "name of the event; with * at its end, how it begins"), paramTexts("data", wrongTerm+"; all of them"),
+				paramText("error", "a part of the error"), paramTime("from", "queued at or after"), paramTime("until", "queued before"),
+			},
+		},
+		"GET /v1/runs/{run}/trace": {
+			id: "traceRun", what: "A run with its steps, without their results", data: traceView{}, query: []param{paramNumber("after", "seq of the answer before: only steps that have changed since", 0, 0, 1<<30)},
+		},
+		"GET /v1/runs/{run}/links":        {id: "linksOfRun", what: "What belongs to a run: events, parent, children, reruns, dead letter", data: linksView{}},
+		"GET /v1/runs/{run}/steps/{step}": {id: "getStep", what: "A step with its result or error; step is its hashed id, or \"step\" for the function's body", data: stepView{}},
+		"GET /v1/runs/{run}":              {id: "getRun", what: "A run", data: runView{}},
+		"DELETE /v1/runs/{run}":           {id: "cancelRun", what: "Cancel a run; one that has ended stays as it is", codes: []int{http.StatusBadRequest}},
+		"GET /v1/runs/{run}/jobs":         {id: "listJobs", what: "What is queued for a run", data: []jobView{}},
 		"GET /v1/runs/{run}/steps": {
 			id: "listSteps", what: "A run with its steps; with wait, once there is news of it", data: stepsView{},
 			query: []param{paramNumber("after", "seq of the answer before", 0, 0, 1<<30), paramText("wait", "how long to wait for news at most, such as 30s")},

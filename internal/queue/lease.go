@@ -87,6 +87,12 @@ func (h *held) all() []*holding {
 	return list
 }
 
+func (h *held) count() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.byItem)
+}
+
 // renew keeps the leases of what is in work and ends the work on those that
 // were lost: another worker has them now, or their run has ended. When nothing
 // is in work it does not even look.

@@ -45,6 +45,9 @@ func (w *Worker) Interrupt(run string) { w.held.interrupt(run) }
 // Since tells since when the items of a run that are in work are, by step.
 func (w *Worker) Since(run string) map[string]time.Time { return w.held.of(run) }
 
+// InWork is how many items are in work.
+func (w *Worker) InWork() int { return w.held.count() }
+
 // Run works until ctx ends, then takes no new work and gives what is in work
 // Drain to finish. When it returns, no goroutine it started is left.
 func (w *Worker) Run(ctx context.Context) {

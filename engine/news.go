@@ -1,0 +1,175 @@
+package engine
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pawlhq/pawl/internal/durable"
+)
+
+// News is for whoever looks on: a page that shows what happens as it happens. It
+// is told after commits and kept nowhere. A follower that does not keep up costs
+// a bounded amount of memory and delays nobody: it is told to read anew.
+
+// Topic names things of which a reader has an old picture.
+type Topic uint16
+
+const (
+	// TopicRuns means that runs have started or changed which Take does not name.
+	TopicRuns Topic = 1 << iota
+	TopicEvents
+	TopicLetters // dead letters, their groups, and the jobs that retry them
+	TopicApps    // apps, their functions and schedules
+	TopicControls
+	// TopicCounts means that Recent has changed.
+	TopicCounts
+)
+
+// RunNews is a run as it has become.
+type RunNews struct {
+	ID, Function, App  string
+	EventID, EventName string
+	Original, Cron     string
+	Queued             time.Time
+	Status             durable.Status
+	Started, Ended     time.Time // zero: not yet
+	Problem            string    // why it failed, in a line; "" if it did not
+	Seq                int       // entries in its journal
+}
+
+// Bounds of what looks on.
+const (
+	mostFollowers = 256
+	mostNews      = 500 // runs that a follower has not taken yet; more are TopicRuns
+)
+
+// ErrTooMany means that as many look on as may.
+var ErrTooMany = errors.New("too many pages follow this server already; close some of them")
+
+// followers are those who look on.
+type followers struct {
+	mu  sync.Mutex
+	all map[*Follower]bool
+	n   atomic.Int32 // of all, for those who have news
+}
+
+// any reports whether anybody looks on: news need not be put together for nobody.
+func (fs *followers) any() bool { return fs.n.Load() > 0 }
+
+func (fs *followers) each(tell func(*Follower)) {
+	if !fs.any() {
+		return
+	}
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	for f := range fs.all {
+		tell(f)
+	}
+}
+
+// stale says that what is read about t is not what it was.
+func (fs *followers) stale(t Topic) {
+	fs.each(func(f *Follower) { f.add(nil, t) })
+}
+
+func (fs *followers) run(n *RunNews, t Topic) {
+	fs.each(func(f *Follower) { f.add(n, t) })
+}
+
+// Follower gathers news until they are taken.
+type Follower struct {
+	of   *followers
+	wake chan struct{}
+
+	mu     sync.Mutex
+	runs   map[string]RunNews
+	topics Topic
+}
+
+// Follow lets the caller look on until Close. It fails with ErrTooMany.
+func (e *Engine) Follow() (*Follower, error) {
+	fs := &e.followers
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if len(fs.all) >= mostFollowers {
+		return nil, ErrTooMany
+	}
+	if fs.all == nil {
+		fs.all = map[*Follower]bool{}
+	}
+	f := &Follower{of: fs, wake: make(chan struct{}, 1)}
+	fs.all[f] = true
+	fs.n.Add(1)
+	return f, nil
+}
+
+// Close ends it. It may be called more than once.
+func (f *Follower) Close() {
+	f.of.mu.Lock()
+	defer f.of.mu.Unlock()
+	if f.of.all[f] {
+		delete(f.of.all, f)
+		f.of.n.Add(-1)
+	}
+}
+
+// Wake receives when there is something to take.
+func (f *Follower) Wake() <-chan struct{} { return f.wake }
+
+// Take returns what is new since it was called the last time: each run once, as
+// it is now.
+func (f *Follower) Take() (runs []RunNews, stale Topic) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, n := range f.runs {
+		runs = append(runs, n)
+	}
+	stale = f.topics
+	f.runs, f.topics = nil, 0
+	return runs, stale
+}
+
+func (f *Follower) add(n *RunNews, t Topic) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.topics |= t
+	if n != nil {
+		known, there := f.runs[n.ID]
+		switch {
+		case there && (known.Seq > n.Seq || known.Status > n.Status): // two branches told of at once
+		case there || len(f.runs) < mostNews:
+			if f.runs == nil {
+				f.runs = map[string]RunNews{}
+			}
+			f.runs[n.ID] = *n
+		default:
+			f.topics |= TopicRuns
+		}
+	}
+	select {
+	case f.wake <- struct{}{}:
+	default: // it is awake
+	}
+}
+
+// newsOf is a run after a change.
+func newsOf(r *durable.Run, c durable.Change) *RunNews {
+	n := &RunNews{
+		ID: r.ID, Function: r.Function, App: r.App, Original: r.Original, Cron: r.Cron, Queued: r.Queued,
+		Seq: r.Seq + len(c.Entries),
+	}
+	if len(r.Events) > 0 {
+		n.EventID, n.EventName = r.Events[0].ID, r.Events[0].Name
+	}
+	head := r.Head
+	if c.Head != nil {
+		head = *c.Head
+	}
+	n.Status, n.Started, n.Ended = head.Status, head.Started, head.Ended
+	if head.Status == durable.Failed {
+		n.Problem = Brief(head.Output)
+	}
+	return n
+}

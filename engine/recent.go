@@ -1,0 +1,281 @@
+package engine
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/pawlhq/pawl/internal/durable"
+)
+
+// What happened in the last hour is counted in memory, from the start of the
+// engine, so that a page can show it without reading anything. It costs a few
+// additions for each transition, and always the same memory.
+
+// The grain of what is counted.
+const (
+	RecentSpan   = time.Hour
+	RecentBucket = 10 * time.Second
+	recentLen    = int(RecentSpan / RecentBucket)
+	// mostCounted bounds the functions that are counted apart.
+	mostCounted = 512
+	perMinute   = int(time.Minute / RecentBucket)
+	minutes     = int(RecentSpan / time.Minute)
+)
+
+// Counts are how often things happened.
+type Counts struct {
+	Events    int // taken in
+	Started   int // runs whose first request was sent
+	Completed int
+	Failed    int // for good
+	Cancelled int
+	Retried   int // tries that failed and are made again
+	Steps     int // that have ended well
+}
+
+func (c *Counts) add(o Counts) {
+	c.Events += o.Events
+	c.Started += o.Started
+	c.Completed += o.Completed
+	c.Failed += o.Failed
+	c.Cancelled += o.Cancelled
+	c.Retried += o.Retried
+	c.Steps += o.Steps
+}
+
+// spread counts durations in four bins for each doubling, from a millisecond to
+// about a month: what is read from it is right to a fifth.
+type spread [spreadBins]uint32
+
+const (
+	spreadBins   = 128
+	binsPerTwice = 4
+)
+
+func (s *spread) note(d time.Duration) {
+	s[binOf(d)]++
+}
+
+func binOf(d time.Duration) int {
+	if d <= time.Millisecond {
+		return 0
+	}
+	bin := int(math.Ceil(math.Log2(float64(d)/float64(time.Millisecond)) * binsPerTwice))
+	return min(bin, spreadBins-1)
+}
+
+func (s *spread) add(o *spread) {
+	for i := range s {
+		s[i] += o[i]
+	}
+}
+
+// quantile is the time that a share q of what was noted took at most; 0 when
+// nothing was.
+func (s *spread) quantile(q float64) time.Duration {
+	var all uint64
+	for _, n := range s {
+		all += uint64(n)
+	}
+	if all == 0 {
+		return 0
+	}
+	rank := uint64(math.Ceil(q * float64(all)))
+	var seen uint64
+	for bin, n := range s {
+		if seen += uint64(n); seen >= rank && n > 0 {
+			return time.Duration(math.Exp2(float64(bin)/binsPerTwice) * float64(time.Millisecond))
+		}
+	}
+	return 0
+}
+
+type recentBucket struct {
+	at  int64 // which one it is, counted from the epoch; the ring is used again
+	sum Counts
+	// Durations are kept by the minute: their quantiles of ten seconds say little.
+	wait, run spread
+}
+
+type functionCounts struct {
+	at  [minutes]int64
+	sum [minutes]Counts
+}
+
+// recent counts the last hour.
+type recent struct {
+	mu         sync.Mutex
+	ring       [recentLen]recentBucket
+	byFunction map[string]*functionCounts
+}
+
+func (rc *recent) bucket(now time.Time) *recentBucket {
+	at := now.UnixNano() / int64(RecentBucket)
+	b := &rc.ring[at%int64(recentLen)]
+	if b.at != at {
+		*b = recentBucket{at: at}
+	}
+	return b
+}
+
+// of returns the counts of a function in this minute; nil when there are too many
+// functions.
+func (rc *recent) of(function string, now time.Time) *Counts {
+	f := rc.byFunction[function]
+	if f == nil {
+		if len(rc.byFunction) >= mostCounted {
+			return nil
+		}
+		if rc.byFunction == nil {
+			rc.byFunction = map[string]*functionCounts{}
+		}
+		f = &functionCounts{}
+		rc.byFunction[function] = f
+	}
+	at := now.UnixNano() / int64(time.Minute)
+	i := at % int64(minutes)
+	if f.at[i] != at {
+		f.at[i], f.sum[i] = at, Counts{}
+	}
+	return &f.sum[i]
+}
+
+// received counts events.
+func (rc *recent) received(n int, now time.Time) {
+	rc.mu.Lock()
+	defer rc.mu.Unlock()
+	rc.bucket(now).sum.Events += n
+}
+
+// changed counts what a change of a run means. began is whether the run was
+// queued before.
+func (rc *recent) changed(function string, queued time.Time, began bool, c durable.Change, now time.Time) {
+	var n Counts
+	for _, en := range c.Entries {
+		switch en.Kind {
+		case durable.Tried:
+			n.Retried++
+		case durable.StepDone:
+			n.Steps++
+		default:
+		}
+	}
+	ended := c.Head != nil && c.Head.Status.Final()
+	if began && c.Head != nil && !c.Head.Started.IsZero() {
+		n.Started++
+	}
+	if ended {
+		switch c.Head.Status {
+		case durable.Completed:
+			n.Completed++
+		case durable.Failed:
+			n.Failed++
+		case durable.Cancelled:
+			n.Cancelled++
+		default:
+		}
+	}
+	if n == (Counts{}) {
+		return
+	}
+	rc.mu.Lock()
+	defer rc.mu.Unlock()
+	b := rc.bucket(now)
+	b.sum.add(n)
+	if n.Started > 0 {
+		b.wait.note(c.Head.Started.Sub(queued))
+	}
+	if ended && !c.Head.Started.IsZero() {
+		b.run.note(c.Head.Ended.Sub(c.Head.Started))
+	}
+	if f := rc.of(function, now); f != nil {
+		f.add(n)
+	}
+}
+
+// Quantiles are how long things took: half of them at most P50, and so on. 0 when
+// there were none. They are right to a fifth.
+type Quantiles struct{ P50, P95, P99 time.Duration }
+
+func (s *spread) quantiles() Quantiles {
+	return Quantiles{s.quantile(.5), s.quantile(.95), s.quantile(.99)}
+}
+
+// FunctionRecent is a function of which something happened in the last hour.
+type FunctionRecent struct {
+	Slug   string
+	Sum    Counts
+	Minute []Counts // of the last hour, the oldest first
+}
+
+// Recent is what happened in the last hour, or since the engine started.
+type Recent struct {
+	End     time.Time // of the last bucket
+	Buckets []Counts  // of RecentBucket each, the oldest first
+	Sum     Counts
+	// How long runs waited for their beginning, and how long they took from there,
+	// with all that they waited for.
+	Wait, Run     Quantiles
+	WaitBy, RunBy []Quantiles // the same by minute, the oldest first
+	Functions     []FunctionRecent
+	Waiting       int64 // runs that have not begun
+	InWork        int   // requests and the like just now
+}
+
+// Recent tells what happened in the last hour.
+func (e *Engine) Recent() Recent {
+	out := e.recent.read(time.Now())
+	out.Waiting, out.InWork = e.store.Backlog().Runs, e.worker.InWork()
+	return out
+}
+
+func (rc *recent) read(now time.Time) Recent {
+	rc.mu.Lock()
+	defer rc.mu.Unlock()
+	last := now.UnixNano() / int64(RecentBucket)
+	out := Recent{End: time.Unix(0, (last+1)*int64(RecentBucket))}
+	var wait, run, waitMinute, runMinute spread
+	for i := range recentLen {
+		at := last - int64(recentLen) + 1 + int64(i)
+		b := &rc.ring[((at%int64(recentLen))+int64(recentLen))%int64(recentLen)]
+		if b.at != at {
+			b = &recentBucket{}
+		}
+		out.Buckets = append(out.Buckets, b.sum)
+		out.Sum.add(b.sum)
+		waitMinute.add(&b.wait)
+		runMinute.add(&b.run)
+		if (i+1)%perMinute == 0 {
+			out.WaitBy, out.RunBy = append(out.WaitBy, waitMinute.quantiles()), append(out.RunBy, runMinute.quantiles())
+			wait.add(&waitMinute)
+			run.add(&runMinute)
+			waitMinute, runMinute = spread{}, spread{}
+		}
+	}
+	out.Wait, out.Run = wait.quantiles(), run.quantiles()
+	minute := now.UnixNano() / int64(time.Minute)
+	for slug, f := range rc.byFunction {
+		view := FunctionRecent{Slug: slug}
+		for i := range minutes {
+			at := minute - int64(minutes) + 1 + int64(i)
+			var c Counts
+			if j := at % int64(minutes); f.at[j] == at {
+				c = f.sum[j]
+			}
+			view.Minute = append(view.Minute, c)
+			view.Sum.add(c)
+		}
+		if view.Sum == (Counts{}) {
+			delete(rc.byFunction, slug) // makes room
+			continue
+		}
+		out.Functions = append(out.Functions, view)
+	}
+	slices.SortFunc(out.Functions, func(a, b FunctionRecent) int {
+		return cmp.Or(cmp.Compare(b.Sum.Failed, a.Sum.Failed), cmp.Compare(b.Sum.Started, a.Sum.Started), cmp.Compare(a.Slug, b.Slug))
+	})
+	return out
+}

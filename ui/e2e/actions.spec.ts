@@ -1,0 +1,268 @@
+import { expect, type Page, test } from "@playwright/test";
+import { ended, runsOf, send } from "./setup";
+import { watch } from "./watch";
+
+const shop = () => process.env.PAWL_SHOP!;
+const ids = () => JSON.parse(process.env.PAWL_RUNS!) as Record<string, string>;
+
+let check: () => Promise<void>;
+test.beforeEach(async ({ page }) => {
+  check = await watch(page);
+});
+test.afterEach(() => check());
+
+const shot = (page: Page, name: string) => page.screenshot({ path: `e2e/shots/actions/${name}.png` });
+
+test("two clicks lead from the overview to the stack of the newest failure", async ({ page }) => {
+  const [event] = await send(shop(), { name: "order/placed", data: { id: "o-1", customer: "c-newest", amount: 1, card: "declined" } });
+  await ended(shop(), event!);
+  await page.goto(shop());
+  await page.getByTestId("failures").getByRole("link").first().click();
+  const failure = page.getByTestId("failure");
+  await expect(failure.getByTestId("stack")).toContainText(/app\.mjs:\d+:\d+/);
+  // All that F-15 asks for, on one page.
+  for (const text of ["charge card", "try 1", "CardDeclined", "card of customer c-newest was declined", "function version"])
+    await expect(failure).toContainText(text);
+  await expect(page.getByRole("heading", { name: "shop-checkout" })).toBeVisible();
+  await expect(page.getByText('"c-newest"')).toBeVisible();
+  await expect(page.getByRole("button", { name: "Retry", exact: true })).toBeVisible();
+});
+
+test("the list of runs and the overview move by themselves, and nothing polls", async ({ page }) => {
+  await page.goto(`${shop()}/runs?q=function%3Ashop-refund`);
+  await expect(page.getByRole("listitem")).toHaveCount(1);
+  await expect(page.getByText("Live")).toBeVisible();
+  const asked: string[] = [];
+  page.on("request", (request) => asked.push(new URL(request.url()).pathname));
+  await page.waitForTimeout(3000);
+  expect(asked, "a page on which nothing happens asks for nothing").toEqual([]);
+  const [event] = await send(shop(), { name: "refund/asked", data: { order: "o-live", amount: 5 } });
+  await expect(page.getByRole("listitem")).toHaveCount(2);
+  await expect(page.getByRole("listitem").first()).toContainText("Running");
+  await page.getByRole("listitem").first().getByRole("link").click();
+  await expect(page.getByText('waits for an event "refund/approved"')).toBeVisible();
+  await expect(page.getByRole("button", { name: /^wait for approval: waiting/ })).toBeVisible();
+  await send(shop(), { name: "refund/approved", data: { order: "o-live", by: "Ada" } });
+  await expect(page.getByRole("button", { name: /^pay back: completed/ })).toBeVisible();
+  await expect(page.getByText("Completed").first()).toBeVisible();
+  await ended(shop(), event!);
+});
+
+test("a run is cancelled after a question", async ({ page }) => {
+  const [event] = await send(shop(), { name: "refund/asked", data: { order: "o-cancel", amount: 5 } });
+  let run: string | undefined;
+  await expect(async () => {
+    run = (await runsOf(shop(), event!))[0]?.run_id;
+    expect(run).toBeDefined();
+  }).toPass();
+  await page.goto(`${shop()}/runs/${run}`);
+  await expect(page.getByRole("button", { name: /^wait for approval/ })).toBeVisible();
+  await page.getByRole("button", { name: "Cancel", exact: true }).click();
+  await expect(page.getByRole("dialog")).toContainText("That cannot be undone");
+  await shot(page, "cancel");
+  await page.getByRole("button", { name: "Leave it" }).click();
+  await expect(page.getByRole("dialog")).toHaveCount(0);
+  await page.keyboard.press("x");
+  await page.getByRole("button", { name: "Cancel the run" }).click();
+  await expect(page.getByText("The run is cancelled")).toBeVisible();
+  await expect(page.getByText("Cancelled").first()).toBeVisible();
+});
+
+test("an input is edited and the dead letter retried with it", async ({ page }) => {
+  const [event] = await send(shop(), {
+    name: "order/placed",
+    data: { id: "o-edit", customer: "c-edit", amount: 12345678901234567890n.toString(), card: "declined" },
+  });
+  const [run] = await ended(shop(), event!);
+  await page.goto(`${shop()}/runs/${run!.run_id}`);
+  await page.getByRole("button", { name: "Edit and retry" }).click();
+  const editor = page.getByTestId("editor").getByRole("textbox");
+  await expect(editor).toContainText("declined");
+  await shot(page, "edit");
+  await editor.press("ControlOrMeta+a");
+  await page.keyboard.insertText('{"id": "o-edit", "customer": "c-edit", "card": ');
+  await page.getByRole("button", { name: "Start the run" }).click();
+  await expect(page.getByRole("alert").filter({ hasText: "This is not JSON" })).toBeVisible();
+  await editor.press("ControlOrMeta+a");
+  await page.keyboard.insertText('{"id": "o-edit", "customer": "c-edit", "card": "ok", "amount": 12345678901234567890}');
+  await page.getByRole("button", { name: "Start the run" }).click();
+  await expect(page.getByText("It is tried again")).toBeVisible();
+  await expect(page.getByText("Repeats")).toBeVisible();
+  await expect(page.getByText("12345678901234567890").first()).toBeVisible();
+  await expect(page.getByRole("button", { name: /^send receipt: completed/ })).toBeVisible({ timeout: 60_000 });
+});
+
+test("a run is run again from a step, whose earlier results are copied", async ({ page }) => {
+  await page.goto(`${shop()}/runs/${ids().good}`);
+  await page.getByRole("button", { name: /^send receipt: completed/ }).click();
+  await expect(page.getByRole("region", { name: "Step send receipt" }).getByText("Result")).toBeVisible();
+  await shot(page, "step");
+  await page.getByRole("button", { name: "Rerun from here" }).click();
+  await page.getByRole("button", { name: "Start the run" }).click();
+  await expect(page.getByText("A run has started")).toBeVisible();
+  await expect(page.getByText("copied").first()).toBeVisible();
+});
+
+test("dead letters are retried in bulk with progress, and one is discarded", async ({ page }) => {
+  const [event] = await send(shop(), { name: "order/placed", data: { id: "o-bulk", customer: "c-1", amount: 1, card: "declined" } });
+  await ended(shop(), event!);
+  await page.goto(`${shop()}/dead-letters`);
+  await page
+    .getByRole("link", { name: /insufficient funds/ })
+    .first()
+    .click();
+  await page.getByRole("button", { name: "Retry them all" }).click();
+  await shot(page, "retry-many");
+  await page.getByRole("button", { name: "Start", exact: true }).click();
+  await expect(page.getByText("Bulk retries")).toBeVisible();
+  await expect(page.getByText(/failed again/).first()).toBeVisible({ timeout: 60_000 });
+  await shot(page, "bulk");
+  await page.getByRole("listitem").getByRole("link").first().click();
+  await page.getByRole("button", { name: "Discard" }).click();
+  const discard = page.getByRole("dialog").getByRole("button", { name: "Discard" });
+  await expect(discard).toBeDisabled();
+  await page.getByLabel("Why it need not be run again").fill("a test order");
+  await discard.click();
+  await expect(page.getByText("Discarded: a test order")).toBeVisible();
+});
+
+test("a function is paused, resumed, limited and invoked, and the audit log tells", async ({ page }) => {
+  await page.goto(`${shop()}/functions/shop-ship`);
+  await page.getByRole("button", { name: "Pause", exact: true }).click();
+  await page.getByLabel("Why").fill("the printer is broken");
+  await shot(page, "pause");
+  await page.getByRole("dialog").getByRole("button", { name: "Pause" }).click();
+  await expect(page.getByText("the printer is broken")).toBeVisible();
+  await page.getByRole("button", { name: "Invoke" }).click();
+  const editor = page.getByTestId("editor").getByRole("textbox");
+  await editor.press("ControlOrMeta+a");
+  await page.keyboard.insertText('{"order": "o-invoked"}');
+  await page.keyboard.press("ControlOrMeta+Enter");
+  await expect(page.getByText(/is paused since/)).toBeVisible();
+  await shot(page, "why-paused");
+  await page.goto(`${shop()}/functions/shop-ship`);
+  await page.getByRole("button", { name: "Resume" }).click();
+  await expect(page.getByRole("button", { name: "Pause", exact: true })).toBeVisible();
+  await page.getByRole("button", { name: "Limits" }).click();
+  await editor.press("ControlOrMeta+a");
+  await page.keyboard.insertText('{"concurrency": 7}');
+  await page.getByRole("button", { name: "Set the limits" }).click();
+  await expect(page.getByText("In place of it")).toBeVisible();
+  await page.goto(`${shop()}/audit`);
+  await expect(page.getByText("limit").first()).toBeVisible();
+  await expect(page.getByText("pause").first()).toBeVisible();
+  await shot(page, "audit");
+});
+
+test("an event is sent, and a schedule made and removed", async ({ page }) => {
+  await page.goto(`${shop()}/events`);
+  await page.getByRole("button", { name: "Send an event" }).click();
+  const editor = page.getByTestId("editor").getByRole("textbox");
+  await editor.press("ControlOrMeta+a");
+  await page.keyboard.insertText('{"name": "parcel/requested", "data": {"order": "o-sent"}}');
+  await page.getByRole("button", { name: "Send", exact: true }).click();
+  await expect(page.getByRole("heading", { name: "parcel/requested" })).toBeVisible();
+  await expect(page.getByRole("link", { name: /shop-ship/ })).toContainText("Completed");
+
+  await page.goto(`${shop()}/schedules`);
+  await page.getByRole("button", { name: "Add a schedule" }).click();
+  await page.getByLabel("Function").selectOption("shop-ship");
+  await page.getByLabel("Cron").fill("0 9 * * 1");
+  await expect(page.getByText("At 09:00, only on Monday")).toBeVisible();
+  await shot(page, "schedule");
+  await page.getByRole("button", { name: "Add", exact: true }).click();
+  await expect(page.getByText("made by a person")).toBeVisible();
+  await page.getByRole("button", { name: /Remove the schedule/ }).click();
+  await page.getByRole("button", { name: "Remove", exact: true }).click();
+  await expect(page.getByText("made by a person")).toHaveCount(0);
+});
+
+test("everything is done by keyboard", async ({ page }) => {
+  await page.goto(shop());
+  await expect(page.getByRole("heading", { name: "Overview" })).toBeVisible();
+  await page.keyboard.press("?");
+  await expect(page.getByRole("dialog")).toContainText("Go to runs");
+  await shot(page, "keys");
+  await page.keyboard.press("Escape");
+  await page.keyboard.press("g");
+  await page.keyboard.press("r");
+  await expect(page.getByRole("listitem").first()).toBeVisible();
+  await page.keyboard.press("/");
+  await page.keyboard.type("status:fai");
+  await page.keyboard.press("ArrowDown");
+  await shot(page, "completion");
+  await page.keyboard.press("Enter");
+  await expect(page).toHaveURL(/status/);
+  await expect(page.getByRole("listitem").getByText("Completed")).toHaveCount(0);
+  await page.keyboard.press("Escape");
+  await page.keyboard.press("Escape");
+  await page.keyboard.press("j");
+  await page.keyboard.press("j");
+  await page.keyboard.press("Enter");
+  await expect(page).toHaveURL(/\/runs\/[0-9A-Z]{26}/);
+  await expect(page.getByTestId("failure")).toBeVisible();
+  await page.keyboard.press("ControlOrMeta+k");
+  await page.keyboard.type("nightly");
+  await expect(page.getByRole("option").first()).toContainText("shop-nightly-report");
+  await shot(page, "palette");
+  await page.keyboard.press("Enter");
+  await expect(page.getByRole("heading", { name: "Nightly report" })).toBeVisible();
+  await page.goBack();
+  await expect(page.getByTestId("failure")).toBeVisible();
+});
+
+test("a wrong filter says what is wrong", async ({ page }) => {
+  await page.goto(`${shop()}/runs`);
+  await page.getByRole("combobox").fill("statsu:failed");
+  await page.keyboard.press("Escape");
+  await expect(page.getByRole("alert")).toContainText("there is no statsu: here");
+});
+
+test("a server that is away is told of, and what comes after is caught up with", async ({ page, context }) => {
+  await page.goto(`${shop()}/runs?q=function%3Ashop-refresh-rates`);
+  await expect(page.getByText("Live")).toBeVisible();
+  const before = await page.getByRole("listitem").count();
+  // The stream ends and does not come back, as when the server is restarted.
+  const cdp = await context.newCDPSession(page);
+  await cdp.send("Network.enable");
+  await cdp.send("Network.emulateNetworkConditions", { offline: true, latency: 0, downloadThroughput: -1, uploadThroughput: -1 });
+  await page.evaluate(() => {
+    // A connection that is open outlives the emulation: hide and show the page, so that it is made anew.
+    Object.defineProperty(document, "hidden", { value: true, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+    Object.defineProperty(document, "hidden", { value: false, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+  });
+  await expect(page.getByText("The server does not answer. What you see may be old")).toBeVisible();
+  await shot(page, "offline");
+  const [event] = await send(shop(), { name: "rates/stale" });
+  await ended(shop(), event!);
+  await cdp.send("Network.emulateNetworkConditions", { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput: -1 });
+  await expect(page.getByRole("listitem")).toHaveCount(before + 1, { timeout: 40_000 });
+  await expect(page.getByText("Live")).toBeVisible();
+});
+
+test("a page whose data cannot be read says so and tries again", async ({ page }) => {
+  await page.route("**/v1/dead-letters/groups**", (route) =>
+    route.fulfill({ status: 507, json: { error: "the disk is full: make room", status: 507 } }),
+  );
+  await page.goto(`${shop()}/dead-letters`);
+  await expect(page.getByText("This could not be read")).toBeVisible({ timeout: 30_000 });
+  await expect(page.getByText("the disk is full: make room")).toBeVisible();
+  await shot(page, "failed");
+  await page.unroute("**/v1/dead-letters/groups**");
+  await page.getByRole("button", { name: "Try again" }).click();
+  await expect(page.getByRole("link", { name: /open/ }).first()).toBeVisible();
+});
+
+test("who is not known comes to the sign-in page", async ({ page }) => {
+  await page.route("**/v1/**", (route) =>
+    route.request().url().endsWith("/v1/me")
+      ? route.fulfill({ json: { data: { dev: false }, metadata: {} } })
+      : route.fulfill({ status: 401, json: { error: "Authentication failed", status: 401 } }),
+  );
+  await page.goto(`${shop()}/runs`);
+  await expect(page).toHaveURL(/\/login\?to=%2Fruns/);
+  await expect(page.getByRole("heading", { name: "Log in to Pawl" })).toBeVisible();
+  await shot(page, "login");
+});

@@ -1,0 +1,69 @@
+import { AxeBuilder } from "@axe-core/playwright";
+import { expect, test } from "@playwright/test";
+import { watch } from "./watch";
+
+const shop = () => process.env.PAWL_SHOP!;
+const empty = () => process.env.PAWL_EMPTY!;
+const ids = () => JSON.parse(process.env.PAWL_RUNS!) as Record<string, string>;
+
+/** The id of the step "ask the bank": the SHA-1 of its name. */
+const bank = "bb1c0c9cea5b077f9575330ff193d95dff8fc794";
+
+/** Every page of the dashboard: where it is, and what shows that it is there. */
+const pages: { name: string; at: () => string; ready: string | RegExp }[] = [
+  { name: "overview", at: () => shop(), ready: "Newest failures" },
+  { name: "runs", at: () => `${shop()}/runs`, ready: "shop-thumbnails" },
+  { name: "runs-failed", at: () => `${shop()}/runs?q=status%3Afailed%20data.customer~c-`, ready: "shop-checkout" },
+  { name: "runs-none", at: () => `${shop()}/runs?q=function%3Anone`, ready: "No run matches" },
+  { name: "run-failed", at: () => `${shop()}/runs/${ids().failing}`, ready: "CardDeclined" },
+  { name: "run-good", at: () => `${shop()}/runs/${ids().good}`, ready: "send receipt" },
+  { name: "run-retried", at: () => `${shop()}/runs/${ids().rates}?step=${bank}`, ready: "Failed tries" },
+  { name: "run-waiting", at: () => `${shop()}/runs/${ids().approval}`, ready: "wait for approval" },
+  { name: "run-wide", at: () => `${shop()}/runs/${ids().photos}`, ready: "thumbnail 1" },
+  { name: "run-hostile", at: () => `${shop()}/runs/${ids().hostile}`, ready: "Failed in" },
+  { name: "run-unknown", at: () => `${shop()}/runs/01JQDAE4RQF8MBCR55T5AK4KXS`, ready: "It is not here" },
+  { name: "dead-letters", at: () => `${shop()}/dead-letters`, ready: "insufficient funds" },
+  { name: "events", at: () => `${shop()}/events`, ready: "photos/uploaded" },
+  { name: "event", at: () => `${shop()}/events/${ids().event}`, ready: "Runs that it started" },
+  { name: "functions", at: () => `${shop()}/functions`, ready: "Nightly report" },
+  { name: "function", at: () => `${shop()}/functions/shop-checkout`, ready: "Starts on" },
+  { name: "function-cron", at: () => `${shop()}/functions/shop-nightly-report`, ready: "Next ticks" },
+  { name: "schedules", at: () => `${shop()}/schedules`, ready: "02:30" },
+  { name: "apps", at: () => `${shop()}/apps`, ready: "healthy" },
+  { name: "audit", at: () => `${shop()}/audit`, ready: "Nothing is ever taken out" },
+  { name: "settings", at: () => `${shop()}/settings`, ready: "This server" },
+  { name: "not-found", at: () => `${shop()}/no/such/page`, ready: "There is no such page" },
+  { name: "empty-overview", at: () => empty(), ready: "Connect an app" },
+  { name: "empty-runs", at: () => `${empty()}/runs`, ready: "Nothing has run yet" },
+  { name: "empty-dead-letters", at: () => `${empty()}/dead-letters`, ready: "No dead letters" },
+  { name: "empty-events", at: () => `${empty()}/events`, ready: "No event in this time" },
+  { name: "empty-functions", at: () => `${empty()}/functions`, ready: "No app has told of a function" },
+  { name: "empty-schedules", at: () => `${empty()}/schedules`, ready: "Nothing is scheduled" },
+  { name: "empty-apps", at: () => `${empty()}/apps`, ready: "Waiting for an app" },
+];
+
+for (const scheme of ["light", "dark"] as const) {
+  for (const width of [360, 1440]) {
+    test.describe(`${scheme} ${width}`, () => {
+      test.use({ colorScheme: scheme, viewport: { width, height: width === 360 ? 740 : 900 }, reducedMotion: "reduce" });
+      for (const { name, at, ready } of pages) {
+        test(name, async ({ page }) => {
+          const check = await watch(page);
+          await page.goto(at());
+          await expect(page.getByText(ready).first()).toBeVisible();
+          await expect(page.getByLabel("Loading")).toHaveCount(0);
+          await page.screenshot({ path: `e2e/shots/${scheme}-${width}/${name}.png`, fullPage: false });
+          // Nothing sticks out to the side.
+          expect(await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)).toBe(0);
+          const axe = await new AxeBuilder({ page }).analyze();
+          expect(
+            axe.violations
+              .filter((v) => v.impact === "serious" || v.impact === "critical")
+              .map((v) => `${v.id}: ${v.nodes.map((n) => n.html).join(" | ")}`),
+          ).toEqual([]);
+          await check();
+        });
+      }
+    });
+  }
+}

@@ -1,0 +1,28 @@
+import { expect, type Page } from "@playwright/test";
+
+/** What must never happen on any page: a refused script, an error, a payload that runs. */
+export async function watch(page: Page) {
+  const wrong: string[] = [];
+  page.on("pageerror", (error) => wrong.push(`error: ${error.message}`));
+  page.on("console", (message) => {
+    // Said by the policy listener below, with what it comes from.
+    if (message.text().startsWith("Applying inline style violates")) return;
+    if (message.type() === "error" && !/Failed to load resource.*(404|409|400|ERR_|50\d|401)/.test(message.text()))
+      wrong.push(message.text());
+  });
+  page.on("request", (request) => {
+    if (!/^(http:\/\/127\.0\.0\.1:|data:)/.test(request.url())) wrong.push(`asked ${request.url()}`);
+  });
+  await page.addInitScript(() => {
+    document.addEventListener("securitypolicyviolation", (event) => {
+      // Chromium itself puts a style on text that is typed over a selection in an editor,
+      // and refuses that by the policy: it comes from no script.
+      const typed = event.violatedDirective === "style-src-attr" && !event.sourceFile && document.activeElement?.shadowRoot;
+      if (!typed) console.error(`policy: ${event.violatedDirective} ${event.blockedURI} ${event.sourceFile} ${event.sample}`);
+    });
+  });
+  return async () => {
+    expect(await page.evaluate(() => (window as unknown as { __hacked?: number }).__hacked)).toBeUndefined();
+    expect(wrong).toEqual([]);
+  };
+}

@@ -1,0 +1,112 @@
+import { api, data } from "./client";
+import { queryClient } from "./queries";
+
+// What people do. Each says to the queries what it has made old; the rest the stream
+// of changes does.
+
+const fresh = (...keys: unknown[][]) => {
+  for (const queryKey of keys) void queryClient.invalidateQueries({ queryKey });
+};
+
+// A key makes a request that is sent twice, such as by two clicks, happen once.
+const once = () => ({ "Idempotency-Key": crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}` });
+
+export async function cancelRun(run: string) {
+  await api.DELETE("/v1/runs/{run}", { params: { path: { run } }, parseAs: "text" });
+  fresh(["run", run]);
+}
+
+export async function rerun(run: string, how: { step?: string; input?: unknown[]; data?: unknown } = {}): Promise<string> {
+  const body = {
+    ...(how.step ? { fromStep: { stepId: how.step, ...(how.input ? { input: how.input } : {}) } } : {}),
+    ...(how.data === undefined ? {} : { data: how.data }),
+  };
+  const answer = await data(api.POST("/v1/runs/{run}/rerun", { params: { path: { run }, header: once() }, body: body as never }));
+  fresh(["run", run, "links"]);
+  return answer.run_id;
+}
+
+export async function retryLetter(run: string, edited?: unknown): Promise<string> {
+  const answer = await data(
+    api.POST("/v1/dead-letters/{run}/{action}", {
+      params: { path: { run, action: "retry" }, header: once() },
+      body: (edited === undefined ? {} : { data: edited }) as never,
+    }),
+  );
+  fresh(["letters"], ["run", run, "links"]);
+  return (answer as unknown as { run_id: string }).run_id;
+}
+
+export async function discardLetter(run: string, reason: string) {
+  await api.POST("/v1/dead-letters/{run}/{action}", { params: { path: { run, action: "discard" } }, body: { reason } as never });
+  fresh(["letters"], ["run", run, "links"]);
+}
+
+export async function noteLetter(run: string, note: string) {
+  await api.POST("/v1/dead-letters/{run}/{action}", { params: { path: { run, action: "note" } }, body: { note } as never });
+  fresh(["letters"], ["run", run, "links"]);
+}
+
+export async function retryMany(which: { function?: string; fingerprint?: string; all?: boolean }, rate: string, first: number) {
+  const job = await data(api.POST("/v1/dead-letters/retry", { params: { header: once() }, body: { ...which, rate, first } as never }));
+  fresh(["letters"]);
+  return job;
+}
+
+export async function stopJob(id: string) {
+  await api.DELETE("/v1/dead-letters/jobs/{id}", { params: { path: { id } } });
+  fresh(["letters"]);
+}
+
+export async function pause(name: string, hold: "starts" | "all", reason: string) {
+  const app = name.startsWith("app/") ? name.slice(4) : undefined;
+  if (app) await api.POST("/v1/apps/{app}/pause", { params: { path: { app } }, body: { hold, reason } });
+  else await api.POST("/v1/functions/{slug}/pause", { params: { path: { slug: name } }, body: { hold, reason } });
+  fresh(["controls"], ["overview"]);
+}
+
+export async function resume(name: string) {
+  const app = name.startsWith("app/") ? name.slice(4) : undefined;
+  if (app) await api.POST("/v1/apps/{app}/resume", { params: { path: { app } }, body: {} });
+  else await api.POST("/v1/functions/{slug}/resume", { params: { path: { slug: name } }, body: {} });
+  fresh(["controls"], ["overview"]);
+}
+
+export async function setLimits(slug: string, limits: unknown, reason: string) {
+  await api.PUT("/v1/functions/{slug}/limits", { params: { path: { slug } }, body: { limits, reason } as never });
+  fresh(["controls"], ["function"]);
+}
+
+/** Starts a run of a function, and answers with the event that stands for it. */
+export async function invoke(app: string, id: string, input: unknown): Promise<string> {
+  const answer = await api.POST("/v2/apps/{app}/functions/{function}/invoke", {
+    params: { path: { app, function: id } },
+    body: { data: input } as never,
+  });
+  return (answer.data as unknown as { data: { runId: string } }).data.runId;
+}
+
+export async function sendEvent(event: unknown): Promise<string> {
+  const answer = await api.POST("/v2/events", { body: event as never });
+  fresh(["events"]);
+  return (answer.data as unknown as { data: { eventId: string } }).data.eventId;
+}
+
+export async function syncApp(app: string, url: string) {
+  await api.POST("/v2/apps/{app}/syncs", { params: { path: { app } }, body: { url } as never });
+  fresh(["apps"]);
+}
+
+export async function addSchedule(schedule: { function: string; cron: string; data?: unknown; id?: string }) {
+  await api.POST("/v1/schedules", { body: schedule as never });
+  fresh(["apps", "schedules"]);
+}
+
+export async function removeSchedule(id: string) {
+  await api.DELETE("/v1/schedules/{id}", { params: { path: { id } } });
+  fresh(["apps", "schedules"]);
+}
+
+export const logIn = (name: string, password: string) => api.POST("/v1/login", { body: { name, password } });
+export const makeFirstAdmin = (token: string, name: string, password: string) => api.POST("/v1/setup", { body: { token, name, password } });
+export const logOut = () => api.POST("/v1/logout");

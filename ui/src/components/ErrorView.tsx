@@ -1,0 +1,76 @@
+import { useState } from "react";
+import { cn } from "@/lib/cn";
+import type { Failure } from "@/lib/json";
+import { shown } from "@/lib/text";
+import { CopyButton } from "./layout";
+
+// Where a line of a stack leads: of an app's own code, or of what it is built on.
+const foreign = /node_modules|node:internal|node:async_hooks|\binternal\/process|site-packages|\/usr\/(local\/)?(lib|go)\//;
+const place = /((?:file:\/\/)?(?:[A-Za-z]:)?[^\s()"']+?\.[a-z]{1,4}(?::\d+(?::\d+)?|", line \d+))/;
+
+function Line({ text }: { text: string }) {
+  const parts = text.split(place);
+  const own = parts.length > 1 && !foreign.test(text);
+  return (
+    <span className={cn("block", own ? "text-ink" : "text-faint")}>
+      {parts.map((part, i) =>
+        i % 2 === 1 ? (
+          <span key={i} className={cn(own && "font-semibold text-accent")}>
+            {part}
+          </span>
+        ) : (
+          part
+        ),
+      )}
+    </span>
+  );
+}
+
+/** An error as it was thrown: its type, message, and stack, with the app's own lines standing out. */
+export function ErrorView({ failure, className, bare }: { failure: Failure; className?: string; bare?: boolean }) {
+  const stack = shown(failure.stack);
+  // Most stacks begin with what was said already.
+  const said = new Set(
+    shown(failure.message)
+      .split("\n")
+      .map((line) => line.trim()),
+  );
+  const all = stack.split("\n").filter((line) => line.trim() !== "");
+  const begin = all.findIndex(
+    (line, i) => !(i === 0 && failure.message && line.includes(shown(failure.message).split("\n")[0]!)) && !said.has(line.trim()),
+  );
+  const lines = begin < 0 ? [] : all.slice(begin);
+  const [whole, setWhole] = useState(false);
+  const most = 14;
+  return (
+    <div className={cn(!bare && "rounded-lg border border-bad/30 bg-bad-wash/60", className)}>
+      <div className={cn("flex items-start gap-2", !bare && "p-3")}>
+        <p className="min-w-0 flex-1 text-sm break-words whitespace-pre-wrap">
+          {failure.name && <span className="mr-1.5 font-mono text-xs font-semibold text-bad">{shown(failure.name)}</span>}
+          <span className="text-ink">{shown(failure.message) || "(no message)"}</span>
+        </p>
+        <CopyButton text={failure.stack || `${failure.name}: ${failure.message}`} label="Copy the error" />
+      </div>
+      {lines.length > 0 && (
+        <div className={cn("border-t border-bad/20 bg-panel/70", !bare && "rounded-b-lg")}>
+          <pre tabIndex={0} role="group" aria-label="Stack" data-testid="stack" className="overflow-x-auto p-3 font-mono text-xs leading-5">
+            {(whole ? lines : lines.slice(0, most)).map((line, i) => (
+              <Line key={i} text={line} />
+            ))}
+          </pre>
+          {lines.length > most && !whole && (
+            <button type="button" onClick={() => setWhole(true)} className="px-3 pb-2 text-xs text-accent hover:underline">
+              {lines.length - most} more lines
+            </button>
+          )}
+        </div>
+      )}
+      {failure.cause && (
+        <div className="border-t border-bad/20 p-3">
+          <p className="mb-2 text-xs text-soft">Caused by</p>
+          <ErrorView failure={failure.cause} bare />
+        </div>
+      )}
+    </div>
+  );
+}

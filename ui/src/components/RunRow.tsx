@@ -1,0 +1,53 @@
+import { Link } from "@tanstack/react-router";
+import { memo } from "react";
+import type { Row } from "@/api/client";
+import { cn } from "@/lib/cn";
+import { useNow } from "@/lib/now";
+import { between, lasted, shown } from "@/lib/text";
+import { Ago } from "./layout";
+import { Glyph, inkOf, toneOf } from "./status";
+
+/** How long a run has been at work, or was. */
+export function Took({ run, className }: { run: Row; className?: string }) {
+  const now = useNow();
+  const ms = between(run.started_at, run.ended_at, now);
+  return (
+    <span className={cn("tabular whitespace-nowrap", className)}>
+      {ms === undefined ? "–" : lasted(run.ended_at ? ms : Math.floor(ms / 1000) * 1000)}
+    </span>
+  );
+}
+
+/** What a run says of itself in a line. */
+const detail = (run: Row) => run.problem || (run.cron ? `cron ${run.cron}` : run.event_name);
+
+export const RunRow = memo(function RunRow({ run, chosen, index }: { run: Row; chosen?: boolean; index?: number }) {
+  return (
+    <Link
+      to="/runs/$run"
+      params={{ run: run.run_id }}
+      data-row={index}
+      preload={false}
+      className={cn(
+        "grid grid-cols-[auto_minmax(0,1fr)_auto] items-center gap-x-3 px-4 py-2 text-sm hover:bg-sunken md:grid-cols-[7rem_minmax(0,15rem)_minmax(0,1fr)_5.5rem_5.5rem]",
+        chosen && "bg-accent-wash shadow-[inset_2px_0_var(--accent)] hover:bg-accent-wash",
+      )}
+    >
+      <span className={cn("flex items-center gap-1.5 font-medium", inkOf[toneOf(run.status)])}>
+        <Glyph status={run.status} />
+        <span className="sr-only md:not-sr-only">{run.status}</span>
+      </span>
+      <span className="truncate font-medium">{shown(run.function)}</span>
+      <span
+        className={cn(
+          "order-last col-span-2 col-start-2 truncate text-soft md:order-none md:col-span-1 md:col-start-auto",
+          run.problem && "text-bad",
+        )}
+      >
+        {shown(detail(run))}
+      </span>
+      <Took run={run} className="hidden text-right text-soft md:inline" />
+      <Ago at={run.queued_at} className="text-right text-soft" />
+    </Link>
+  );
+});

@@ -1,0 +1,67 @@
+import { type ReactNode, useState } from "react";
+import { Button } from "./button";
+import { Dialog } from "./dialog";
+import { tellError } from "./toast";
+
+/** Asks before something that cannot be undone, and shows that it is being done. */
+export function Confirm({
+  open,
+  onOpenChange,
+  title,
+  children,
+  action,
+  danger,
+  disabled,
+  onConfirm,
+}: {
+  open: boolean;
+  onOpenChange: (open: boolean) => void;
+  title: string;
+  children: ReactNode;
+  action: string;
+  danger?: boolean;
+  disabled?: boolean;
+  onConfirm: () => Promise<unknown>;
+}) {
+  const [busy, setBusy] = useState(false);
+  return (
+    <Dialog open={open} onOpenChange={onOpenChange} title={title}>
+      <form
+        onSubmit={async (event) => {
+          event.preventDefault();
+          setBusy(true);
+          try {
+            await onConfirm();
+            onOpenChange(false);
+          } catch (error) {
+            tellError(`${action}: it did not work`, error);
+          } finally {
+            setBusy(false);
+          }
+        }}
+      >
+        <div className="space-y-3 text-sm text-soft">{children}</div>
+        <div className="mt-5 flex justify-end gap-2">
+          <Button onClick={() => onOpenChange(false)}>Leave it</Button>
+          <Button type="submit" kind={danger ? "danger" : "main"} disabled={busy || disabled}>
+            {busy ? "At work…" : action}
+          </Button>
+        </div>
+      </form>
+    </Dialog>
+  );
+}
+
+export function Field({ label, hint, children }: { label: string; hint?: ReactNode; children: ReactNode }) {
+  return (
+    // biome-ignore lint/a11y/noLabelWithoutControl: the control is among the children
+    <label className="block">
+      <span className="mb-1 block text-sm font-medium text-ink">{label}</span>
+      {children}
+      {hint && <span className="mt-1 block text-xs text-faint">{hint}</span>}
+    </label>
+  );
+}
+
+export const inputStyle =
+  "h-8 w-full rounded-md border border-line-strong bg-panel px-2.5 text-sm text-ink placeholder:text-faint focus:border-accent focus:outline-none focus:ring-2 focus:ring-accent/25";

@@ -1,0 +1,51 @@
+import { useEffect, useRef } from "react";
+import { useHotkeys } from "react-hotkeys-hook";
+import { create } from "zustand";
+
+// One register of all keys and commands, which also feeds the list that `?` shows and
+// the palette.
+
+export type Command = { id: string; label: string; group: string; keys?: string; run: () => void };
+
+export const useCommands = create<{ commands: Command[]; paletteOpen: boolean; helpOpen: boolean }>(() => ({
+  commands: [],
+  paletteOpen: false,
+  helpOpen: false,
+}));
+
+/** Makes commands available while a component is there. Keys such as "g r" are a sequence. */
+export function useCommand(list: Command[]) {
+  const ids = list.map((c) => c.id + c.label + (c.keys ?? "")).join();
+  const latest = useRef(list);
+  latest.current = list;
+  useEffect(() => {
+    const mine = latest.current.map((c, i) => ({ ...c, run: () => latest.current[i]?.run() }));
+    useCommands.setState((s) => ({ commands: [...s.commands, ...mine] }));
+    return () => useCommands.setState((s) => ({ commands: s.commands.filter((c) => !mine.includes(c)) }));
+  }, [ids]);
+}
+
+/** Listens for the keys of all commands. */
+export function useKeys() {
+  const commands = useCommands((s) => s.commands);
+  const prefix = useRef({ key: "", at: 0 });
+  useHotkeys("*", (event) => {
+    if (event.metaKey || event.ctrlKey || event.altKey) {
+      if ((event.metaKey || event.ctrlKey) && event.key.toLowerCase() === "k") {
+        event.preventDefault();
+        useCommands.setState((s) => ({ paletteOpen: !s.paletteOpen }));
+      }
+      return;
+    }
+    if (useCommands.getState().paletteOpen || document.querySelector("[role=dialog][data-open]")) return;
+    const key = event.key === " " ? "Space" : event.key;
+    const sequence = Date.now() - prefix.current.at < 900 ? `${prefix.current.key} ${key}` : "";
+    const command = commands.findLast((c) => c.keys === sequence) ?? commands.findLast((c) => c.keys === key);
+    prefix.current = { key, at: Date.now() };
+    if (!command) return;
+    // Enter and the like belong to what has the focus.
+    if (key === "Enter" && document.activeElement?.matches("a,button")) return;
+    event.preventDefault();
+    command.run();
+  });
+}

@@ -1,0 +1,107 @@
+import { useQuery } from "@tanstack/react-query";
+import { useNavigate } from "@tanstack/react-router";
+import { PencilLine } from "lucide-react";
+import { lazy, Suspense, useState } from "react";
+import { sendEvent } from "@/api/actions";
+import { eventQuery, eventRunsQuery } from "@/api/queries";
+import { JsonView } from "@/components/JsonView";
+import { Ago, Card, Fact, Facts, Id, Page, useTitle } from "@/components/layout";
+import { RunRow } from "@/components/RunRow";
+import { Bones, Empty, Failed } from "@/components/states";
+import { Button } from "@/components/ui/button";
+import { tell } from "@/components/ui/toast";
+import { useCommand } from "@/lib/keys";
+import { clock, shown } from "@/lib/text";
+import { eventRoute } from "@/router";
+
+const EditJson = lazy(() => import("@/components/EditJson"));
+
+export function EventPage() {
+  const { event: id } = eventRoute.useParams();
+  const event = useQuery(eventQuery(id));
+  const runs = useQuery(eventRunsQuery(id));
+  const navigate = useNavigate();
+  const [sending, setSending] = useState(false);
+  useTitle(event.data ? shown(event.data.name) : "Event");
+  useCommand([{ id: "resend", label: "Edit and send again", group: "This page", keys: "e", run: () => setSending(true) }]);
+  if (event.isPending) return <Bones className="mx-auto max-w-6xl p-8" />;
+  if (event.isError && !event.data) return <Failed error={event.error} retry={() => void event.refetch()} />;
+  const e = event.data;
+  return (
+    <Page
+      title={shown(e.name)}
+      sub={
+        <span className="flex flex-wrap gap-x-4">
+          <Id label="Copy the id of the event">{e.internal_id}</Id>
+          <span>
+            received <Ago at={e.received_at} />
+          </span>
+        </span>
+      }
+      aside={
+        <Button onClick={() => setSending(true)}>
+          <PencilLine /> Edit and send again
+        </Button>
+      }
+    >
+      <div className="grid gap-4 lg:grid-cols-[minmax(0,3fr)_minmax(0,2fr)]">
+        <div className="min-w-0 space-y-4">
+          <Card title="Data">
+            <JsonView value={e.data} label="data" />
+          </Card>
+          <Card title="Runs that it started" bare className="overflow-hidden">
+            {runs.isPending ? (
+              <Bones rows={2} />
+            ) : runs.data?.runs.length ? (
+              <div className="divide-y divide-line">
+                {runs.data.runs.map((run) => (
+                  <RunRow key={run.run_id} run={run} />
+                ))}
+              </div>
+            ) : (
+              <Empty title="It started nothing" className="py-10">
+                No function had it as a trigger when it came, or its limits left it out.
+              </Empty>
+            )}
+          </Card>
+        </div>
+        <Card title="Event" className="self-start">
+          <Facts>
+            <Fact name="Id">
+              <code className="font-mono text-xs break-all">{shown(e.id)}</code>
+            </Fact>
+            <Fact name="Happened">
+              <span className="tabular">{clock(Number(e.ts))}</span>
+            </Fact>
+            <Fact name="Received">
+              <span className="tabular">{clock(e.received_at)}</span>
+            </Fact>
+            {e.v && <Fact name="Version">{shown(e.v)}</Fact>}
+          </Facts>
+          {e.user != null && (
+            <>
+              <h3 className="mt-4 mb-1.5 text-xs font-semibold text-faint">User</h3>
+              <JsonView value={e.user} label="user" />
+            </>
+          )}
+        </Card>
+      </div>
+      {sending && (
+        <Suspense>
+          <EditJson
+            title="Edit and send again"
+            description="It is a new event, with an id of its own."
+            value={{ name: e.name, data: e.data ?? {} }}
+            action="Send"
+            onClose={() => setSending(false)}
+            onSubmit={async (value) => {
+              const sent = await sendEvent(value);
+              tell("The event was received");
+              await navigate({ to: "/events/$event", params: { event: sent } });
+            }}
+          />
+        </Suspense>
+      )}
+    </Page>
+  );
+}

@@ -1,0 +1,277 @@
+import { queryOptions, useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { Link, useNavigate } from "@tanstack/react-router";
+import { CirclePause, CirclePlay, Gauge, Play } from "lucide-react";
+import { lazy, Suspense, useState } from "react";
+import { invoke, pause, resume, setLimits } from "@/api/actions";
+import { api } from "@/api/client";
+import { appsQuery, controlsQuery, overviewQuery, runsQuery, schedulesQuery } from "@/api/queries";
+import { JsonView } from "@/components/JsonView";
+import { Ago, Card, Fact, Facts, Page, useTitle } from "@/components/layout";
+import { RunRow } from "@/components/RunRow";
+import { Bones, Empty, Failed } from "@/components/states";
+import { Button } from "@/components/ui/button";
+import { Confirm, Field, inputStyle } from "@/components/ui/confirm";
+import { tell, tellError } from "@/components/ui/toast";
+import { cronWords } from "@/lib/cron";
+import { useCommand } from "@/lib/keys";
+import { clock, count, shown } from "@/lib/text";
+import { functionRoute } from "@/router";
+
+const EditJson = lazy(() => import("@/components/EditJson"));
+
+const configQuery = (app: string, id: string) =>
+  queryOptions({
+    queryKey: ["function", app, id],
+    queryFn: async ({ signal }) =>
+      (await api.GET("/v2/apps/{app}/functions/{function}", { signal, params: { path: { app, function: id } } })).data!.data,
+  });
+
+export function FunctionPage() {
+  const { slug } = functionRoute.useParams();
+  useTitle(shown(slug));
+  const apps = useQuery(appsQuery);
+  const app = apps.data?.find((a) => a.functions.some((f) => f.slug === slug));
+  const f = app?.functions.find((g) => g.slug === slug);
+  const id = app ? slug.replace(`${app.name}-`, "") : "";
+  const config = useQuery({ ...configQuery(app?.name ?? "", id), enabled: app !== undefined });
+  const controls = useQuery(controlsQuery);
+  const overview = useQuery(overviewQuery);
+  const schedules = useQuery(schedulesQuery);
+  const runs = useInfiniteQuery(runsQuery({ function: [slug] }));
+  const [asking, setAsking] = useState<"pause" | "invoke" | "limits">();
+  const [reason, setReason] = useState("");
+  const [hold, setHold] = useState<"starts" | "all">("starts");
+  const navigate = useNavigate();
+  const control = controls.data?.find((c) => c.name === slug);
+  const appControl = controls.data?.find((c) => app && c.name === `app/${app.name}`);
+  const held = control?.paused ? control : appControl?.paused ? appControl : undefined;
+  const recent = overview.data?.functions.find((r) => r.slug === slug);
+  const ticks = schedules.data?.filter((s) => s.function === slug) ?? [];
+  const rows = runs.data?.pages[0]?.runs.slice(0, 15) ?? [];
+  useCommand(
+    f
+      ? [
+          { id: "invoke", label: "Invoke this function", group: "This page", keys: "i", run: () => setAsking("invoke") },
+          {
+            id: "pause",
+            label: held ? "Resume this function" : "Pause this function",
+            group: "This page",
+            keys: "p",
+            run: () => (held ? void doResume() : setAsking("pause")),
+          },
+        ]
+      : [],
+  );
+  const doResume = async () => {
+    try {
+      await resume(held!.name);
+      tell(`${held!.name.replace("app/", "")} goes on`);
+    } catch (error) {
+      tellError("It could not be resumed", error);
+    }
+  };
+  if (apps.isPending) return <Bones className="mx-auto max-w-6xl p-8" />;
+  if (apps.isError && !apps.data) return <Failed error={apps.error} retry={() => void apps.refetch()} />;
+  return (
+    <Page
+      title={shown(f?.name || slug)}
+      sub={
+        <span className="flex flex-wrap gap-x-4">
+          <code className="font-mono text-xs">{shown(slug)}</code>
+          {app && <span>{shown(app.name)}</span>}
+          {f && <span>version {f.version}</span>}
+        </span>
+      }
+      aside={
+        f && (
+          <>
+            <Button onClick={() => setAsking("limits")}>
+              <Gauge /> Limits
+            </Button>
+            {held ? (
+              <Button onClick={() => void doResume()}>
+                <CirclePlay /> Resume
+              </Button>
+            ) : (
+              <Button onClick={() => setAsking("pause")}>
+                <CirclePause /> Pause
+              </Button>
+            )}
+            <Button kind="main" onClick={() => setAsking("invoke")}>
+              <Play /> Invoke
+            </Button>
+          </>
+        )
+      }
+    >
+      {!f && (
+        <p className="mb-4 rounded-lg border border-warn/30 bg-warn-wash px-4 py-2.5 text-sm text-warn">
+          No app serves this function now. Its runs are kept; they go on when an app that has it syncs.
+        </p>
+      )}
+      {held && (
+        <p className="mb-4 rounded-lg border border-warn/30 bg-warn-wash px-4 py-2.5 text-sm">
+          <strong className="font-medium text-warn">Paused</strong> by {shown(held.by)} <Ago at={held.since} />
+          {held.reason && `: ${shown(held.reason)}`}.{" "}
+          {held.paused === "all" ? "No request is made." : "What has begun goes on; nothing begins."}
+        </p>
+      )}
+      {f && f.not_held.length > 0 && (
+        <p className="mb-4 rounded-lg border border-line bg-panel px-4 py-2.5 text-sm text-soft">
+          This version of Pawl does not hold these of its options: {f.not_held.map(shown).join(", ")}.
+        </p>
+      )}
+      <div className="grid gap-4 lg:grid-cols-[minmax(0,2fr)_minmax(0,1fr)]">
+        <Card
+          title="Runs"
+          bare
+          className="overflow-hidden"
+          aside={
+            <Link to="/runs" search={{ q: `function:${slug}` }} className="text-xs text-accent hover:underline">
+              All of them
+            </Link>
+          }
+        >
+          {runs.isPending ? (
+            <Bones />
+          ) : rows.length === 0 ? (
+            <Empty title="It has not run yet">Send an event that triggers it, or invoke it.</Empty>
+          ) : (
+            <div className="divide-y divide-line">
+              {rows.map((run) => (
+                <RunRow key={run.run_id} run={run} />
+              ))}
+            </div>
+          )}
+        </Card>
+        <div className="space-y-4">
+          <Card title="Last hour">
+            {recent ? (
+              <Facts>
+                <Fact name="Started">{count(recent.hour.started)}</Fact>
+                <Fact name="Completed">{count(recent.hour.completed)}</Fact>
+                <Fact name="Failed">
+                  <span className={recent.hour.failed ? "font-medium text-bad" : ""}>{count(recent.hour.failed)}</span>
+                </Fact>
+                <Fact name="Tries again">{count(recent.hour.retried)}</Fact>
+              </Facts>
+            ) : (
+              <p className="text-sm text-soft">Nothing happened.</p>
+            )}
+          </Card>
+          {f && (
+            <Card title="Starts on">
+              <ul className="space-y-2.5 text-sm">
+                {f.triggers.map((t) => (
+                  <li key={JSON.stringify(t)}>
+                    {t.cron ? (
+                      <>
+                        <code className="font-mono text-xs">{shown(t.cron)}</code>
+                        <span className="block text-xs text-soft">{cronWords(t.cron)}</span>
+                      </>
+                    ) : (
+                      <>
+                        <Link to="/events" search={{ name: t.event }} className="break-all text-accent hover:underline">
+                          {shown(t.event ?? "")}
+                        </Link>
+                        {t.expression && <code className="block font-mono text-xs break-all text-soft">{shown(t.expression)}</code>}
+                      </>
+                    )}
+                  </li>
+                ))}
+              </ul>
+              {ticks.length > 0 && (
+                <>
+                  <h3 className="mt-4 mb-1.5 text-xs font-semibold text-faint">Next ticks</h3>
+                  <ol className="tabular space-y-1 text-xs text-soft">
+                    {ticks
+                      .flatMap((s) => s.next)
+                      .sort()
+                      .slice(0, 6)
+                      .map((at) => (
+                        <li key={at}>
+                          {clock(at).slice(0, 19)} <span className="text-faint">({<Ago at={at} />})</span>
+                        </li>
+                      ))}
+                  </ol>
+                </>
+              )}
+            </Card>
+          )}
+          {config.data && (
+            <Card title="Configuration">
+              <JsonView value={config.data.configuration ?? {}} label="configuration" />
+              {control?.limits != null && (
+                <>
+                  <h3 className="mt-4 mb-1.5 text-xs font-semibold text-warn">In place of it, set by {shown(control.by)}</h3>
+                  <JsonView value={control.limits} label="limits" />
+                </>
+              )}
+            </Card>
+          )}
+        </div>
+      </div>
+      <Confirm
+        open={asking === "pause"}
+        onOpenChange={(open) => setAsking(open ? "pause" : undefined)}
+        title={`Pause ${shown(slug)}`}
+        action="Pause"
+        onConfirm={async () => {
+          await pause(slug, hold, reason);
+          tell("It is paused", { description: "New runs are kept and wait." });
+        }}
+      >
+        <fieldset className="space-y-2">
+          <legend className="sr-only">What is held back</legend>
+          {(["starts", "all"] as const).map((value) => (
+            <label key={value} className="flex items-start gap-2">
+              <input type="radio" name="hold" className="mt-1" checked={hold === value} onChange={() => setHold(value)} />
+              <span>
+                <span className="font-medium text-ink">{value === "starts" ? "Nothing begins" : "No request is made at all"}</span>
+                <span className="block text-xs">
+                  {value === "starts"
+                    ? "Runs that have begun go on to their end."
+                    : "Runs that have begun stop after the step that they are in."}
+                </span>
+              </span>
+            </label>
+          ))}
+        </fieldset>
+        <Field label="Why" hint="shown to whoever wonders">
+          <input className={inputStyle} value={reason} onChange={(e) => setReason(e.target.value)} />
+        </Field>
+      </Confirm>
+      {asking === "invoke" && app && (
+        <Suspense>
+          <EditJson
+            title={`Invoke ${shown(slug)}`}
+            description="Starts a run, whatever its triggers. This is the data of its event."
+            value={{}}
+            action="Start the run"
+            onClose={() => setAsking(undefined)}
+            onSubmit={async (value) => {
+              const run = await invoke(app.name, id, value);
+              tell("A run has started", { run });
+              await navigate({ to: "/runs/$run", params: { run } });
+            }}
+          />
+        </Suspense>
+      )}
+      {asking === "limits" && (
+        <Suspense>
+          <EditJson
+            title="Limits"
+            description='Concurrency, throttle and priority in place of those of the app, at once and over restarts, such as {"concurrency": 5}. null gives it its own again.'
+            value={control?.limits ?? { concurrency: 5 }}
+            action="Set the limits"
+            onClose={() => setAsking(undefined)}
+            onSubmit={async (value) => {
+              await setLimits(slug, value, "");
+              tell(value === null ? "The app's own limits hold again" : "The limits hold");
+            }}
+          />
+        </Suspense>
+      )}
+    </Page>
+  );
+}

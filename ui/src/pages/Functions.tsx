@@ -1,0 +1,108 @@
+import { useQuery } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
+import { SquareFunction } from "lucide-react";
+import { useState } from "react";
+import { appsQuery, controlsQuery, overviewQuery } from "@/api/queries";
+import { Card, Page, useTitle } from "@/components/layout";
+import { Spark } from "@/components/Spark";
+import { Bones, Empty, Failed } from "@/components/states";
+import { buttonStyle } from "@/components/ui/button";
+import { inputStyle } from "@/components/ui/confirm";
+import { cn } from "@/lib/cn";
+import { many, shown } from "@/lib/text";
+
+export function Functions() {
+  useTitle("Functions");
+  const apps = useQuery(appsQuery);
+  const controls = useQuery(controlsQuery);
+  const overview = useQuery(overviewQuery);
+  const [find, setFind] = useState("");
+  const paused = new Map(controls.data?.filter((c) => c.paused).map((c) => [c.name, c.paused]));
+  const recent = new Map(overview.data?.functions.map((f) => [f.slug, f]));
+  const list = (apps.data ?? [])
+    .map((app) => ({ ...app, functions: app.functions.filter((f) => `${f.slug} ${f.name}`.toLowerCase().includes(find.toLowerCase())) }))
+    .filter((app) => app.functions.length > 0);
+  return (
+    <Page
+      title="Functions"
+      sub="What apps have told of, and how the last hour was."
+      aside={
+        <input
+          className={cn(inputStyle, "w-56")}
+          placeholder="Find…"
+          aria-label="Find a function"
+          value={find}
+          onChange={(e) => setFind(e.target.value)}
+        />
+      }
+    >
+      {apps.isPending ? (
+        <Bones />
+      ) : apps.isError && !apps.data ? (
+        <Failed error={apps.error} retry={() => void apps.refetch()} />
+      ) : list.length === 0 ? (
+        <Card>
+          <Empty title={find ? "No function has that name" : "No app has told of a function"} icon={<SquareFunction />}>
+            {!find && (
+              <Link to="/apps" className={cn(buttonStyle({ kind: "main" }), "mt-3")}>
+                Connect a first app
+              </Link>
+            )}
+          </Empty>
+        </Card>
+      ) : (
+        list.map((app) => (
+          <Card
+            key={app.id}
+            title={shown(app.name)}
+            aside={<span className="text-xs text-faint">{many(app.functions.length, "function")}</span>}
+            bare
+            className="mb-4 overflow-hidden"
+          >
+            <ul className="divide-y divide-line">
+              {app.functions.map((f) => {
+                const r = recent.get(f.slug);
+                const held = paused.get(f.slug) ?? paused.get(`app/${app.name}`);
+                return (
+                  <li key={f.slug}>
+                    <Link
+                      to="/functions/$slug"
+                      params={{ slug: f.slug }}
+                      className="grid grid-cols-[minmax(0,1fr)_auto] items-center gap-x-4 px-4 py-2.5 text-sm hover:bg-sunken sm:grid-cols-[minmax(0,1fr)_9rem_9rem]"
+                    >
+                      <span className="min-w-0">
+                        <span className="flex items-center gap-2">
+                          <span className="truncate font-medium">{shown(f.name || f.slug)}</span>
+                          {held && <span className="rounded bg-warn-wash px-1.5 text-2xs font-medium text-warn">paused</span>}
+                          {f.not_held.length > 0 && (
+                            <span className="rounded bg-idle-wash px-1.5 text-2xs text-idle">some options not held</span>
+                          )}
+                        </span>
+                        <span className="block truncate text-xs text-faint">
+                          {f.triggers.map((t) => shown(t.cron ? `cron ${t.cron}` : (t.event ?? ""))).join(" · ")}
+                        </span>
+                      </span>
+                      <span className="hidden sm:block">
+                        {r && <Spark values={r.started} bad={r.failed} label={`${r.hour.started} runs in the last hour`} />}
+                      </span>
+                      <span className="tabular text-right text-xs text-soft">
+                        {r ? (
+                          <>
+                            {many(r.hour.started, "run")}
+                            {r.hour.failed > 0 && <span className="text-bad"> · {r.hour.failed} failed</span>}
+                          </>
+                        ) : (
+                          <span className="text-faint">quiet</span>
+                        )}
+                      </span>
+                    </Link>
+                  </li>
+                );
+              })}
+            </ul>
+          </Card>
+        ))
+      )}
+    </Page>
+  );
+}

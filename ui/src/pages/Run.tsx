@@ -1,0 +1,391 @@
+import { keepPreviousData, useQuery } from "@tanstack/react-query";
+import { Link, useNavigate } from "@tanstack/react-router";
+import { Ban, PencilLine, RotateCcw, Trash2 } from "lucide-react";
+import { lazy, Suspense, useMemo, useState } from "react";
+import { cancelRun, discardLetter, rerun, retryLetter } from "@/api/actions";
+import type { Schemas } from "@/api/client";
+import { linksQuery, stepQuery, traceQuery, whyQuery } from "@/api/queries";
+import { ErrorView } from "@/components/ErrorView";
+import { JsonView } from "@/components/JsonView";
+import { Ago, Card, Fact, Facts, Id, Page, useTitle } from "@/components/layout";
+import { Took } from "@/components/RunRow";
+import { StepDetail } from "@/components/StepDetail";
+import { Bones, Empty, Failed } from "@/components/states";
+import { StatusPill, StatusWord } from "@/components/status";
+import { Button } from "@/components/ui/button";
+import { Confirm, Field, inputStyle } from "@/components/ui/confirm";
+import { tell, tellError } from "@/components/ui/toast";
+import { Waterfall } from "@/components/Waterfall";
+import { failureOf } from "@/lib/json";
+import { useCommand } from "@/lib/keys";
+import { clock, shown } from "@/lib/text";
+import { runRoute } from "@/router";
+
+const EditJson = lazy(() => import("@/components/EditJson"));
+
+export function RunPage() {
+  const { run: id } = runRoute.useParams();
+  // Another run is another page: nothing that was open stays so.
+  return <RunView key={id} id={id} />;
+}
+
+function RunView({ id }: { id: string }) {
+  const trace = useQuery(traceQuery(id));
+  const links = useQuery(linksQuery(id));
+  useTitle(trace.data ? `${trace.data.run.status} · ${shown(trace.data.run.function)}` : "Run");
+  if (trace.isPending) return <Bones rows={10} className="mx-auto max-w-6xl p-8" />;
+  if (trace.isError && !trace.data) return <Failed error={trace.error} retry={() => void trace.refetch()} />;
+  return <Loaded trace={trace.data} links={links.data} problem={links.error} />;
+}
+
+function Loaded({ trace, links, problem }: { trace: Schemas["Trace"]; links?: Schemas["Links"]; problem: Error | null }) {
+  const { run } = trace;
+  const { step: chosen } = runRoute.useSearch();
+  const navigate = useNavigate();
+  const choose = (step: string | undefined) =>
+    void navigate({ to: "/runs/$run", params: { run: run.run_id }, search: step ? { step } : {}, replace: true, resetScroll: false });
+  const span = trace.steps.find((s) => s.step === chosen);
+  const ended = run.ended_at !== null;
+  return (
+    <Page
+      wide
+      title={
+        <span className="flex flex-wrap items-center gap-x-3 gap-y-1">
+          <Link to="/functions/$slug" params={{ slug: run.function }} className="hover:text-accent">
+            {shown(run.function)}
+          </Link>
+          <StatusPill status={run.status} />
+        </span>
+      }
+      sub={
+        <span className="flex flex-wrap items-center gap-x-4 gap-y-1">
+          <Id label="Copy the id of the run">{run.run_id}</Id>
+          <span>
+            {run.cron ? "cron" : "event"}{" "}
+            {run.cron ? (
+              <code className="font-mono text-xs">{run.cron}</code>
+            ) : (
+              <Link to="/events/$event" params={{ event: run.event_id }} className="text-accent hover:underline">
+                {shown(run.event_name)}
+              </Link>
+            )}
+          </span>
+          <span title={clock(run.queued_at)}>
+            queued <Ago at={run.queued_at} />
+          </span>
+          {run.started_at && (
+            <span>
+              {ended ? "took" : "at work for"} <Took run={run} />
+            </span>
+          )}
+        </span>
+      }
+      aside={<Actions run={run} links={links} />}
+    >
+      {!ended && <Why run={run} seq={trace.seq} />}
+      {run.status === "Failed" && <Failure trace={trace} links={links} onStep={choose} />}
+      {run.status === "Skipped" && links?.run.output != null && <Skipped output={links.run.output} />}
+      <div className={span ? "grid gap-4 xl:grid-cols-[minmax(0,3fr)_minmax(0,2fr)]" : ""}>
+        <Card bare className="self-start overflow-hidden">
+          {trace.steps.length === 0 ? (
+            <Empty title={ended ? "It ended without a step" : "Its first step has not come yet"} className="py-10">
+              {ended
+                ? "The function returned without a step that had to be remembered."
+                : "The steps show here as soon as the app tells of them."}
+            </Empty>
+          ) : (
+            <Waterfall trace={trace} chosen={chosen} onChoose={choose} />
+          )}
+        </Card>
+        {span && (
+          <div className="fixed inset-x-0 bottom-0 z-30 max-h-[72dvh] overflow-y-auto rounded-t-xl border border-line-strong bg-panel shadow-pop xl:sticky xl:top-4 xl:z-auto xl:max-h-[calc(100dvh-2rem)] xl:self-start xl:rounded-xl xl:border-line xl:shadow-none">
+            <StepDetail
+              key={span.step}
+              run={run}
+              span={span}
+              child={links?.children.find((c) => c.step === span.step)}
+              onClose={() => choose(undefined)}
+            />
+          </div>
+        )}
+      </div>
+      {problem && !links ? <Failed error={problem} /> : links ? <Below links={links} run={run} /> : <Bones rows={4} />}
+    </Page>
+  );
+}
+
+function Why({ run, seq }: { run: Schemas["Row"]; seq: number }) {
+  const why = useQuery({ ...whyQuery(run.run_id, `${seq}/${run.status}`), placeholderData: keepPreviousData });
+  if (!why.data || why.data.reason === "ended") return null;
+  return (
+    <p
+      className="mb-4 flex flex-wrap items-center gap-x-2 rounded-lg border border-busy/25 bg-busy-wash/60 px-4 py-2.5 text-sm"
+      role="status"
+    >
+      <span className="min-w-0 break-words">{shown(why.data.why)}</span>
+      {why.data.waits_for_run && (
+        <Link to="/runs/$run" params={{ run: why.data.waits_for_run }} className="font-medium text-accent hover:underline">
+          Show that run
+        </Link>
+      )}
+    </p>
+  );
+}
+
+/** Where a run failed and why: the whole of it, so that nobody has to look for it. */
+function Failure({ trace, links, onStep }: { trace: Schemas["Trace"]; links?: Schemas["Links"]; onStep: (step: string) => void }) {
+  // The step that failed last, or the function's body.
+  const failed =
+    trace.steps.findLast((s) => s.status === "failed" && s.step !== "step") ?? trace.steps.findLast((s) => s.status === "failed");
+  const body = trace.steps.find((s) => s.step === "step" && s.status === "failed");
+  // An error of the body that says another thing than the step's is the body's own.
+  const own = body && failed && body.problem && body.problem !== failed.problem ? body : (failed ?? body);
+  const detail = useQuery({ ...stepQuery(trace.run.run_id, own?.step ?? "step", "end"), enabled: own !== undefined });
+  const error = detail.data?.error ?? links?.run.output;
+  const failure = failureOf(error);
+  const letter = links?.dead_letter;
+  const version = links?.run.function_version;
+  return (
+    <section aria-label="Failure" data-testid="failure" className="mb-4 overflow-hidden rounded-xl border border-bad/40 bg-panel">
+      <div className="flex flex-wrap items-center gap-x-4 gap-y-1 bg-bad-wash/60 px-4 py-2.5 text-sm">
+        <span className="min-w-0">
+          Failed in{" "}
+          {own ? (
+            <button
+              type="button"
+              onClick={() => onStep(own.step)}
+              className="font-semibold text-bad underline decoration-bad/40 underline-offset-2 hover:decoration-bad"
+            >
+              {shown(own.name)}
+            </button>
+          ) : (
+            <strong className="text-bad">{letter?.step ? shown(letter.step) : "the function"}</strong>
+          )}
+          {own && own.tries.length > 0 && <> on try {own.tries.length}</>}
+        </span>
+        {letter?.reason && <span className="text-soft">{shown(letter.reason)}</span>}
+        {version !== undefined && <span className="text-soft">function version {version}</span>}
+        {letter && (
+          <Link
+            to="/dead-letters/$fingerprint"
+            params={{ fingerprint: letter.fingerprint }}
+            className="ml-auto text-accent hover:underline"
+          >
+            Those like it
+          </Link>
+        )}
+      </div>
+      {failure ? <ErrorView failure={failure} bare className="[&>div:first-child]:px-4 [&>div:first-child]:py-3" /> : <Bones rows={2} />}
+      {letter?.state === "retried" && letter.retried_as && (
+        <p className="border-t border-line px-4 py-2 text-sm text-soft">
+          It was retried as{" "}
+          <Link to="/runs/$run" params={{ run: letter.retried_as }} className="text-accent hover:underline">
+            {letter.retried_as}
+          </Link>
+        </p>
+      )}
+      {letter?.state === "discarded" && (
+        <p className="border-t border-line px-4 py-2 text-sm text-soft">Discarded: {shown(letter.discard_reason ?? "")}</p>
+      )}
+    </section>
+  );
+}
+
+function Skipped({ output }: { output: unknown }) {
+  return (
+    <div className="mb-4">
+      <h2 className="mb-1.5 text-xs font-semibold text-faint">Why it was skipped</h2>
+      <JsonView value={output} label="reason" />
+    </div>
+  );
+}
+
+function Below({ links, run }: { links: Schemas["Links"]; run: Schemas["Row"] }) {
+  return (
+    <div className="mt-4 grid gap-4 lg:grid-cols-2">
+      <Card title={links.events.length > 1 ? `Input: ${links.events.length} events` : "Input"}>
+        <div className="space-y-3">
+          {links.events.map((event) => (
+            <div key={event.internal_id}>
+              {links.events.length > 1 && <p className="mb-1 text-xs text-faint">{shown(event.name)}</p>}
+              <JsonView value={event.data} label="input" />
+            </div>
+          ))}
+          {links.events.length === 0 && <p className="text-sm text-soft">Its event is not kept any more.</p>}
+        </div>
+      </Card>
+      {run.status === "Completed" && (
+        <Card title="Output">
+          <JsonView value={links.run.output} label="output" />
+        </Card>
+      )}
+      <Card title="Belongs to it">
+        <Facts>
+          {links.events.map((event) => (
+            <Fact key={event.internal_id} name="Event">
+              <Link to="/events/$event" params={{ event: event.internal_id }} className="text-accent hover:underline">
+                {shown(event.name)}
+              </Link>
+            </Fact>
+          ))}
+          {links.parent && (
+            <Fact name="Invoked by">
+              <RunLink run={links.parent.run} />
+            </Fact>
+          )}
+          {links.children.map((child) => (
+            <Fact key={child.run.run_id} name="Invoked">
+              <RunLink run={child.run} />
+            </Fact>
+          ))}
+          {links.original && (
+            <Fact name="Repeats">
+              <RunLink run={links.original} />
+            </Fact>
+          )}
+          {links.reruns
+            .filter((r) => r.run_id !== links.original?.run_id)
+            .map((r) => (
+              <Fact key={r.run_id} name={r.original_run_id ? "Rerun" : "Same event"}>
+                <RunLink run={r} />
+              </Fact>
+            ))}
+          <Fact name="App">
+            <Link to="/apps" className="hover:text-accent">
+              {shown(links.run.app)}
+            </Link>
+          </Fact>
+          <Fact name="Version">of the function: {links.run.function_version}</Fact>
+          <Fact name="Queued">
+            <span className="tabular">{clock(run.queued_at)}</span>
+          </Fact>
+          {run.started_at && (
+            <Fact name="Started">
+              <span className="tabular">{clock(run.started_at)}</span>
+            </Fact>
+          )}
+          {run.ended_at && (
+            <Fact name="Ended">
+              <span className="tabular">{clock(run.ended_at)}</span>
+            </Fact>
+          )}
+        </Facts>
+      </Card>
+    </div>
+  );
+}
+
+function RunLink({ run }: { run: Schemas["Row"] }) {
+  return (
+    <Link to="/runs/$run" params={{ run: run.run_id }} className="inline-flex flex-wrap items-center gap-x-3 hover:text-accent">
+      <StatusWord status={run.status} className="text-xs" />
+      <span>{shown(run.function)}</span>
+      <Ago at={run.queued_at} className="text-xs text-faint" />
+    </Link>
+  );
+}
+
+function Actions({ run, links }: { run: Schemas["Row"]; links?: Schemas["Links"] }) {
+  const [asking, setAsking] = useState<"cancel" | "edit" | "discard">();
+  const [reason, setReason] = useState("");
+  const [busy, setBusy] = useState(false);
+  const navigate = useNavigate();
+  const ended = run.ended_at !== null;
+  const letter = links?.dead_letter?.state === "open";
+  const again = async (data?: unknown) => {
+    setBusy(true);
+    try {
+      const started = letter ? await retryLetter(run.run_id, data) : await rerun(run.run_id, { data });
+      tell(letter ? "It is tried again" : "A run has started", { run: started });
+      await navigate({ to: "/runs/$run", params: { run: started } });
+    } catch (error) {
+      tellError("It could not be started", error);
+      throw error;
+    } finally {
+      setBusy(false);
+    }
+  };
+  const input = useMemo(() => links?.events[0]?.data, [links]);
+  useCommand([
+    ...(ended
+      ? [
+          {
+            id: "rerun",
+            label: letter ? "Retry this run" : "Rerun this run",
+            group: "This page",
+            keys: "r",
+            run: () => void again().catch(() => {}),
+          },
+        ]
+      : []),
+    ...(ended ? [] : [{ id: "cancel", label: "Cancel this run", group: "This page", keys: "x", run: () => setAsking("cancel") }]),
+    { id: "edit", label: "Edit the input and run again", group: "This page", keys: "e", run: () => setAsking("edit") },
+  ]);
+  return (
+    <>
+      {!ended && (
+        <Button kind="danger" onClick={() => setAsking("cancel")}>
+          <Ban /> Cancel
+        </Button>
+      )}
+      {letter && (
+        <Button onClick={() => setAsking("discard")}>
+          <Trash2 /> Discard
+        </Button>
+      )}
+      <Button onClick={() => setAsking("edit")} disabled={input === undefined}>
+        <PencilLine /> Edit and {letter ? "retry" : "rerun"}
+      </Button>
+      {ended && (
+        <Button kind="main" disabled={busy} onClick={() => void again().catch(() => {})}>
+          <RotateCcw /> {letter ? "Retry" : "Rerun"}
+        </Button>
+      )}
+      <Confirm
+        open={asking === "cancel"}
+        onOpenChange={(open) => setAsking(open ? "cancel" : undefined)}
+        title="Cancel this run?"
+        action="Cancel the run"
+        danger
+        onConfirm={async () => {
+          await cancelRun(run.run_id);
+          tell("The run is cancelled");
+        }}
+      >
+        <p>
+          What it is doing is interrupted, and it ends as cancelled. That cannot be undone; it can be run again from its start or from a
+          step.
+        </p>
+      </Confirm>
+      <Confirm
+        open={asking === "discard"}
+        onOpenChange={(open) => setAsking(open ? "discard" : undefined)}
+        title="Discard this dead letter?"
+        action="Discard"
+        danger
+        disabled={reason.trim() === ""}
+        onConfirm={async () => {
+          await discardLetter(run.run_id, reason);
+          tell("The dead letter is discarded");
+        }}
+      >
+        <p>The run stays, and nobody is asked to look at it any more.</p>
+        <Field label="Why it need not be run again">
+          <input className={inputStyle} value={reason} maxLength={2000} onChange={(event) => setReason(event.target.value)} />
+        </Field>
+      </Confirm>
+      {asking === "edit" && (
+        <Suspense>
+          <EditJson
+            title={letter ? "Edit and retry" : "Edit and rerun"}
+            description={`The data of ${shown(run.event_name)}, for the new run alone. The event stays as it was.`}
+            value={input ?? {}}
+            action="Start the run"
+            onClose={() => setAsking(undefined)}
+            onSubmit={again}
+          />
+        </Suspense>
+      )}
+    </>
+  );
+}

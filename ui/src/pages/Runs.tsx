@@ -1,0 +1,198 @@
+import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { Link, useNavigate } from "@tanstack/react-router";
+import { useWindowVirtualizer } from "@tanstack/react-virtual";
+import { SearchX, Waypoints } from "lucide-react";
+import { useEffect, useMemo, useRef, useState } from "react";
+import { appsQuery, runsQuery } from "@/api/queries";
+import { FilterBox } from "@/components/FilterBox";
+import { useTitle } from "@/components/layout";
+import { RunRow } from "@/components/RunRow";
+import { Bones, Empty, Failed } from "@/components/states";
+import { Glyph, inkOf, toneOf } from "@/components/status";
+import { buttonStyle } from "@/components/ui/button";
+import { cn } from "@/lib/cn";
+import { parse, statuses, toggle, without } from "@/lib/filter";
+import { useCommand } from "@/lib/keys";
+import { many, shortClock } from "@/lib/text";
+import { runsRoute } from "@/router";
+
+export function Runs() {
+  useTitle("Runs");
+  const { q = "" } = runsRoute.useSearch();
+  const navigate = useNavigate();
+  const setFilter = (text: string) => void navigate({ to: "/runs", search: text ? { q: text } : {}, replace: true });
+  // A time that is given as "2h" counts from when the filter was applied.
+  const { search } = useMemo(() => parse(q), [q]);
+  const apps = useQuery(appsQuery);
+  const runs = useInfiniteQuery(runsQuery(search));
+  const rows = useMemo(() => runs.data?.pages.flatMap((page) => page.runs) ?? [], [runs.data]);
+  const last = runs.data?.pages.at(-1);
+  const known = useMemo(() => {
+    const functions = apps.data?.flatMap((app) => app.functions) ?? [];
+    const events = new Set(functions.flatMap((f) => f.triggers.map((t) => t.event).filter((e) => e !== undefined)));
+    for (const row of rows.slice(0, 200)) if (row.event_name) events.add(row.event_name);
+    return { functions: functions.map((f) => f.slug), apps: apps.data?.map((a) => a.name) ?? [], events: [...events] };
+  }, [apps.data, rows]);
+  const chosenStatuses = search.status ?? [];
+  return (
+    <div className="mx-auto w-full max-w-[120rem]">
+      <div className="sticky top-12 z-10 border-b border-line bg-ground/95 px-4 pt-4 pb-3 backdrop-blur-sm sm:px-6 md:top-0 lg:px-8">
+        <h1 className="sr-only">Runs</h1>
+        <FilterBox value={q} onChange={setFilter} known={known} placeholder="Filter: status, function, event, data, error, time…" />
+        <div className="mt-2.5 flex items-center gap-1 overflow-x-auto" role="group" aria-label="Statuses">
+          <button
+            type="button"
+            aria-pressed={chosenStatuses.length === 0}
+            onClick={() => setFilter(without(q, "status"))}
+            className={cn(
+              "h-7 rounded-full px-3 text-xs",
+              chosenStatuses.length === 0 ? "bg-ink font-medium text-ground" : "text-soft hover:bg-sunken",
+            )}
+          >
+            All
+          </button>
+          {statuses.map((status) => {
+            const on = chosenStatuses.includes(status);
+            return (
+              <button
+                key={status}
+                type="button"
+                aria-pressed={on}
+                onClick={() => setFilter(toggle(q, "status", status.toLowerCase()))}
+                className={cn(
+                  "flex h-7 items-center gap-1.5 rounded-full border px-2.5 text-xs whitespace-nowrap",
+                  on ? "border-line-strong bg-panel font-medium" : "border-transparent text-soft hover:bg-sunken",
+                )}
+              >
+                <Glyph status={status} className={cn("size-3.5", inkOf[toneOf(status)])} />
+                {status}
+              </button>
+            );
+          })}
+        </div>
+      </div>
+      {runs.isPending ? (
+        <Bones rows={12} className="px-8" />
+      ) : runs.isError && rows.length === 0 ? (
+        <Failed error={runs.error} retry={() => void runs.refetch()} />
+      ) : rows.length === 0 && !runs.hasNextPage ? (
+        q ? (
+          <Empty title="No run matches" icon={<SearchX />}>
+            <p className="mb-4">
+              Nothing was found for <code className="font-mono text-xs break-all">{q}</code>.
+            </p>
+            <button type="button" onClick={() => setFilter("")} className={buttonStyle()}>
+              Show all runs
+            </button>
+          </Empty>
+        ) : (
+          <Empty title="Nothing has run yet" icon={<Waypoints />}>
+            <p className="mb-4">A run begins when an event comes for which an app has a function, or when its cron ticks.</p>
+            <Link to="/apps" className={buttonStyle({ kind: "main" })}>
+              Connect a first app
+            </Link>
+          </Empty>
+        )
+      ) : (
+        <List
+          rows={rows}
+          more={runs.hasNextPage}
+          fetching={runs.isFetchingNextPage}
+          fetchMore={() => void runs.fetchNextPage({ cancelRefetch: false })}
+        />
+      )}
+      {last && rows.length > 0 && !runs.hasNextPage && (
+        <p className="py-6 text-center text-xs text-faint">{many(rows.length, "run")}. These are all.</p>
+      )}
+      {last && runs.hasNextPage && last.runs.length === 0 && last.searched_to && (
+        <div className="py-6 text-center text-sm text-soft">
+          Searched back to {shortClock(last.searched_to)}.{" "}
+          <button
+            type="button"
+            className="font-medium text-accent hover:underline"
+            disabled={runs.isFetchingNextPage}
+            onClick={() => void runs.fetchNextPage()}
+          >
+            {runs.isFetchingNextPage ? "Searching…" : "Search further"}
+          </button>
+        </div>
+      )}
+    </div>
+  );
+}
+
+const rowHeight = () => (matchMedia("(min-width: 48rem)").matches ? 38 : 56);
+
+function List({
+  rows,
+  more,
+  fetching,
+  fetchMore,
+}: {
+  rows: Parameters<typeof RunRow>[0]["run"][];
+  more: boolean;
+  fetching: boolean;
+  fetchMore: () => void;
+}) {
+  const list = useRef<HTMLDivElement>(null);
+  const navigate = useNavigate();
+  const [margin, setMargin] = useState(130);
+  useEffect(() => setMargin(list.current?.offsetTop ?? 130), []);
+  const virtual = useWindowVirtualizer({
+    count: rows.length,
+    estimateSize: rowHeight,
+    overscan: 20,
+    scrollMargin: margin,
+    scrollPaddingStart: 140,
+    getItemKey: (i) => rows[i]?.run_id ?? i,
+  });
+  const items = virtual.getVirtualItems();
+  const lastShown = items.at(-1)?.index ?? 0;
+  useEffect(() => {
+    if (more && !fetching && lastShown >= rows.length - 30) fetchMore();
+  }, [more, fetching, lastShown, rows.length, fetchMore]);
+
+  // The chosen run stays chosen when others come above it.
+  const [chosen, setChosen] = useState<string>();
+  const at = chosen ? rows.findIndex((row) => row.run_id === chosen) : -1;
+  const move = (by: number) => {
+    const next = Math.max(0, Math.min(rows.length - 1, at + by));
+    setChosen(rows[next]?.run_id);
+    virtual.scrollToIndex(next, { align: "auto" });
+  };
+  useCommand([
+    { id: "next", label: "Next run", group: "This page", keys: "j", run: () => move(1) },
+    { id: "previous", label: "Previous run", group: "This page", keys: "k", run: () => move(at < 0 ? 1 : -1) },
+    {
+      id: "open",
+      label: "Open the run",
+      group: "This page",
+      keys: "Enter",
+      run: () => {
+        if (chosen) void navigate({ to: "/runs/$run", params: { run: chosen } });
+      },
+    },
+  ]);
+  return (
+    <div ref={list} role="list" aria-label="Runs" className="relative sm:mx-2 lg:mx-4" style={{ height: virtual.getTotalSize() }}>
+      {items.map((item) => {
+        const run = rows[item.index];
+        if (!run) return null;
+        return (
+          <div
+            key={item.key}
+            role="listitem"
+            aria-setsize={more ? -1 : rows.length}
+            aria-posinset={item.index + 1}
+            ref={virtual.measureElement}
+            data-index={item.index}
+            className="absolute inset-x-0 top-0 border-b border-line"
+            style={{ transform: `translateY(${item.start - margin}px)` }}
+          >
+            <RunRow run={run} chosen={run.run_id === chosen} index={item.index} />
+          </div>
+        );
+      })}
+    </div>
+  );
+}

@@ -1,0 +1,123 @@
+import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from "@tanstack/react-router";
+import * as v from "valibot";
+import { Shell } from "./components/Shell";
+import { Failed, NotFound } from "./components/states";
+
+// Every page and what its address may say. A page is loaded when it is first opened.
+
+const root = createRootRoute({ component: Shell, notFoundComponent: NotFound, errorComponent: ({ error }) => <Failed error={error} /> });
+
+const text = v.optional(v.fallback(v.string(), ""), undefined);
+
+const overview = createRoute({
+  getParentRoute: () => root,
+  path: "/",
+  component: lazyRouteComponent(() => import("./pages/Overview"), "Overview"),
+});
+export const runsRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/runs",
+  validateSearch: v.object({ q: text }),
+  component: lazyRouteComponent(() => import("./pages/Runs"), "Runs"),
+});
+export const runRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/runs/$run",
+  validateSearch: v.object({ step: text, tab: text }),
+  component: lazyRouteComponent(() => import("./pages/Run"), "RunPage"),
+});
+export const deadRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/dead-letters",
+  validateSearch: v.object({ state: text }),
+  component: lazyRouteComponent(() => import("./pages/DeadLetters"), "DeadLetters"),
+});
+export const groupRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/dead-letters/$fingerprint",
+  validateSearch: v.object({ state: text }),
+  component: lazyRouteComponent(() => import("./pages/DeadGroup"), "DeadGroup"),
+});
+const functions = createRoute({
+  getParentRoute: () => root,
+  path: "/functions",
+  component: lazyRouteComponent(() => import("./pages/Functions"), "Functions"),
+});
+export const functionRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/functions/$slug",
+  component: lazyRouteComponent(() => import("./pages/Function"), "FunctionPage"),
+});
+export const eventsRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/events",
+  validateSearch: v.object({ name: text, hours: v.optional(v.fallback(v.number(), 24)) }),
+  component: lazyRouteComponent(() => import("./pages/Events"), "Events"),
+});
+export const eventRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/events/$event",
+  component: lazyRouteComponent(() => import("./pages/Event"), "EventPage"),
+});
+const schedules = createRoute({
+  getParentRoute: () => root,
+  path: "/schedules",
+  component: lazyRouteComponent(() => import("./pages/Schedules"), "Schedules"),
+});
+export const appsRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/apps",
+  validateSearch: v.object({ language: text }),
+  component: lazyRouteComponent(() => import("./pages/Apps"), "Apps"),
+});
+const audit = createRoute({
+  getParentRoute: () => root,
+  path: "/audit",
+  component: lazyRouteComponent(() => import("./pages/Audit"), "Audit"),
+});
+const settings = createRoute({
+  getParentRoute: () => root,
+  path: "/settings",
+  component: lazyRouteComponent(() => import("./pages/Settings"), "Settings"),
+});
+export const loginRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/login",
+  validateSearch: v.object({ to: text }),
+  component: lazyRouteComponent(() => import("./pages/Login"), "Login"),
+});
+
+const setup = createRoute({
+  getParentRoute: () => root,
+  path: "/setup",
+  component: lazyRouteComponent(() => import("./pages/Login"), "Setup"),
+});
+
+export const router = createRouter({
+  routeTree: root.addChildren([
+    overview,
+    runsRoute,
+    runRoute,
+    deadRoute,
+    groupRoute,
+    functions,
+    functionRoute,
+    eventsRoute,
+    eventRoute,
+    schedules,
+    appsRoute,
+    audit,
+    settings,
+    loginRoute,
+    setup,
+  ]),
+  basepath: new URL(document.baseURI).pathname,
+  defaultPreload: "intent",
+  scrollRestoration: true,
+});
+
+declare module "@tanstack/react-router" {
+  interface Register {
+    router: typeof router;
+  }
+}
