@@ -33,7 +33,7 @@ func TestAppsShowTheirOpenCircuit(t *testing.T) {
 	require.False(t, open.Since.Before(before.Truncate(time.Second)))
 	require.Contains(t, open.Error, "503")
 	require.NotEmpty(t, open.Every)
-	require.Contains(t, f.get("/").Body.String(), "It answers nothing but errors")
+	require.Contains(t, f.get("/v1/overview").Body.String(), "answers nothing but errors")
 	broken.Store(false)
 	require.Eventually(t, func() bool { return circuit() == nil }, 10*time.Second, 10*time.Millisecond)
 }

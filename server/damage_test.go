@@ -101,7 +101,7 @@ func TestRunWithoutItsEvent(t *testing.T) {
 		shown := data[runView](t, f.get("/v1/runs/"+run))
 		require.Equal(t, "Running", shown.Status)
 		require.Equal(t, event, shown.EventID)
-		for _, path := range []string{"/v1/runs/" + run + "/steps", "/runs/" + run, "/v2/runs/" + run, "/v2/runs/" + run + "/trace?includeOutput=true"} {
+		for _, path := range []string{"/v1/runs/" + run + "/steps", "/v1/runs/" + run + "/trace", "/v1/runs/" + run + "/links", "/v2/runs/" + run, "/v2/runs/" + run + "/trace?includeOutput=true"} {
 			w := f.get(path)
 			require.Equal(t, http.StatusOK, w.Code, "%s: %s", path, w.Body)
 		}

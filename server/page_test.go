@@ -12,6 +12,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/stretchr/testify/require"
+
+	"github.com/pawlhq/pawl/internal/redact"
 )
 
 // get asks as a browser does for a page.
@@ -259,4 +261,24 @@ func TestChangesAreTold(t *testing.T) {
 	require.Equal(t, "Boom: no", last.Problem)
 	require.Equal(t, data[traceView](t, f.get("/v1/runs/"+last.RunID+"/trace")).Seq, last.Seq)
 	require.True(t, stale["events"] && stale["letters"] && stale["counts"], "%v", stale)
+}
+
+func TestChangesAreRedacted(t *testing.T) {
+	t.Parallel()
+	rules, err := redact.Parse([]string{`pattern:sk_live_\w+`})
+	require.NoError(t, err)
+	f := newFixture(t, func(c *Config, _ *engineConfig) { c.Redact = rules }, withApp(func(*http.Request) *http.Response {
+		return sdk(400, `{"name":"Error","message":"no money for sk_live_abc"}`)
+	}))
+	f.register()
+	next := follow(t, f)
+	next()
+	f.send(`{"name":"order/paid"}`)
+	for {
+		_, text := next()
+		require.NotContains(t, text, "sk_live_abc")
+		if strings.Contains(text, "no money for "+redact.Mark) {
+			return
+		}
+	}
 }

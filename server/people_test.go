@@ -24,9 +24,9 @@ type peopled struct {
 
 const goodPassword = "correct horse battery"
 
-func newPeopled(t testing.TB) peopled {
+func newPeopled(t testing.TB, options ...option) peopled {
 	t.Helper()
-	f := newFixture(t, serving, func(c *Config, _ *engine.Config) { c.Setup = "the-link" })
+	f := newFixture(t, append([]option{serving, func(c *Config, _ *engine.Config) { c.Setup = "the-link" }}, options...)...)
 	w := f.jsonAs("", "POST", "/v1/setup", `{"token":"the-link","name":"ada","password":"`+goodPassword+`"}`)
 	require.Equal(t, 200, w.Code, w.Body)
 	return peopled{f, cookieOf(t, w)}
@@ -75,7 +75,7 @@ func (p peopled) person(name, role string) (id, cookie string) {
 // and asserts who gets in.
 func TestEveryRouteForEveryRole(t *testing.T) {
 	t.Parallel()
-	p := newPeopled(t)
+	p := newPeopled(t, draining)
 	_, viewer := p.person("vic", "viewer")
 	shown := map[string]store.Role{
 		viewer: store.Viewer, p.token("viewer", "1d"): store.Viewer, p.token("operator", "1d"): store.Operator, p.token("admin", "1d"): store.Admin,

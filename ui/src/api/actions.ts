@@ -42,11 +42,6 @@ export async function discardLetter(run: string, reason: string) {
   fresh(["letters"], ["run", run, "links"]);
 }
 
-export async function noteLetter(run: string, note: string) {
-  await api.POST("/v1/dead-letters/{run}/{action}", { params: { path: { run, action: "note" } }, body: { note } as never });
-  fresh(["letters"], ["run", run, "links"]);
-}
-
 export async function retryMany(which: { function?: string; fingerprint?: string; all?: boolean }, rate: string, first: number) {
   const job = await data(api.POST("/v1/dead-letters/retry", { params: { header: once() }, body: { ...which, rate, first } as never }));
   fresh(["letters"]);

@@ -5,7 +5,6 @@ import type { components, paths } from "./schema";
 export type Schemas = components["schemas"];
 export type Row = Schemas["Row"];
 export type Span = Schemas["Span"];
-export type Status = "Queued" | "Running" | "Completed" | "Failed" | "Cancelled" | "Skipped";
 
 /** Where the server is: the page's base, which knows a path prefix. */
 export const base = new URL(".", document.baseURI).href.replace(/\/$/, "");

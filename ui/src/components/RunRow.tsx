@@ -21,7 +21,8 @@ export function Took({ run, className }: { run: Row; className?: string }) {
 /** What a run says of itself in a line. */
 const detail = (run: Row) => run.problem || (run.cron ? `cron ${run.cron}` : run.event_name);
 
-export const RunRow = memo(function RunRow({ run, chosen, index }: { run: Row; chosen?: boolean; index?: number }) {
+/** plain: the function is known from what is around it. */
+export const RunRow = memo(function RunRow({ run, chosen, index, plain }: { run: Row; chosen?: boolean; index?: number; plain?: boolean }) {
   return (
     <Link
       to="/runs/$run"
@@ -29,7 +30,8 @@ export const RunRow = memo(function RunRow({ run, chosen, index }: { run: Row; c
       data-row={index}
       preload={false}
       className={cn(
-        "grid grid-cols-[auto_minmax(0,1fr)_auto] items-center gap-x-3 px-4 py-2 text-sm hover:bg-sunken md:grid-cols-[7rem_minmax(0,15rem)_minmax(0,1fr)_5.5rem_5.5rem]",
+        "grid grid-cols-[auto_minmax(0,1fr)_auto] items-center gap-x-3 px-4 py-2 text-sm hover:bg-sunken",
+        plain ? "md:grid-cols-[7rem_minmax(0,1fr)_5.5rem_5.5rem]" : "md:grid-cols-[7rem_minmax(0,15rem)_minmax(0,1fr)_5.5rem_5.5rem]",
         chosen && "bg-accent-wash shadow-[inset_2px_0_var(--accent)] hover:bg-accent-wash",
       )}
     >
@@ -37,10 +39,11 @@ export const RunRow = memo(function RunRow({ run, chosen, index }: { run: Row; c
         <Glyph status={run.status} />
         <span className="sr-only md:not-sr-only">{run.status}</span>
       </span>
-      <span className="truncate font-medium">{shown(run.function)}</span>
+      {!plain && <span className="truncate font-medium">{shown(run.function)}</span>}
       <span
         className={cn(
-          "order-last col-span-2 col-start-2 truncate text-soft md:order-none md:col-span-1 md:col-start-auto",
+          "truncate text-soft",
+          !plain && "order-last col-span-2 col-start-2 md:order-none md:col-span-1 md:col-start-auto",
           run.problem && "text-bad",
         )}
       >

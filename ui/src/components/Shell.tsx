@@ -30,7 +30,7 @@ import { Help, Palette } from "./Palette";
 import { Button } from "./ui/button";
 import { Toasts } from "./ui/toast";
 
-export const places = [
+const places = [
   { to: "/", label: "Overview", icon: <Gauge />, keys: "g o" },
   { to: "/runs", label: "Runs", icon: <Activity />, keys: "g r" },
   { to: "/dead-letters", label: "Dead letters", icon: <Skull />, keys: "g d" },
@@ -94,7 +94,7 @@ const themes = {
 /** Who is logged in; nobody is in dev. */
 function Me() {
   const me = useQuery(meQuery);
-  if (!me.data?.name) return null;
+  if (!me.data?.name || me.data.dev) return null;
   return (
     <div className="flex items-center gap-2">
       <span className="min-w-0 flex-1 truncate text-soft" title={me.data.role}>

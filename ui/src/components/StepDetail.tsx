@@ -27,7 +27,7 @@ const waitWords: Record<string, string> = {
 };
 
 /** What a step waits for, for people. */
-export function WaitsFor({ value }: { value: unknown }) {
+function WaitsFor({ value }: { value: unknown }) {
   if (!value || typeof value !== "object") return null;
   return Object.entries(value)
     .filter(([key, v]) => waitWords[key] && v)

@@ -17,7 +17,7 @@ type Bar = { from: number; to: number; kind: "good" | "bad" | "busy" | "rest" | 
 const resting = new Set(["Sleep", "WaitForEvent", "WaitForSignal", "InvokeFunction"]);
 
 /** What is drawn of a step: its tries, the pauses between them, and rests. */
-export function barsOf(span: Span, now: number): Bar[] {
+function barsOf(span: Span, now: number): Bar[] {
   const bars: Bar[] = [];
   if (span.copied) {
     const at = ms(span.ended_at) ?? now;
@@ -59,6 +59,14 @@ const looks: Record<Bar["kind"], string> = {
   copied: "bg-idle",
   idle: "bg-idle/50",
 };
+
+/** A round time, without zeros that say nothing. */
+const tickText = (t: number) =>
+  t === 0
+    ? "0"
+    : lasted(t)
+        .replace(/\.0+ s$/, " s")
+        .replace(/(\.\d)0 s$/, "$1 s");
 
 const rowHeight = 34;
 
@@ -168,22 +176,12 @@ export function Waterfall({
               className="tabular absolute top-2.5 -translate-x-1/2 whitespace-nowrap first:translate-x-0"
               style={{ left: `${place(axis, axis.from + t) * 100}%` }}
             >
-              {t === 0
-                ? "0"
-                : lasted(t)
-                    .replace(".00", "")
-                    .replace(/\.(\d)0 /, ".$1 ")}
+              {tickText(t)}
             </span>
           ))}
         </div>
       </div>
-      <div
-        ref={scroller}
-        tabIndex={0}
-        role="group"
-        aria-label="Waterfall of the steps"
-        className="relative max-h-[70vh] min-h-24 overflow-y-auto"
-      >
+      <div ref={scroller} tabIndex={0} role="group" aria-label="Waterfall of the steps" className="relative max-h-[70vh] overflow-y-auto">
         <div role="list" aria-label="Steps" className="relative" style={{ height: virtual.getTotalSize() }}>
           {virtual.getVirtualItems().map((item) => {
             const span = spans[item.index];

@@ -1,7 +1,7 @@
 // The time axis of a run. Long rests, in which nothing happens, can be shortened, so
 // that a run of a minute that slept for a week can still be read.
 
-export type Piece = { from: number; to: number; x0: number; x1: number; rest: boolean };
+type Piece = { from: number; to: number; x0: number; x1: number; rest: boolean };
 export type Axis = { pieces: Piece[]; from: number; to: number; rests: boolean };
 
 const restShare = 0.07;

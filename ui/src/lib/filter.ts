@@ -7,7 +7,7 @@ import type { Search } from "@/api/queries";
 
 export const statuses = ["Queued", "Running", "Completed", "Failed", "Cancelled", "Skipped"] as const;
 
-export const keys = [
+const keys = [
   { key: "status", hint: "queued, running, completed, failed, cancelled or skipped" },
   { key: "function", hint: "slug of a function" },
   { key: "app", hint: "name of an app" },

@@ -139,7 +139,7 @@ export function FunctionPage() {
           ) : (
             <div className="divide-y divide-line">
               {rows.map((run) => (
-                <RunRow key={run.run_id} run={run} />
+                <RunRow key={run.run_id} run={run} plain />
               ))}
             </div>
           )}

@@ -86,17 +86,26 @@ function Loaded({ trace, links, problem }: { trace: Schemas["Trace"]; links?: Sc
       {run.status === "Failed" && <Failure trace={trace} links={links} onStep={choose} />}
       {run.status === "Skipped" && links?.run.output != null && <Skipped output={links.run.output} />}
       <div className={span ? "grid gap-4 xl:grid-cols-[minmax(0,3fr)_minmax(0,2fr)]" : ""}>
-        <Card bare className="self-start overflow-hidden">
-          {trace.steps.length === 0 ? (
-            <Empty title={ended ? "It ended without a step" : "Its first step has not come yet"} className="py-10">
-              {ended
-                ? "The function returned without a step that had to be remembered."
-                : "The steps show here as soon as the app tells of them."}
-            </Empty>
+        <div className="min-w-0">
+          <Card bare className="overflow-hidden">
+            {trace.steps.length === 0 ? (
+              <Empty title={ended ? "It ended without a step" : "Its first step has not come yet"} className="py-10">
+                {ended
+                  ? "The function returned without a step that had to be remembered."
+                  : "The steps show here as soon as the app tells of them."}
+              </Empty>
+            ) : (
+              <Waterfall trace={trace} chosen={chosen} onChoose={choose} />
+            )}
+          </Card>
+          {problem && !links ? (
+            <Failed error={problem} />
+          ) : links ? (
+            <Below links={links} run={run} narrow={span !== undefined} />
           ) : (
-            <Waterfall trace={trace} chosen={chosen} onChoose={choose} />
+            <Bones rows={4} />
           )}
-        </Card>
+        </div>
         {span && (
           <div className="fixed inset-x-0 bottom-0 z-30 max-h-[72dvh] overflow-y-auto rounded-t-xl border border-line-strong bg-panel shadow-pop xl:sticky xl:top-4 xl:z-auto xl:max-h-[calc(100dvh-2rem)] xl:self-start xl:rounded-xl xl:border-line xl:shadow-none">
             <StepDetail
@@ -109,7 +118,6 @@ function Loaded({ trace, links, problem }: { trace: Schemas["Trace"]; links?: Sc
           </div>
         )}
       </div>
-      {problem && !links ? <Failed error={problem} /> : links ? <Below links={links} run={run} /> : <Bones rows={4} />}
     </Page>
   );
 }
@@ -200,9 +208,9 @@ function Skipped({ output }: { output: unknown }) {
   );
 }
 
-function Below({ links, run }: { links: Schemas["Links"]; run: Schemas["Row"] }) {
+function Below({ links, run, narrow }: { links: Schemas["Links"]; run: Schemas["Row"]; narrow: boolean }) {
   return (
-    <div className="mt-4 grid gap-4 lg:grid-cols-2">
+    <div className={`mt-4 grid gap-4 lg:grid-cols-2 ${narrow ? "xl:grid-cols-1" : ""}`}>
       <Card title={links.events.length > 1 ? `Input: ${links.events.length} events` : "Input"}>
         <div className="space-y-3">
           {links.events.map((event) => (

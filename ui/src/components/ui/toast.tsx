@@ -4,7 +4,7 @@ import { X } from "lucide-react";
 import { cn } from "@/lib/cn";
 import { Button } from "./button";
 
-export const toasts = Toast.createToastManager();
+const toasts = Toast.createToastManager();
 
 type Data = { bad?: boolean; run?: string };
 
