@@ -26,11 +26,13 @@ import (
 const (
 	maxPublishBody = 512 << 10
 	maxTokenBody   = 64 << 10
-	maxTopics      = 100       // of one request
-	maxTopicName   = 512       // bytes of a channel or a topic
-	maxMessageMeta = 8 << 10   // bytes of a message's metadata
-	chunkBytes     = 1 << 10   // of a data stream, in one message
-	quiet          = time.Hour // a body that is read as it comes may pause for so long
+	maxTopics      = 100     // of one request
+	maxTopicName   = 512     // bytes of a channel or a topic
+	maxMessageMeta = 8 << 10 // bytes of a message's metadata
+	chunkBytes     = 1 << 10 // of a data stream, in one message
+	// quiet is how long a body may pause that is read as it comes: longer than a step
+	// thinks. A peer that is gone shows sooner, by the keep-alives of TCP.
+	quiet = 24 * time.Hour
 )
 
 // topicLife is how long a token for topics can be used to connect: whoever gets

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// MaxSubscribers is how many connections may read at a time.
+// MaxSubscribers is how many connections may read at a time, if there are twice as
+// many open files: readers leave half of them to others.
 const MaxSubscribers = 50_000
 
 // ErrTooMany means that no more connections may read just now.
@@ -23,6 +24,7 @@ type Broker struct {
 	mu       sync.RWMutex
 	channels map[string]*channel
 	readers  int
+	most     int // of readers
 
 	buffered   atomic.Int64 // bytes that subscribers have not taken
 	delivering sync.WaitGroup
@@ -64,7 +66,9 @@ const (
 )
 
 // NewBroker returns a broker that nobody reads from.
-func NewBroker() *Broker { return &Broker{channels: map[string]*channel{}} }
+func NewBroker() *Broker {
+	return &Broker{channels: map[string]*channel{}, most: min(MaxSubscribers, openFiles()/2)}
+}
 
 // Close returns when everything that was published is with those who read it.
 func (b *Broker) Close() { b.delivering.Wait() }
@@ -75,7 +79,7 @@ func (b *Broker) Subscribe(topics []Topic) (*Subscriber, error) {
 	s := &Subscriber{b: b, ready: make(chan struct{}, 1), streams: len(topics) == 0}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.readers >= MaxSubscribers {
+	if b.readers >= b.most {
 		return nil, ErrTooMany
 	}
 	b.readers++

@@ -206,9 +206,15 @@ func TestManyReaders(t *testing.T) {
 func TestReadersAreBounded(t *testing.T) {
 	t.Parallel()
 	b := NewBroker()
-	b.readers = MaxSubscribers
+	require.Positive(t, b.most)
+	b.most = 2
+	one, two := reader(t, b), reader(t, b)
 	_, err := b.Subscribe(nil)
 	require.ErrorIs(t, err, ErrTooMany)
+	b.Leave(one)
+	three := reader(t, b)
+	b.Leave(two)
+	b.Leave(three)
 }
 
 func TestStreamReaderEndsWithItsStreams(t *testing.T) {
