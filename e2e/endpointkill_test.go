@@ -149,7 +149,7 @@ func TestEndpointKillMix(t *testing.T) {
 	t.Logf("PAWL_ENDPOINT_KILLS=%d PAWL_KILL_SEED=%d", kills, seed)
 	random := rand.New(rand.NewPCG(uint64(seed), 0))
 	p := newPawl(t, serve, "--endpoint-lease", "4s", "--retry-interval", "300ms", "--durability", "full")
-	p, a := startEndpointsWith(t, node, p, "RETRIES=40") // a dead app behind the recorder costs some
+	p, a := startEndpointsWith(t, node, p, "RETRIES=1000") // the recorder in front of a dead app hangs up, which costs tries
 
 	const steps = 4
 	var clients sync.WaitGroup
@@ -199,7 +199,7 @@ func TestEndpointKillMix(t *testing.T) {
 	}
 	require.NotEmpty(t, begun)
 	for run := range begun {
-		require.Equal(t, "Completed", p.await(run).Status, "run %s, of which the server knew", run)
+		require.Equal(t, "Completed", p.await(run).Status, "run %s, of which the server knew, after %+v", run, p.steps(run))
 		a.ranOnce(t, run, steps, 0)
 	}
 	t.Logf("%d requests answered by the app, %d by a result URL, %d lost on the way; %d runs",
