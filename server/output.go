@@ -92,7 +92,7 @@ func (s *Server) output(w http.ResponseWriter, r *http.Request, _ []byte) {
 		v.until = time.Now().Add(s.patience())
 	}
 	kept = true
-	v.keep()
+	v.keep() //nolint:contextcheck // it may outlive the request
 }
 
 // endIsSeen reports whether the client can tell an answer that has ended from one

@@ -204,17 +204,27 @@ func (b begunRun) asked(t *testing.T, connect func() line, proto, more string, h
 	return c
 }
 
-// heard is the answer on a connection, with all of its body.
-func heard(t *testing.T, c line) (*http.Response, string) {
+// said is an answer that was read to its end.
+type said struct {
+	status, minor int // minor: of the protocol's version
+	header        http.Header
+	length        int64 // -1 when it was not told
+	chunked, last bool
+	body          string
+}
+
+// heard is the answer on a connection, which ends with it.
+func heard(t *testing.T, c line) said {
 	t.Helper()
 	defer c.Close()
 	res, err := http.ReadResponse(c.answer, nil)
 	require.NoError(t, err)
+	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
 	require.NoError(t, err)
 	_, err = c.answer.ReadByte()
 	require.ErrorIs(t, err, io.EOF, "nothing comes after it")
-	return res, string(body)
+	return said{res.StatusCode, res.ProtoMinor, res.Header, res.ContentLength, len(res.TransferEncoding) > 0, res.Close, string(body)}
 }
 
 const (
@@ -230,49 +240,50 @@ func TestReadersOnConnectionsThatAreTakenOver(t *testing.T) {
 	}{
 		{"soon", tsRequest, "HTTP/1.1", "", "", func(t *testing.T, f *fixture, b begunRun, c line) {
 			require.Equal(t, 200, b.report(complete(completeOp)).Code)
-			res, body := heard(t, c)
-			require.Equal(t, 200, res.StatusCode)
-			require.Equal(t, `{"a":1}`, body)
-			require.Equal(t, int64(7), res.ContentLength)
-			require.Equal(t, "bar", res.Header.Get("X-Foo"))
-			require.True(t, res.Close)
-			require.NotEmpty(t, res.Header.Get("Date"))
-			require.NotEmpty(t, res.Header.Get("X-Content-Type-Options"), "what all answers have")
+			res := heard(t, c)
+			require.Equal(t, 200, res.status)
+			require.Equal(t, `{"a":1}`, res.body)
+			require.Equal(t, int64(7), res.length)
+			require.Equal(t, "bar", res.header.Get("X-Foo"))
+			require.True(t, res.last)
+			require.NotEmpty(t, res.header.Get("Date"))
+			require.NotEmpty(t, res.header.Get("X-Content-Type-Options"), "what all answers have")
 		}},
 		{"white space", tsRequest, "HTTP/1.1", "", "", func(t *testing.T, f *fixture, b begunRun, c line) {
 			go func() {
 				time.Sleep(time.Minute)
 				b.report(complete(completeOp))
 			}()
-			res, body := heard(t, c)
-			require.Equal(t, []string{"chunked"}, res.TransferEncoding)
-			require.Equal(t, `    {"a":1}`, body)
+			res := heard(t, c)
+			require.True(t, res.chunked)
+			require.Equal(t, `    {"a":1}`, res.body)
 		}},
 		{"a redirect", goRequest, "HTTP/1.1", "", "", func(t *testing.T, f *fixture, b begunRun, c line) {
 			start := time.Now()
-			res, body := heard(t, c)
-			require.Equal(t, 307, res.StatusCode)
-			require.Empty(t, body)
-			require.Contains(t, res.Header.Get("Location"), "hop=1")
+			res := heard(t, c)
+			require.Equal(t, 307, res.status)
+			require.Empty(t, res.body)
+			require.Contains(t, res.header.Get("Location"), "hop=1")
 			require.Equal(t, 45*time.Second, time.Since(start))
 		}},
 		{"one in HTTP/1.0", tsRequest, "HTTP/1.0", "", "", func(t *testing.T, f *fixture, b begunRun, c line) {
-			res, _ := heard(t, c)
-			require.Equal(t, 307, res.StatusCode)
-			require.Equal(t, 0, res.ProtoMinor)
+			res := heard(t, c)
+			require.Equal(t, 307, res.status)
+			require.Equal(t, 0, res.minor)
 		}},
 		{"white space in HTTP/1.0", tsRequest, "HTTP/1.0", "&hop=15", "", func(t *testing.T, f *fixture, b begunRun, c line) {
 			go func() {
 				time.Sleep(time.Minute)
 				b.report(complete(completeOp))
 			}()
-			res, body := heard(t, c)
-			require.Empty(t, res.TransferEncoding)
-			require.Equal(t, `    {"a":1}`, body)
+			res := heard(t, c)
+			require.False(t, res.chunked)
+			require.Equal(t, `    {"a":1}`, res.body)
 		}},
 		{"events", goRequest, "HTTP/1.1", "", "Accept: text/event-stream", func(t *testing.T, f *fixture, b begunRun, c line) {
 			res, err := http.ReadResponse(c.answer, nil)
 			require.NoError(t, err)
+			defer res.Body.Close()
 			require.Equal(t, "text/event-stream", res.Header.Get("Content-Type"), "it is there at once")
 			go func() {
 				time.Sleep(31 * time.Second)
@@ -283,15 +294,15 @@ func TestReadersOnConnectionsThatAreTakenOver(t *testing.T) {
 			require.True(t, strings.HasPrefix(string(body), ":\n\n:\n\nevent: result\n"), string(body))
 		}},
 		{"an answer in time", goRequest, "HTTP/1.1", "&wait=10s", "", func(t *testing.T, f *fixture, b begunRun, c line) {
-			res, body := heard(t, c)
-			require.Equal(t, 202, res.StatusCode)
-			require.Contains(t, body, "running")
+			res := heard(t, c)
+			require.Equal(t, 202, res.status)
+			require.Contains(t, res.body, "running")
 		}},
 		{"a page that asks again", goRequest, "HTTP/1.1", "&hop=15", "Accept: text/html", func(t *testing.T, f *fixture, b begunRun, c line) {
-			res, body := heard(t, c)
-			require.Equal(t, 202, res.StatusCode)
-			require.NotEmpty(t, res.Header.Get("Refresh"))
-			require.Contains(t, body, "</html>")
+			res := heard(t, c)
+			require.Equal(t, 202, res.status)
+			require.NotEmpty(t, res.header.Get("Refresh"))
+			require.Contains(t, res.body, "</html>")
 		}},
 		{"a client that goes", tsRequest, "HTTP/1.1", "", "", func(t *testing.T, f *fixture, b begunRun, c line) {
 			c.Close()
@@ -331,9 +342,10 @@ func TestServerThatStopsTellsThoseWhoseConnectionsItTookOver(t *testing.T) {
 		young, old := b.asked(t, connect, "HTTP/1.1", "&wait=1h"), b.asked(t, connect, "HTTP/1.1", "")
 		began, err := http.ReadResponse(old.answer, nil)
 		require.NoError(t, err)
+		defer began.Body.Close()
 		go stop()
-		res, _ := heard(t, young)
-		require.Equal(t, 503, res.StatusCode)
+		res := heard(t, young)
+		require.Equal(t, 503, res.status)
 		_, err = io.ReadAll(began.Body)
 		require.ErrorIs(t, err, io.ErrUnexpectedEOF)
 		require.NoError(t, f.s.Wait(t.Context()))
