@@ -429,7 +429,7 @@ func flowBurst(ctx context.Context, c flowConfig, rc rigConfig, kind burstKind, 
 
 	l := newFlowLoad(r, n)
 	var back time.Time
-	err = l.run(ctx, []flowPhase{{rate: c.rate, d: flowSteady}, {rate: c.rate * c.times, d: c.burst, counts: true}, {rate: c.rate, d: flowSteady}}, func(phase int) error {
+	err = l.run(ctx, []flowPhase{{rate: c.rate, d: flowSteady}, {rate: c.rate * c.times, d: c.burst, counts: true}, {rate: c.rate, d: flowSteady}}, func(phase int) error { //nolint:contextcheck // the app ends in its own time
 		switch {
 		case kind.away && phase == 1:
 			return app.leave()

@@ -95,7 +95,7 @@ func (a *flowApp) stop() error {
 // leave ends the app when it has answered what it has, so that nobody listens any
 // more; comeBack starts it where it was.
 func (a *flowApp) leave() error {
-	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout) //nolint:contextcheck // the app's own end
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
 	return a.http.Shutdown(ctx)
 }

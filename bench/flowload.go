@@ -30,7 +30,6 @@ type flowLoad struct {
 
 	mu      sync.Mutex
 	latency *hdrhistogram.Histogram
-	err     error
 }
 
 func newFlowLoad(r *flowRig, n int) *flowLoad {
