@@ -19,9 +19,11 @@ type head struct {
 	dead atomic.Bool // a write of it failed: it is ahead of the disk
 
 	// The rest is guarded by heads.mu.
-	refs int // users and writes on their way
-	size int
-	elem *list.Element // in heads.idle while refs is 0
+	refs  int // users and writes on their way
+	size  int
+	elem  *list.Element // in heads.idle or, until it is used, heads.fresh, while refs is 0
+	fresh bool
+	since time.Time // when it was put there
 }
 
 // heads are the runs in memory: those in use, and the ones used last of those
@@ -32,10 +34,19 @@ type heads struct {
 	idle *list.List // least recently used in front
 	size int        // of the idle ones
 	max  int
+
+	// fresh are runs that were just written and will soon be called, unless many
+	// wait: then those that came first are called first, and the later ones are read
+	// when their turn comes.
+	fresh     *list.List // oldest in front
+	freshSize int
+	freshMax  int
 }
 
 func (hs *heads) init(maxBytes int) {
-	hs.byID, hs.idle, hs.max = map[string]*head{}, list.New(), maxBytes
+	hs.byID, hs.idle, hs.fresh = map[string]*head{}, list.New(), list.New()
+	hs.freshMax = maxBytes / 4
+	hs.max = maxBytes - hs.freshMax
 }
 
 // hold returns the head of a run, in use, and whether its run has yet to be
@@ -67,11 +78,21 @@ func (hs *heads) peek(id string) *head {
 
 func (hs *heads) keep(h *head) {
 	h.refs++
-	if h.elem != nil {
+	hs.unlist(h)
+}
+
+// unlist takes a head out of the list that it is in.
+func (hs *heads) unlist(h *head) {
+	switch {
+	case h.elem == nil:
+	case h.fresh:
+		hs.fresh.Remove(h.elem)
+		hs.freshSize -= h.size
+	default:
 		hs.idle.Remove(h.elem)
 		hs.size -= h.size
-		h.elem = nil
 	}
+	h.elem, h.fresh = nil, false
 }
 
 // again counts one more use of a head that is in use.
@@ -81,19 +102,27 @@ func (hs *heads) again(h *head) {
 	hs.mu.Unlock()
 }
 
-// add puts a run that was just written into memory.
+// add puts a run that was just written into memory, if it will soon be called.
 func (hs *heads) add(r *durable.Run) {
 	hs.mu.Lock()
 	defer hs.mu.Unlock()
-	if hs.byID[r.ID] != nil {
+	now := time.Now()
+	if hs.byID[r.ID] != nil || rests(r, now) {
 		return
 	}
-	if rests(r, time.Now()) {
-		return
+	h := &head{id: r.ID, run: r, size: weight(r), fresh: true, since: now}
+	for hs.freshSize+h.size > hs.freshMax {
+		first := hs.fresh.Front()
+		if first == nil || now.Sub(first.Value.(*head).since) < lookahead {
+			return // those that came before it are called before it
+		}
+		old := first.Value.(*head)
+		hs.unlist(old)
+		delete(hs.byID, old.id)
 	}
-	h := &head{id: r.ID, run: r}
 	hs.byID[r.ID] = h
-	hs.park(h)
+	h.elem = hs.fresh.PushBack(h)
+	hs.freshSize += h.size
 }
 
 // park keeps a head that nobody uses, as long as there is room.
@@ -144,9 +173,8 @@ func (hs *heads) release(h *head, forget bool) {
 
 func (hs *heads) shrink() {
 	for hs.size > hs.max {
-		h := hs.idle.Remove(hs.idle.Front()).(*head)
-		hs.size -= h.size
-		h.elem = nil
+		h := hs.idle.Front().Value.(*head)
+		hs.unlist(h)
 		delete(hs.byID, h.id)
 	}
 }
@@ -171,11 +199,7 @@ func (hs *heads) evict(id string) {
 	}
 	h.dead.Store(true)
 	delete(hs.byID, id)
-	if h.elem != nil {
-		hs.idle.Remove(h.elem)
-		hs.size -= h.size
-		h.elem = nil
-	}
+	hs.unlist(h)
 }
 
 // weight is about what a run takes in memory.

@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -286,4 +287,45 @@ func TestEndedRunsLeaveMemory(t *testing.T) {
 	require.Empty(t, s.heads.byID)
 	require.Zero(t, s.heads.size)
 	require.Empty(t, s.queue.byKey)
+}
+
+// Of runs that were just written, those are in memory that will be called first,
+// however many come after them.
+func TestFreshRunsStayWithinTheirBytes(t *testing.T) {
+	t.Parallel()
+	s := temporary(t, Options{Durability: None, CacheBytes: 64 << 10})
+	var ids []string
+	for range 100 {
+		ids = append(ids, startRun(t, s, noon))
+	}
+	first := 0
+	for ; s.heads.peek(ids[first]) != nil; first++ {
+	}
+	require.Greater(t, first, 5)
+	require.Less(t, first, 20, "a quarter of 64 KiB, each of more than 1 KiB")
+	for _, id := range ids[first:] {
+		require.Nil(t, s.heads.peek(id))
+	}
+	leases, err := s.Claim(t.Context(), noon, time.Minute, 100)
+	require.NoError(t, err)
+	require.Len(t, leases, 100)
+	require.NoError(t, s.Transition(t.Context(), ids[99], func(r *durable.Run) (store.Decision, error) {
+		require.True(t, r.Items[durable.Discovery].Claimed, "what is read later is the same")
+		return store.Decision{Change: step("a")}, nil
+	}))
+	require.LessOrEqual(t, s.heads.freshSize, s.heads.freshMax)
+}
+
+// What has waited for so long that others must be in front of it makes room.
+func TestFreshRunsGrowOld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := temporary(t, Options{Durability: None, CacheBytes: 64 << 10})
+		begin := time.Now()
+		for range 100 {
+			startRun(t, s, begin)
+		}
+		time.Sleep(lookahead)
+		id := startRun(t, s, time.Now())
+		require.NotNil(t, s.heads.peek(id))
+	})
 }

@@ -51,7 +51,7 @@ func ParseDurability(s string) (Durability, error) {
 type Options struct {
 	Durability Durability
 	Log        *slog.Logger // default: nothing is logged
-	CacheBytes int          // for heads of runs in progress; default 256 MiB
+	CacheBytes int          // for heads of runs in progress; default 64 MiB
 }
 
 // Store is a store.Store in one SQLite file.
@@ -94,10 +94,12 @@ var _ store.Store = (*Store)(nil)
 
 const (
 	readers      = 4
-	defaultCache = 256 << 20
-	// Of pages, for each connection; the smaller one for those that read the queue.
-	cacheBytes = 32 << 20
-	smallCache = 4 << 20
+	defaultCache = 64 << 20
+	// Of pages, for each connection: of the writer, of those that read for others,
+	// and of those that have one thing to do.
+	cacheBytes  = 32 << 20
+	readerCache = 8 << 20
+	smallCache  = 2 << 20
 )
 
 //go:embed migrations/*.sql
@@ -166,13 +168,13 @@ func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 	if err := migrate(s.write); err != nil {
 		return nil, err
 	}
-	for c, bytes := range map[**conn]int{&s.check: cacheBytes, &s.ahead: smallCache, &s.gates: smallCache} {
+	for c, bytes := range map[**conn]int{&s.check: smallCache, &s.ahead: readerCache, &s.gates: smallCache} {
 		if *c, err = connect(path, o.Durability, bytes); err != nil {
 			return nil, err
 		}
 	}
 	for range readers {
-		c, err := connect(path, o.Durability, cacheBytes)
+		c, err := connect(path, o.Durability, readerCache)
 		if err != nil {
 			return nil, err
 		}
