@@ -223,6 +223,9 @@ func startFlow(ctx context.Context, rc rigConfig, app *flowApp, options string, 
 	return r, at, nil
 }
 
+// roomFor lets more runs wait than those that there are.
+func roomFor(waiting int) []string { return []string{"--max-backlog", strconv.Itoa(2*waiting + 10_000)} }
+
 func (r *flowRig) stopAll() error { return errors.Join(r.stop(r.rc.keep), r.app.stop()) }
 
 // flowAt measures how many runs a second are served while so many wait: each that
@@ -243,7 +246,7 @@ func flowAt(ctx context.Context, c flowConfig, rc rigConfig, q flowQueue, log io
 	for i := range q.keys {
 		keys = append(keys, strconv.Itoa(i))
 	}
-	r, out, err := startFlow(ctx, rc, app, `"concurrency":{"limit":1,"key":"event.data.k"}`, nil, flowFilling{n: q.waiting, keys: keys})
+	r, out, err := startFlow(ctx, rc, app, `"concurrency":{"limit":1,"key":"event.data.k"}`, roomFor(q.waiting), flowFilling{n: q.waiting, keys: keys})
 	if err != nil {
 		return out, err
 	}
@@ -294,6 +297,11 @@ func flowAt(ctx context.Context, c flowConfig, rc rigConfig, q flowQueue, log io
 		out.PeakBytes = &v
 		if v > maxFlowMemory {
 			out.Problems = append(out.Problems, fmt.Sprintf("%s waiting: the server had %s MB resident, more than %d", q, mega(&v), maxFlowMemory>>20))
+		}
+	}
+	if r.debug != "" {
+		if err := r.saveHeap(ctx, filepath.Join(rc.pprof, "flow_"+strings.ReplaceAll(q.String(), "/", "_")+"-heap.pprof")); err != nil {
+			return out, err
 		}
 	}
 	if n := app.overlaps.Load(); n > 0 {
@@ -351,7 +359,7 @@ func flowProbes(ctx context.Context, c flowConfig, rc rigConfig, hot int, log io
 	if hot > 0 {
 		fillings = append(fillings, flowFilling{n: hot, keys: []string{flowHot}})
 	}
-	r, _, err := startFlow(ctx, rc, app, `"concurrency":[{"limit":1},{"limit":1,"key":"event.data.k"}]`, nil, fillings...)
+	r, _, err := startFlow(ctx, rc, app, `"concurrency":[{"limit":1},{"limit":1,"key":"event.data.k"}]`, roomFor(hot), fillings...)
 	if err != nil {
 		return out, err
 	}

@@ -42,8 +42,8 @@ type laneGroup struct {
 	tangled bool      // its lanes share gates with those of other keys, or of other groups
 }
 
-// Bounds of a group: there may be maxLanes lanes of keys in memory, but leastLanes
-// of each group. A walk reads walkLanes at a time, and up to walkRows of each. It is barren
+// Bounds of a group: there may be maxLanes lanes of keys in memory, in all, but
+// leastLanes of each group. A walk reads walkLanes at a time, and up to walkRows of each. It is barren
 // when of walkShare lanes that it has brought not even one had a turn; the next one
 // begins leastRest later then, or walkShare times as long as it took.
 const (
@@ -83,12 +83,17 @@ func (q *queue) forget(g *laneGroup) {
 	}
 }
 
-// most is how many lanes of a group may be in memory. While some are apart, half of
-// it is left to those that come.
-func (q *queue) most() int { return max(leastLanes, q.maxLanes/max(len(q.groups), 1)) }
+// most is how many lanes of a group may be in memory, but for those that a walk has
+// just brought: its share, or what the other groups leave of all.
+func (q *queue) most(g *laneGroup) int {
+	return max(leastLanes, q.maxLanes/len(q.groups), q.maxLanes-(q.keyed-len(g.lanes)))
+}
+
+// full reports whether a group has as many lanes in memory as it may.
+func (q *queue) full(g *laneGroup) bool { return len(g.lanes) >= q.most(g) }
 
 // crowded reports whether a lane of a group has to leave when it has had its turn.
-func (q *queue) crowded(g *laneGroup) bool { return g.apart && len(g.lanes) > q.most()/2 }
+func (q *queue) crowded(g *laneGroup) bool { return g.apart && q.full(g) }
 
 // leaves notes that rows of a group were left to the disk whose lane is apart.
 func (q *queue) leaves(g *laneGroup) {
@@ -136,7 +141,7 @@ func (q *queue) stirs(name string) {
 	if g.barren && q.crowded(g) {
 		q.makeRoom(g, 1)
 	}
-	if !g.barren || len(q.sought) >= maxSought || len(g.lanes) >= q.most() {
+	if !g.barren || len(q.sought) >= maxSought || len(g.lanes) >= q.most(g)+maxSought {
 		g.barren, g.more = false, true // a walk will come to it
 		q.step(g)
 		return
@@ -153,7 +158,7 @@ func (q *queue) step(g *laneGroup) {
 	case !g.walks && (!g.more || q.now.Before(g.rest)):
 		return
 	}
-	full := len(g.lanes) > q.most()/2
+	full := q.full(g)
 	if full && !q.board.Stuck(g.name) {
 		return // turns make room
 	}

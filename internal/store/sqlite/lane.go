@@ -151,6 +151,7 @@ func (q *queue) hold(l *lane) {
 	if name := durable.LaneGroup(l.name); name != "" {
 		l.group = q.groupOf(name)
 		l.group.lanes[l] = true
+		q.keyed++
 	}
 }
 
@@ -173,6 +174,7 @@ func (q *queue) drop(l *lane) (opens time.Time) {
 	}
 	if g := l.group; g != nil {
 		delete(g.lanes, l)
+		q.keyed--
 		q.forget(g)
 	}
 	return opens

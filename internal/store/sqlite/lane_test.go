@@ -424,9 +424,12 @@ func (m *lanesModel) bounds() {
 	}
 	require.Equal(m.t, len(q.byKey), rows)
 	require.Equal(m.t, rows-len(q.leased), q.free)
+	keyed := 0
 	for _, g := range q.groups {
+		keyed += len(g.lanes)
 		require.LessOrEqual(m.t, len(g.lanes), leastLanes+walkLanes, "lanes of %q", g.name)
 	}
+	require.Equal(m.t, keyed, q.keyed)
 	require.LessOrEqual(m.t, q.free, 2*q.max+len(q.lanes)*walkRows)
 }
 

@@ -76,7 +76,8 @@ type queue struct {
 	leased     slots
 	free       int // slots that are not claimed
 	max        int // of those; more stay on disk alone
-	maxLanes   int // of keys
+	keyed      int // lanes of keys in memory
+	maxLanes   int // of those
 	freed      int // how often a gate may have let another pass
 	now        time.Time
 	generation int64
@@ -287,7 +288,7 @@ func (q *queue) laneFor(name string) *lane {
 		return l
 	}
 	if of := durable.LaneGroup(name); of != "" {
-		if g := q.groupOf(of); g.apart || len(g.lanes) >= q.most() {
+		if g := q.groupOf(of); g.apart || q.full(g) {
 			q.leaves(g)
 			return nil
 		}
