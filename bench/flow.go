@@ -224,7 +224,9 @@ func startFlow(ctx context.Context, rc rigConfig, app *flowApp, options string, 
 }
 
 // roomFor lets more runs wait than those that there are.
-func roomFor(waiting int) []string { return []string{"--max-backlog", strconv.Itoa(2*waiting + 10_000)} }
+func roomFor(waiting int) []string {
+	return []string{"--max-backlog", strconv.Itoa(2*waiting + 10_000)}
+}
 
 func (r *flowRig) stopAll() error { return errors.Join(r.stop(r.rc.keep), r.app.stop()) }
 
