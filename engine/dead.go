@@ -68,7 +68,7 @@ func (e *Engine) Rerun(ctx context.Context, run string, how Rerun) (string, erro
 	if err := e.store.Rerun(ctx, now, r); err != nil {
 		return "", err
 	}
-	e.followers.run(newsOf(r.Start.Run, durable.Change{}), TopicLetters)
+	e.followers.run(newsOfStart(r.Start), TopicLetters)
 	e.log.InfoContext(ctx, "run started anew", "run", r.Start.Run.ID, "function", r.Start.Run.Function, "of", run)
 	return r.Start.Run.ID, nil
 }

@@ -207,12 +207,13 @@ func (e *Engine) begin(ctx context.Context, id string, f durable.Function, ev du
 	for _, sent := range c.Emit {
 		batch = append(batch, e.accept(ctx, table, sent, now))
 	}
+	row, head := newsOf(r, durable.Change{}), r.Head // then it is the store's
 	if err := e.store.Begin(ctx, now, batch, once); err != nil {
 		return err
 	}
 	e.recent.received(1, now)
-	e.recent.changed(f.Slug, r.Queued, true, durable.Change{Head: &r.Head, Entries: c.Entries}, now)
-	e.spread(newsOf(r, durable.Change{}), c)
+	e.recent.changed(f.Slug, r.Queued, true, durable.Change{Head: &head, Entries: c.Entries}, now)
+	e.spread(row, c)
 	e.tell(ctx, id, f.Slug, began, c)
 	return overLimit(c, in)
 }

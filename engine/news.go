@@ -154,15 +154,27 @@ func (f *Follower) add(n *RunNews, t Topic) {
 	}
 }
 
-// newsOf is a run after a change.
-func newsOf(r *durable.Run, c durable.Change) *RunNews {
-	n := &RunNews{
-		ID: r.ID, Function: r.Function, App: r.App, Original: r.Original, Cron: r.Cron, Queued: r.Queued,
-		Seq: r.Seq + len(c.Entries),
-	}
+// newsOfStart is a run that was started just now. It is the store's, and may have
+// gone on since: nothing of it is read that changes.
+func newsOfStart(st durable.Start) *RunNews {
+	n := unchanging(st.Run)
+	n.Status, n.Seq = durable.Queued, len(st.Entries)
+	return n
+}
+
+// unchanging is what a run is as long as it is there.
+func unchanging(r *durable.Run) *RunNews {
+	n := &RunNews{ID: r.ID, Function: r.Function, App: r.App, Original: r.Original, Cron: r.Cron, Queued: r.Queued}
 	if len(r.Events) > 0 {
 		n.EventID, n.EventName = r.Events[0].ID, r.Events[0].Name
 	}
+	return n
+}
+
+// newsOf is a run after a change. Nobody else may change it meanwhile.
+func newsOf(r *durable.Run, c durable.Change) *RunNews {
+	n := unchanging(r)
+	n.Seq = r.Seq + len(c.Entries)
 	head := r.Head
 	if c.Head != nil {
 		head = *c.Head

@@ -90,7 +90,7 @@ func (e *Engine) startedBy(batch []store.Accepted, started []string) {
 			switch {
 			case s.Park != nil: // it has no run yet
 			case slices.Contains(started, s.Run.ID):
-				e.followers.run(newsOf(s.Run, durable.Change{}), 0)
+				e.followers.run(newsOfStart(s), 0)
 			case s.Single != "": // it may have been written as one that is skipped
 				stale |= TopicRuns
 			}
