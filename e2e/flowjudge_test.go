@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,6 +35,16 @@ func always(name string, most int) bound { return bound{name, func(int64) int { 
 type ending struct {
 	cancelled bool
 	at        int64 // Unix milliseconds
+}
+
+// before reports whether the run had been cancelled by then.
+func (e ending) before(t int64) bool { return e.cancelled && e.at <= t }
+
+func (e ending) String() string {
+	if e.cancelled {
+		return "cancelled at " + clock(e.at)
+	}
+	return "ended at " + clock(e.at)
 }
 
 // lifetimes say in which life of the server a dispatch was made: its generations
@@ -82,8 +93,8 @@ func crowded(lines []line, ends map[string]ending, bounds func(run string) []bou
 			}
 			clear(open)
 		case "memo":
-			if life.of(ln.Gen) < now {
-				continue
+			if life.of(ln.Gen) < now || ends[ln.Run].before(ln.T) {
+				continue // it was read late
 			}
 			for _, b := range bounds(ln.Run) {
 				calls := open[b.name]
@@ -92,15 +103,19 @@ func crowded(lines []line, ends map[string]ending, bounds func(run string) []bou
 					open[b.name] = calls
 				}
 				for other := range calls {
-					if end, ok := ends[other.run]; ok && end.cancelled && end.at <= ln.T {
+					if ends[other.run].before(ln.T) {
 						delete(calls, other)
 					}
 				}
 				calls[c] = true
 				most[b.name] = max(most[b.name], len(calls))
 				if n, limit := len(calls), b.most(ln.T); n > limit {
-					bad = append(bad, fmt.Sprintf("%d calls in flight behind %s, which allows %d, with that of run %s at %s: %v",
-						n, b.name, limit, ln.Run, clock(ln.T), calls))
+					var all []string
+					for c := range calls {
+						all = append(all, fmt.Sprintf("claim %d of run %s, %v", c.gen%generationsOfALife, c.run, ends[c.run]))
+					}
+					bad = append(bad, fmt.Sprintf("%d calls in flight behind %s, which allows %d, with that of run %s at %s in life %d: %s",
+						n, b.name, limit, ln.Run, clock(ln.T), now, strings.Join(all, "; ")))
 				}
 			}
 		case "answer", "cut":
@@ -162,11 +177,11 @@ func overlapping(lines []line, ends map[string]ending, bounds func(run string) [
 				under[b.name] = map[string]bool{}
 			}
 			for other := range under[b.name] {
-				if end := ends[other]; end.cancelled && end.at <= ln.T {
+				if ends[other].before(ln.T) {
 					delete(under[b.name], other)
 				}
 			}
-			if end.cancelled && end.at < ln.T {
+			if end.before(ln.T) {
 				continue // its request was read late
 			}
 			under[b.name][ln.Run] = true
@@ -351,8 +366,10 @@ func TestFlowJudges(t *testing.T) {
 		require.Equal(t, 1, calls(nil, call("r", first), killed, call("s", second), answer("r", first), call("r", second+1)), "a late answer to the dead frees nothing")
 		cancelled := map[string]ending{"r": {true, 90}}
 		require.Equal(t, 0, calls(cancelled, call("r", first), call("s", first+1)), "cancelled before the other came")
+		require.Equal(t, 0, calls(cancelled, call("s", first+1), call("r", first)), "a call that is read after its run was cancelled")
 		cancelled["r"] = ending{true, 110}
 		require.Equal(t, 1, calls(cancelled, call("r", first), call("s", first+1)), "cancelled later")
+		require.Equal(t, 1, calls(map[string]ending{"r": {false, 90}}, call("r", first), call("s", first+1)), "only what was cancelled is excused")
 		_, most, caught := crowded([]line{call("r", first), killed, killed}, nil, one)
 		require.Equal(t, peaks{"g": 1}, most)
 		require.Equal(t, 1, caught, "deaths that cut something off")

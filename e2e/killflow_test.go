@@ -655,7 +655,8 @@ func (f *flow) judge(t *testing.T) {
 	f.pauses(t, lines, runs)
 
 	// None of it is of worth if nothing was held back, or nothing was cut off.
-	t.Logf("%d runs; %v; %d kills cut calls off; most in flight: %v; most under way: %v", len(runs), count, caught, most, under)
+	t.Logf("%d runs; %v; %d kills cut calls off; %d calls were read after their run had been cancelled; most in flight: %v; most under way: %v",
+		len(runs), count, caught, len(calledLate(lines, ends, 0)), most, under)
 	for _, name := range []string{"runs", "skip", "throttle", "tenant/t0", "tenant/t1"} {
 		require.Equal(t, 2, most[name], "calls of %s that were in flight at once: its limit was not met", name)
 	}
