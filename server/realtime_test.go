@@ -203,8 +203,8 @@ func TestPublishIsRefused(t *testing.T) {
 		"channel=c&topic=a&run_id=7":   "ULID",
 		"channel=c&topic=a&metadata=7": "metadata",
 		"channel=c&topic=a&metadata={": "metadata",
-		"channel=" + strings.Repeat("c", 513) + "&topic=a": "512 bytes",
-		"channel=%ff&topic=a":                              "UTF-8",
+		"channel=" + strings.Repeat("c", 513) + "&topic=a":                             "512 bytes",
+		"channel=%ff&topic=a":                                                          "UTF-8",
 		"channel=c&" + strings.TrimSuffix(strings.Repeat("topic=a&topic=b&", 51), "&"): "100 topics",
 	} {
 		for _, media := range []string{"application/json", "text/stream"} {
