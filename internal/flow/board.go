@@ -1,9 +1,10 @@
 package flow
 
 import (
-	"container/heap"
 	"slices"
 	"time"
+
+	"github.com/pawlhq/pawl/internal/heap"
 )
 
 // GateSpec is a limit that the items of a lane pass when they are claimed. Lanes
@@ -61,13 +62,13 @@ type Board struct {
 	gates  map[string]*gate
 	groups map[string]*group
 	ready  [classes]line
-	clock  lanesByTime // those that wait for a rate
-	turns  uint64      // that were given out
-	now    time.Time   // of the newest Next
+	clock  heap.Heap[*lane, byOpening] // those that wait for a rate
+	turns  uint64                      // that were given out
+	now    time.Time                   // of the newest Next
 
 	// fading are gates that nobody names or holds, and that are kept only for what
 	// their rate has admitted, until that says nothing any more.
-	fading fading
+	fading heap.Heap[faded, byFading]
 }
 
 // group are lanes that differ by their keys alone.
@@ -104,7 +105,17 @@ func (l *lane) count(n int) {
 }
 
 // line are lanes that wait, those first that have waited longest.
-type line []*lane
+type line = heap.Heap[*lane, byTurn]
+
+type byTurn struct{}
+
+func (byTurn) Before(a, b *lane) bool { return a.turn < b.turn }
+func (byTurn) Moved(l *lane, to int)  { l.pos = to }
+
+type byOpening struct{}
+
+func (byOpening) Before(a, b *lane) bool { return a.open.Before(b.open) }
+func (byOpening) Moved(l *lane, to int)  { l.pos = to }
 
 type gate struct {
 	name   string
@@ -241,9 +252,9 @@ func (b *Board) drop(g *gate) {
 		delete(b.gates, g.name)
 	default:
 		g.fades = true
-		heap.Push(&b.fading, faded{g, g.taken})
-		if len(b.fading) > maxFading && b.fading[0].gate.known {
-			b.forget(heap.Pop(&b.fading).(faded).gate)
+		b.fading.Push(faded{g, g.taken})
+		if b.fading.Len() > maxFading && b.fading.First().gate.known {
+			b.forget(b.fading.Pop().gate)
 		}
 	}
 }
@@ -258,8 +269,8 @@ func (b *Board) forget(g *gate) {
 
 // fade forgets what has faded by now.
 func (b *Board) fade() {
-	for len(b.fading) > 0 && !b.fading[0].at.After(b.now) {
-		g := heap.Pop(&b.fading).(faded).gate
+	for b.fading.Len() > 0 && !b.fading.First().at.After(b.now) {
+		g := b.fading.Pop().gate
 		g.fades = false
 		b.drop(g) // in use again, it stays; used again since, it fades anew
 	}
@@ -271,26 +282,15 @@ type faded struct {
 	at   time.Time
 }
 
-// fading is a heap by time.
-type fading []faded
+type byFading struct{}
 
-func (h fading) Len() int           { return len(h) }
-func (h fading) Less(i, j int) bool { return h[i].at.Before(h[j].at) }
-func (h fading) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *fading) Push(x any)        { *h = append(*h, x.(faded)) }
-
-func (h *fading) Pop() any {
-	old := *h
-	f := old[len(old)-1]
-	old[len(old)-1] = faded{}
-	*h = old[:len(old)-1]
-	return f
-}
+func (byFading) Before(a, b faded) bool { return a.at.Before(b.at) }
+func (byFading) Moved(faded, int)       {} // it stays until its time has come
 
 // wait puts a lane into a line, by its turn.
 func (b *Board) wait(l *lane, at *line) {
 	l.at = at
-	heap.Push(at, l)
+	at.Push(l)
 	l.count(1)
 }
 
@@ -300,9 +300,9 @@ func (b *Board) lift(l *lane) {
 	case l.pos < 0:
 		return
 	case l.at != nil:
-		heap.Remove(l.at, l.pos)
+		l.at.Remove(l.pos)
 	default:
-		heap.Remove(&b.clock, l.pos)
+		b.clock.Remove(l.pos)
 	}
 	l.count(-1)
 	l.at, l.full, l.keyed = nil, nil, false
@@ -332,14 +332,14 @@ type Passed struct {
 func (b *Board) Next(now time.Time) (name string, pass Pass, ok bool, err error) {
 	b.now = now
 	b.fade()
-	for len(b.clock) > 0 && !b.clock[0].open.After(now) {
-		l := b.clock[0]
+	for b.clock.Len() > 0 && !b.clock.First().open.After(now) {
+		l := b.clock.First()
 		b.lift(l)
 		b.wait(l, &b.ready[l.class])
 	}
 	for class := range b.ready {
-		for len(b.ready[class]) > 0 {
-			l := b.ready[class][0]
+		for b.ready[class].Len() > 0 {
+			l := b.ready[class].First()
 			if err := b.know(l); err != nil {
 				return "", Pass{}, false, err
 			}
@@ -404,7 +404,7 @@ func (b *Board) blocked(l *lane, now time.Time) bool {
 			b.wait(l, &g.queue(s.Slots).lanes[l.class])
 		case s.Rate.Every > 0 && s.Rate.Next(g.taken).After(now):
 			l.open, l.full, l.keyed = s.Rate.Next(g.taken), g, s.Keyed
-			heap.Push(&b.clock, l)
+			b.clock.Push(l)
 			l.count(1)
 		default:
 			continue
@@ -423,8 +423,8 @@ func (b *Board) blocked(l *lane, now time.Time) bool {
 func (b *Board) admit(g *gate) {
 	for class := range classes {
 		for _, q := range g.waiting {
-			if len(q.lanes[class]) > 0 && g.used() < q.slots {
-				l := q.lanes[class][0]
+			if q.lanes[class].Len() > 0 && g.used() < q.slots {
+				l := q.lanes[class].First()
 				b.lift(l)
 				b.wait(l, &b.ready[l.class])
 				return
@@ -480,7 +480,7 @@ func (b *Board) Undo(p Pass) {
 // reopen lets the lanes that wait for a gate's rate try again. It looks at all
 // that wait for a rate: a claim seldom comes to nothing.
 func (b *Board) reopen(g *gate) {
-	for _, l := range slices.Clone(b.clock) {
+	for _, l := range slices.Clone(b.clock.All()) {
 		if l.full == g {
 			b.lift(l)
 			b.wait(l, &b.ready[l.class])
@@ -536,16 +536,16 @@ func (b *Board) Holding(name string) string {
 // Opens is when the first of the lanes that wait for a rate may be claimed; zero
 // when none does.
 func (b *Board) Opens() time.Time {
-	if len(b.clock) == 0 {
+	if b.clock.Len() == 0 {
 		return time.Time{}
 	}
-	return b.clock[0].open
+	return b.clock.First().open
 }
 
 // Ready reports whether a turn may come now: Next will look.
 func (b *Board) Ready() bool {
 	for class := range b.ready {
-		if len(b.ready[class]) > 0 {
+		if b.ready[class].Len() > 0 {
 			return true
 		}
 	}
@@ -569,51 +569,4 @@ func (b *Board) Change(specs func(lane string) []GateSpec) {
 			b.wait(l, &b.ready[l.class])
 		}
 	}
-}
-
-func (h line) Len() int           { return len(h) }
-func (h line) Less(i, j int) bool { return h[i].turn < h[j].turn }
-func (h line) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].pos, h[j].pos = i, j
-}
-
-func (h *line) Push(x any) {
-	l := x.(*lane)
-	l.pos = len(*h)
-	*h = append(*h, l)
-}
-
-func (h *line) Pop() any {
-	old := *h
-	l := old[len(old)-1]
-	old[len(old)-1] = nil
-	*h = old[:len(old)-1]
-	l.pos = -1
-	return l
-}
-
-// lanesByTime is a heap of lanes by open.
-type lanesByTime []*lane
-
-func (h lanesByTime) Len() int           { return len(h) }
-func (h lanesByTime) Less(i, j int) bool { return h[i].open.Before(h[j].open) }
-func (h lanesByTime) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].pos, h[j].pos = i, j
-}
-
-func (h *lanesByTime) Push(x any) {
-	l := x.(*lane)
-	l.pos = len(*h)
-	*h = append(*h, l)
-}
-
-func (h *lanesByTime) Pop() any {
-	old := *h
-	l := old[len(old)-1]
-	old[len(old)-1] = nil
-	*h = old[:len(old)-1]
-	l.pos = -1
-	return l
 }

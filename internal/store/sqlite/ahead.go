@@ -183,10 +183,10 @@ func (q *queue) merge(batch []*reading) {
 		case q.lanes[l.name] != l: // it was put apart meanwhile
 		default:
 			l.asked = false
-			before := len(l.due)
+			before := l.due.Len()
 			q.extend(l, r.found[0], log, since[l.name])
 			switch {
-			case len(l.due) > before:
+			case l.due.Len() > before:
 				l.rows = 0
 			default: // what was read is claimed by now, or gone
 				l.rows = 2 * r.rows

@@ -1,12 +1,14 @@
 package sqlite
 
 import (
-	"container/heap"
+	"cmp"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/pawlhq/pawl/internal/durable"
+	"github.com/pawlhq/pawl/internal/heap"
 )
 
 // place is a row's place in the order of its lane.
@@ -17,15 +19,10 @@ type place struct {
 
 func placeOf(i durable.Item) place { return place{dueMicros(i.Due), i.Run, i.Step} }
 
-func (p place) before(q place) bool {
-	switch {
-	case p.due != q.due:
-		return p.due < q.due
-	case p.run != q.run:
-		return p.run < q.run
-	default:
-		return p.step < q.step
-	}
+func (p place) before(q place) bool { return p.compare(q) < 0 }
+
+func (p place) compare(q place) int {
+	return cmp.Or(cmp.Compare(p.due, q.due), strings.Compare(p.run, q.run), strings.Compare(p.step, q.step))
 }
 
 // A lane is the rows that are alike for every limit, such as those of one
@@ -56,8 +53,8 @@ func newLane(name string) *lane {
 // earliest is when something of the lane may be claimed; zero when it is empty.
 func (l *lane) earliest() time.Time {
 	t := l.next
-	if len(l.due) > 0 && (t.IsZero() || l.due[0].Due.Before(t)) {
-		t = l.due[0].Due
+	if l.due.Len() > 0 && (t.IsZero() || l.due.First().Due.Before(t)) {
+		t = l.due.First().Due
 	}
 	if !l.timed && !t.IsZero() {
 		return atOnce
@@ -70,7 +67,7 @@ var atOnce = time.Unix(0, 1)
 
 // head reports whether the lane has a row in memory that may be claimed.
 func (l *lane) head(now time.Time) bool {
-	return len(l.due) > 0 && (!l.timed || !l.due[0].Due.After(now))
+	return l.due.Len() > 0 && (!l.timed || !l.due.First().Due.After(now))
 }
 
 // later notes that a row after horizon is due at t.
@@ -90,36 +87,12 @@ func (l *lane) ahead(now time.Time) place {
 }
 
 // clock is a heap of the lanes that nothing of may be claimed yet.
-type clock []*lane
+type clock = heap.Heap[*lane, byClaim]
 
-func (h clock) Len() int           { return len(h) }
-func (h clock) Less(i, j int) bool { return h[i].at.Before(h[j].at) }
-func (h clock) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].pos, h[j].pos = i, j
-}
+type byClaim struct{}
 
-func (h *clock) Push(x any) {
-	l := x.(*lane)
-	l.pos = len(*h)
-	*h = append(*h, l)
-}
-
-func (h *clock) Pop() any {
-	old := *h
-	l := old[len(old)-1]
-	old[len(old)-1] = nil
-	*h = old[:len(old)-1]
-	l.pos = -1
-	return l
-}
-
-func (h clock) first() time.Time {
-	if len(h) == 0 {
-		return time.Time{}
-	}
-	return h[0].at
-}
+func (byClaim) Before(a, b *lane) bool { return a.at.Before(b.at) }
+func (byClaim) Moved(l *lane, to int)  { l.pos = to }
 
 // Bounds of what the queue has in memory. The rows of a lane are read window at a
 // time at most, leastRows at least, and lookahead before their time; there may be
@@ -158,17 +131,17 @@ func (q *queue) hold(l *lane) {
 // drop takes a lane out of memory. If it waited for a rate, it returns until when.
 func (q *queue) drop(l *lane) (opens time.Time) {
 	if l.pos >= 0 {
-		heap.Remove(&q.clock, l.pos)
+		q.clock.Remove(l.pos)
 	}
 	if l.bound {
 		opens = q.board.Withdraw(l.name, l.group.of())
 		l.offered, l.bound = false, false
 	}
-	for _, sl := range l.due {
+	for _, sl := range l.due.All() {
 		delete(q.byKey, sl.key())
 	}
-	q.free -= len(l.due)
-	l.due = nil
+	q.free -= l.due.Len()
+	l.due = slots{}
 	if q.lanes[l.name] == l {
 		delete(q.lanes, l.name)
 	}
@@ -199,21 +172,21 @@ func (q *queue) seek(l *lane) {
 		}
 	case claimable:
 		if l.pos >= 0 {
-			heap.Remove(&q.clock, l.pos)
+			q.clock.Remove(l.pos)
 		}
 		if !l.offered {
 			q.offer(l)
 		}
 	case l.asked || l.held: // it is sought again then
 		if l.pos >= 0 {
-			heap.Remove(&q.clock, l.pos)
+			q.clock.Remove(l.pos)
 		}
 	default:
 		l.at = at
 		if l.pos >= 0 {
-			heap.Fix(&q.clock, l.pos)
+			q.clock.Fix(l.pos)
 		} else {
-			heap.Push(&q.clock, l)
+			q.clock.Push(l)
 		}
 	}
 }
@@ -226,7 +199,7 @@ func (q *queue) share() int {
 // short reports whether rows of a lane that may be claimed are on disk, and few in
 // memory.
 func (q *queue) short(l *lane) bool {
-	return !l.next.IsZero() && (!l.timed || !l.next.After(q.now)) && len(l.due) <= q.share()/4
+	return !l.next.IsZero() && (!l.timed || !l.next.After(q.now)) && l.due.Len() <= q.share()/4
 }
 
 // trim gives the later rows of each lane back to the disk when there are too
@@ -237,29 +210,21 @@ func (q *queue) trim() {
 	}
 	keep := max(1, q.max/2/len(q.lanes))
 	for _, l := range q.lanes {
-		if len(l.due) > keep && !l.asked {
+		if l.due.Len() > keep && !l.asked {
 			q.cut(l, keep)
 		}
 	}
 }
 
+// cut keeps the first rows of a lane.
 func (q *queue) cut(l *lane, keep int) {
-	slices.SortFunc(l.due, func(a, b *slot) int { // what is sorted is a heap
-		if placeOf(a.Item).before(placeOf(b.Item)) {
-			return -1
-		}
-		return 1
-	})
-	for i, sl := range l.due {
-		sl.pos = i
-		if i >= keep {
-			delete(q.byKey, sl.key())
-		}
+	rest := l.due.Cut(keep, func(a, b *slot) int { return placeOf(a.Item).compare(placeOf(b.Item)) })
+	for _, sl := range rest {
+		delete(q.byKey, sl.key())
 	}
-	l.horizon = placeOf(l.due[keep-1].Item)
-	l.later(l.due[keep].Due)
-	q.free -= len(l.due) - keep
-	clear(l.due[keep:])
-	l.due = l.due[:keep]
+	q.free -= len(rest)
+	last := slices.MaxFunc(l.due.All(), func(a, b *slot) int { return placeOf(a.Item).compare(placeOf(b.Item)) })
+	l.horizon = placeOf(last.Item)
+	l.later(rest[0].Due)
 	q.seek(l)
 }

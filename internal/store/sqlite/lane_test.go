@@ -418,12 +418,12 @@ func (m *lanesModel) bounds() {
 	q := &m.s.queue
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	rows := len(q.leased)
+	rows := q.leased.Len()
 	for _, l := range q.lanes {
-		rows += len(l.due)
+		rows += l.due.Len()
 	}
 	require.Equal(m.t, len(q.byKey), rows)
-	require.Equal(m.t, rows-len(q.leased), q.free)
+	require.Equal(m.t, rows-q.leased.Len(), q.free)
 	keyed := 0
 	for _, g := range q.groups {
 		keyed += len(g.lanes)

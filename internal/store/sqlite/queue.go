@@ -1,13 +1,13 @@
 package sqlite
 
 import (
-	"container/heap"
 	"context"
 	"sync"
 	"time"
 
 	"github.com/pawlhq/pawl/internal/durable"
 	"github.com/pawlhq/pawl/internal/flow"
+	"github.com/pawlhq/pawl/internal/heap"
 	"github.com/pawlhq/pawl/internal/store"
 )
 
@@ -24,41 +24,25 @@ type slotKey durable.Ref
 func (s *slot) key() slotKey { return slotKey{s.Run, s.Step} }
 
 // slots is a heap, by due time or, of leases, by end.
-type slots []*slot
+type slots = heap.Heap[*slot, byTime]
 
-func (h slots) when(i int) time.Time {
-	if h[i].Claimed {
-		return h[i].until
+type byTime struct{}
+
+func (byTime) Before(a, b *slot) bool {
+	x, y := a.when(), b.when()
+	if x.Equal(y) {
+		return a.Run < b.Run
 	}
-	return h[i].Due
+	return x.Before(y)
 }
 
-func (h slots) Len() int { return len(h) }
-func (h slots) Less(i, j int) bool {
-	a, b := h.when(i), h.when(j)
-	if a.Equal(b) {
-		return h[i].Run < h[j].Run
+func (byTime) Moved(s *slot, to int) { s.pos = to }
+
+func (s *slot) when() time.Time {
+	if s.Claimed {
+		return s.until
 	}
-	return a.Before(b)
-}
-
-func (h slots) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].pos, h[j].pos = i, j
-}
-
-func (h *slots) Push(x any) {
-	s := x.(*slot)
-	s.pos = len(*h)
-	*h = append(*h, s)
-}
-
-func (h *slots) Pop() any {
-	old := *h
-	s := old[len(old)-1]
-	old[len(old)-1] = nil
-	*h = old[:len(old)-1]
-	return s
+	return s.Due
 }
 
 // queue is all lanes in memory, and the leases. A lane that has something to claim
@@ -145,7 +129,7 @@ func (q *queue) add(l *lane, i durable.Item) {
 	n := &slot{Item: i}
 	n.Claimed = false
 	q.byKey[n.key()] = n
-	heap.Push(&l.due, n)
+	l.due.Push(n)
 	q.free++
 }
 
@@ -157,12 +141,12 @@ func (q *queue) remove(k slotKey) {
 	}
 	delete(q.byKey, k)
 	if sl.Claimed {
-		heap.Remove(&q.leased, sl.pos)
+		q.leased.Remove(sl.pos)
 		q.giveBack(sl)
 		return
 	}
 	l := q.lanes[sl.Lane]
-	heap.Remove(&l.due, sl.pos)
+	l.due.Remove(sl.pos)
 	q.free--
 	q.seek(l)
 }
@@ -376,11 +360,11 @@ func (q *queue) claim(ctx context.Context, s *Store, now, until time.Time, limit
 // take leases what is in memory, and asks for what is not.
 func (q *queue) take(now, until time.Time, limit int) (leases []store.Lease, err error) {
 	q.now = now
-	for len(q.leased) > 0 && !q.leased[0].until.After(now) {
-		q.release(q.leased[0])
+	for q.leased.Len() > 0 && !q.leased.First().until.After(now) {
+		q.release(q.leased.First())
 	}
-	for len(q.clock) > 0 && !q.clock[0].at.After(now) {
-		q.seek(heap.Pop(&q.clock).(*lane))
+	for q.clock.Len() > 0 && !q.clock.First().at.After(now) {
+		q.seek(q.clock.Pop())
 	}
 	for len(leases) < limit {
 		name, pass, ok, err := q.board.Next(now)
@@ -397,11 +381,11 @@ func (q *queue) take(now, until time.Time, limit int) (leases []store.Lease, err
 			q.seek(l)
 			continue
 		}
-		sl := heap.Pop(&l.due).(*slot)
+		sl := l.due.Pop()
 		q.free--
 		q.generation++
 		sl.Claimed, sl.Generation, sl.until, sl.pass = true, q.generation, until, pass
-		heap.Push(&q.leased, sl)
+		q.leased.Push(sl)
 		leases = append(leases, store.Lease{Item: sl.Item, Until: until})
 		q.turned(l)
 	}
@@ -432,7 +416,7 @@ func (q *queue) turned(l *lane) {
 
 // release ends the claim on a slot.
 func (q *queue) release(sl *slot) {
-	heap.Remove(&q.leased, sl.pos)
+	q.leased.Remove(sl.pos)
 	sl.Claimed = false
 	q.giveBack(sl)
 	l := q.laneFor(sl.Lane)
@@ -445,7 +429,7 @@ func (q *queue) release(sl *slot) {
 		l.later(sl.Due)
 		q.seek(l)
 	default:
-		heap.Push(&l.due, sl)
+		l.due.Push(sl)
 		q.free++
 		q.seek(l)
 	}
@@ -461,7 +445,7 @@ func (s *Store) Extend(_ context.Context, l store.Lease, now time.Time, ttl time
 		return false, nil
 	}
 	sl.until = now.Add(ttl)
-	heap.Fix(&q.leased, sl.pos)
+	q.leased.Fix(sl.pos)
 	return true, nil
 }
 
@@ -510,19 +494,16 @@ func (s *Store) NextDue(context.Context) (time.Time, bool, error) {
 		}
 	}
 	first(q.board.Opens())
-	first(q.clock.first())
-	first(q.leased.first())
+	if q.clock.Len() > 0 {
+		first(q.clock.First().at)
+	}
+	if q.leased.Len() > 0 {
+		first(q.leased.First().until)
+	}
 	for g := range q.apart {
 		first(g.looks(q.freed))
 	}
 	return t, !t.IsZero(), nil
-}
-
-func (h slots) first() time.Time {
-	if len(h) == 0 {
-		return time.Time{}
-	}
-	return h.when(0)
 }
 
 // Limit says behind which gates lanes stand, from now on.
