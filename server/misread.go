@@ -2,9 +2,7 @@ package server
 
 import (
 	"errors"
-	"reflect"
 	"strings"
-	"time"
 
 	"github.com/go-json-experiment/json"
 
@@ -15,51 +13,23 @@ import (
 // into what is wanted. The decoder's own words name types of this program.
 func misread(body []byte, err error) string {
 	const other = "the body is not the JSON object that is wanted here"
-	bad, ok := errors.AsType[*json.SemanticError](err)
+	bad, ok := wire.AsMismatch(err)
 	if !ok {
 		if wrong := wire.CheckJSON(body); wrong != nil {
 			return other + ": " + wrong.Error()
 		}
 		return other
 	}
-	member, wanted := strings.TrimPrefix(string(bad.JSONPointer), "/"), wantedOf(bad.GoType)
+	want := strings.Replace(bad.Want, "an object", "a JSON object", 1)
 	switch {
 	case errors.Is(err, json.ErrUnknownName):
-		return "nobody knows the member " + printable(member)
-	case member == "" && wanted == "":
+		return "nobody knows the member " + printable(bad.Member)
+	case bad.Member == "" && want == "":
 		return other
-	case member == "":
-		return "the body must be " + wanted
-	case wanted == "":
-		return printable(member) + " cannot be a JSON value of this kind"
+	case bad.Member == "":
+		return "the body must be " + want
+	case want == "":
+		return printable(bad.Member) + " cannot be a JSON value of this kind"
 	}
-	return printable(member) + " must be " + wanted
-}
-
-// wantedOf is the JSON that can be read into a type; "" when that is a longer
-// story.
-func wantedOf(t reflect.Type) string {
-	switch {
-	case t == nil:
-		return ""
-	case t.Kind() == reflect.Pointer:
-		return wantedOf(t.Elem())
-	case t == reflect.TypeFor[time.Time]():
-		return `a time such as "2026-01-02T15:04:05Z"`
-	}
-	switch t.Kind() { //nolint:exhaustive // the others have no JSON of their own
-	case reflect.Struct, reflect.Map:
-		return "a JSON object"
-	case reflect.Slice:
-		return "an array"
-	case reflect.String:
-		return "a string"
-	case reflect.Bool:
-		return "true or false"
-	case reflect.Int, reflect.Int64:
-		return "a whole number"
-	case reflect.Float64:
-		return "a number"
-	}
-	return ""
+	return printable(bad.Member) + " must be " + want
 }

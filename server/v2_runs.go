@@ -182,19 +182,27 @@ func (s *Server) runsOfEventV2(w http.ResponseWriter, r *http.Request, _ []byte)
 	s.replyPageV2(w, http.StatusOK, s.viewRunsV2(runs, output != nil && *output), page)
 }
 
-func (s *Server) showRunV2(w http.ResponseWriter, r *http.Request, _ []byte) {
+// runOfPath is the run that a path names, and whether its output is asked for;
+// not ok when it has answered.
+func (s *Server) runOfPath(w http.ResponseWriter, r *http.Request) (run *durable.Run, output, ok bool) {
 	q := readQuery(r)
-	output := q.flag("includeOutput")
+	asked := q.flag("includeOutput")
 	if q.refusedV2(w) {
-		return
+		return nil, false, false
 	}
 	id := r.PathValue("run")
 	run, err := s.eng.History().Run(r.Context(), id)
 	if err != nil {
 		s.failWithV2(w, r, err, noRunV2(id))
-		return
+		return nil, false, false
 	}
-	s.replyV2(w, s.viewRunV2(run, output != nil && *output))
+	return run, asked != nil && *asked, true
+}
+
+func (s *Server) showRunV2(w http.ResponseWriter, r *http.Request, _ []byte) {
+	if run, output, ok := s.runOfPath(w, r); ok {
+		s.replyV2(w, s.viewRunV2(run, output))
+	}
 }
 
 // cancelRunV2 cancels a run and answers with it.

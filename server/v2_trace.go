@@ -38,24 +38,16 @@ type spanV2 struct {
 // traceV2 answers with the tree of a run. It is made from the journal: there is
 // no second record that could say something else.
 func (s *Server) traceV2(w http.ResponseWriter, r *http.Request, _ []byte) {
-	q := readQuery(r)
-	output := q.flag("includeOutput")
-	if q.refusedV2(w) {
+	run, output, ok := s.runOfPath(w, r)
+	if !ok {
 		return
 	}
-	// In this order, as in loadSteps.
-	id := r.PathValue("run")
-	run, err := s.eng.History().Run(r.Context(), id)
+	journal, err := s.eng.History().Journal(r.Context(), run.ID, 0) // after the run, as in loadSteps
 	if err != nil {
-		s.failWithV2(w, r, err, noRunV2(id))
+		s.failWithV2(w, r, err, noRunV2(run.ID))
 		return
 	}
-	journal, err := s.eng.History().Journal(r.Context(), id, 0)
-	if err != nil {
-		s.failWithV2(w, r, err, noRunV2(id))
-		return
-	}
-	s.replyV2(w, traceTreeV2{RunID: id, RootSpan: trace(run, journal, output != nil && *output)})
+	s.replyV2(w, traceTreeV2{RunID: run.ID, RootSpan: trace(run, journal, output)})
 }
 
 func trace(r *durable.Run, journal []durable.Entry, output bool) spanV2 {

@@ -5,9 +5,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -246,37 +244,14 @@ func refused(code, message string) error {
 // case, unknown ones ignored, null for whatever is absent.
 func decode(v jsontext.Value, into any) error {
 	err := json.Unmarshal(v, into, json.MatchCaseInsensitiveNames(true))
-	if bad, ok := errors.AsType[*json.SemanticError](err); ok {
-		where := strings.TrimPrefix(string(bad.JSONPointer), "/")
-		if where == "" {
-			return fmt.Errorf("want %s, got %s", wanted(bad.GoType), kindName(bad.JSONKind))
+	if bad, ok := AsMismatch(err); ok {
+		want := cmp.Or(bad.Want, "another value")
+		if bad.Member == "" {
+			return fmt.Errorf("want %s, got %s", want, bad.Got)
 		}
-		return fmt.Errorf("%s cannot be %s; want %s", clip(where), kindName(bad.JSONKind), wanted(bad.GoType))
+		return fmt.Errorf("%s cannot be %s; want %s", clip(bad.Member), bad.Got, want)
 	}
 	return inWords(err)
-}
-
-// wanted is the JSON that can be read into a type.
-func wanted(t reflect.Type) string {
-	if t == nil {
-		return "another value"
-	}
-	switch t.Kind() {
-	case reflect.Pointer:
-		return wanted(t.Elem())
-	case reflect.Struct, reflect.Map:
-		return "an object"
-	case reflect.Slice:
-		return "an array"
-	case reflect.String:
-		return "a string"
-	case reflect.Bool:
-		return "true or false"
-	case reflect.Int, reflect.Int64:
-		return "a whole number"
-	default:
-		return "another value"
-	}
 }
 
 // sdk names the SDK as "<language>:v<version>".
