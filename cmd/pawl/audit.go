@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"charm.land/lipgloss/v2"
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
@@ -46,33 +45,24 @@ type deed struct {
 }
 
 func listActs(c *cobra.Command, list []string) error {
-	cl, err := newClient(c)
-	if err != nil {
-		return err
-	}
 	query := flagQuery(c, "limit", "cursor")
 	addAges(c, query, "from", "until", time.Now())
 	if len(list) > 0 {
 		query.Set("object", list[0])
 	}
-	var deeds []deed
-	if err := cl.get(c.Context(), "/v1/audit", query, &deeds); err != nil {
+	_, deeds, done, err := listOf[deed](c, "/v1/audit", query)
+	if done {
 		return err
 	}
-	out := c.OutOrStdout()
-	if asJSON, _ := c.Flags().GetBool("json"); asJSON {
-		return printJSON(out, deeds)
-	}
 	if len(deeds) == 0 {
-		_, err := fmt.Fprintln(out, "Nobody has done such a thing.")
+		_, err := fmt.Fprintln(c.OutOrStdout(), "Nobody has done such a thing.")
 		return err
 	}
 	t := plain("WHEN", "WHAT", "OBJECT", "BY", "DETAIL")
 	for _, d := range deeds {
 		t.Row(d.At.Local().Format(time.DateTime), oneLine(d.What), oneLine(d.Object), oneLine(d.By), clip(inWords(d.Detail), 80))
 	}
-	_, err = lipgloss.Fprintln(out, trimmed(t.Render()))
-	return err
+	return printTable(c, t)
 }
 
 // inWords is the detail of a line: its members by name.

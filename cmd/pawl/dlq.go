@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"charm.land/lipgloss/v2"
-	"charm.land/lipgloss/v2/table"
 	"charm.land/lipgloss/v2/tree"
 	"github.com/dustin/go-humanize"
 	"github.com/go-json-experiment/json"
@@ -129,33 +128,14 @@ type letterDetail struct {
 	Steps       []step      `json:"steps"`
 }
 
-// plain is a table without lines, which a pipe can read as well.
-func plain(headers ...string) *table.Table {
-	return table.New().Border(lipgloss.HiddenBorder()).BorderTop(false).BorderBottom(false).BorderLeft(false).BorderHeader(false).
-		Headers(headers...).StyleFunc(func(row, _ int) lipgloss.Style {
-		s := lipgloss.NewStyle().PaddingRight(1)
-		if row == table.HeaderRow {
-			s = s.Faint(true)
-		}
-		return s
-	})
-}
-
 func listGroups(c *cobra.Command, _ []string) error {
-	cl, err := newClient(c)
-	if err != nil {
-		return err
-	}
 	query := flagQuery(c, "function", "class", "limit", "cursor")
 	if all, _ := c.Flags().GetBool("all"); all {
 		query.Set("state", "all")
 	}
-	var groups []letterGroup
-	if err := cl.get(c.Context(), "/v1/dead-letters/groups", query, &groups); err != nil {
+	_, groups, done, err := listOf[letterGroup](c, "/v1/dead-letters/groups", query)
+	if done {
 		return err
-	}
-	if asJSON, _ := c.Flags().GetBool("json"); asJSON {
-		return printJSON(c.OutOrStdout(), groups)
 	}
 	out := c.OutOrStdout()
 	if len(groups) == 0 {
@@ -167,40 +147,26 @@ func listGroups(c *cobra.Command, _ []string) error {
 	for _, g := range groups {
 		t.Row(humanize.Comma(int64(g.Open))+" ×", clip(g.Title, 60), oneLine(g.Function), class(g.Class), humanize.Time(g.LastAt), g.Group)
 	}
-	_, err = lipgloss.Fprintln(out, trimmed(t.Render()))
-	if err == nil {
+	if err = printTable(c, t); err == nil {
 		_, err = lipgloss.Fprintln(out, hint("See them: pawl dlq list --group %s\nRun them again: pawl dlq retry-all --group %s", groups[0].Group, groups[0].Group))
 	}
 	return err
 }
 
-// hint says what to do next.
-func hint(format string, list ...any) string {
-	return lipgloss.NewStyle().Faint(true).Render(fmt.Sprintf(format, list...))
-}
-
 func listLetters(c *cobra.Command, _ []string) error {
-	cl, err := newClient(c)
-	if err != nil {
-		return err
-	}
 	query := letterQuery(c, time.Now())
 	for name, values := range flagQuery(c, "limit", "cursor", "state") {
 		query[name] = values
 	}
-	var letters []letter
-	if err := cl.get(c.Context(), "/v1/dead-letters", query, &letters); err != nil {
+	cl, letters, done, err := listOf[letter](c, "/v1/dead-letters", query)
+	if done {
 		return err
-	}
-	out := c.OutOrStdout()
-	if asJSON, _ := c.Flags().GetBool("json"); asJSON {
-		return printJSON(out, letters)
 	}
 	if len(letters) == 0 {
 		if err := cl.hasGroup(c.Context(), query.Get("fingerprint")); err != nil {
 			return err
 		}
-		_, err := fmt.Fprintln(out, "There are no such dead letters.")
+		_, err := fmt.Fprintln(c.OutOrStdout(), "There are no such dead letters.")
 		return err
 	}
 	open := query.Get("state") == "open"
@@ -216,8 +182,7 @@ func listLetters(c *cobra.Command, _ []string) error {
 		}
 		t.Row(row...)
 	}
-	_, err = lipgloss.Fprintln(out, trimmed(t.Render()))
-	return err
+	return printTable(c, t)
 }
 
 // hasGroup fails when there is no such group; "" is none that somebody asked for.
@@ -233,17 +198,6 @@ func (c *client) hasGroup(ctx context.Context, group string) error {
 	return fmt.Errorf("there is no group %s; pawl dlq groups --all lists those that there are", oneLine(group))
 }
 
-// flagQuery is the flags that have a value, under the names of the API.
-func flagQuery(c *cobra.Command, names ...string) url.Values {
-	query := url.Values{}
-	for _, name := range names {
-		if f := c.Flags().Lookup(name); f != nil && f.Value.String() != "" {
-			query.Set(name, f.Value.String())
-		}
-	}
-	return query
-}
-
 // letterQuery is the filter that addLetterFlags made flags for.
 func letterQuery(c *cobra.Command, now time.Time) url.Values {
 	query := flagQuery(c, "function", "class")
@@ -252,16 +206,6 @@ func letterQuery(c *cobra.Command, now time.Time) url.Values {
 	}
 	addAges(c, query, "failed_after", "failed_before", now)
 	return query
-}
-
-// addAges asks for what --newer and --older choose, by the parameters of these
-// names.
-func addAges(c *cobra.Command, query url.Values, after, before string, now time.Time) {
-	for name, flag := range map[string]string{before: "older", after: "newer"} {
-		if age, _ := c.Flags().GetDuration(flag); age > 0 {
-			query.Set(name, now.Add(-age).UTC().Format(time.RFC3339Nano))
-		}
-	}
 }
 
 func showLetter(c *cobra.Command, list []string) error {
@@ -337,13 +281,7 @@ func drawLetter(out io.Writer, d letterDetail) error {
 func attempts(steps []step) *tree.Tree {
 	t := tree.Root("tries")
 	for _, s := range steps {
-		node := tree.Root(strings.TrimSpace(fmt.Sprintf("%s  %s  %s", oneLine(s.Name), colour(s.Status), took(s.Started, s.Ended))))
-		for _, a := range s.Attempts {
-			if len(a.Error) > 0 {
-				node.Child(failedTry(a))
-			}
-		}
-		t.Child(node)
+		t.Child(withTries(s))
 	}
 	return t
 }
@@ -368,22 +306,6 @@ func stackOf(output jsontext.Value) string {
 		lines = append(lines, "  "+clip(strings.TrimRight(line, "\n"), 160))
 	}
 	return strings.Join(lines, "\n")
-}
-
-func english(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return humanize.Comma(int64(n)) + " " + many
-}
-
-// clip is a text on one line of at most n characters.
-func clip(s string, n int) string {
-	runes := []rune(oneLine(s))
-	if len(runes) <= n {
-		return string(runes)
-	}
-	return string(runes[:n-1]) + "…"
 }
 
 // class is the word for a kind of failure, in a colour that says whose it is.

@@ -345,16 +345,9 @@ func stopJob(c *cobra.Command, list []string) error {
 }
 
 func listJobs(c *cobra.Command, _ []string) error {
-	cl, err := newClient(c)
-	if err != nil {
+	_, jobs, done, err := listOf[job](c, "/v1/dead-letters/jobs", nil)
+	if done {
 		return err
-	}
-	var jobs []job
-	if err := cl.get(c.Context(), "/v1/dead-letters/jobs", nil, &jobs); err != nil {
-		return err
-	}
-	if asJSON, _ := c.Flags().GetBool("json"); asJSON {
-		return printJSON(c.OutOrStdout(), jobs)
 	}
 	if len(jobs) == 0 {
 		_, err := fmt.Fprintln(c.OutOrStdout(), "There are no jobs. pawl dlq retry-all makes one.")
@@ -368,8 +361,7 @@ func listJobs(c *cobra.Command, _ []string) error {
 		}
 		t.Row(j.ID, state, humanize.Time(j.CreatedAt), j.Rate, j.String(), clip(which(j.Filter), 60))
 	}
-	_, err = lipgloss.Fprintln(c.OutOrStdout(), t.Render())
-	return err
+	return printTable(c, t)
 }
 
 // which is a filter in words.

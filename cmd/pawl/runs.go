@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"charm.land/lipgloss/v2"
-	"charm.land/lipgloss/v2/table"
 	"charm.land/lipgloss/v2/tree"
 	"github.com/dustin/go-humanize"
 	"github.com/go-json-experiment/json"
@@ -51,22 +50,10 @@ func runsCommand() *cobra.Command {
 }
 
 func listRuns(c *cobra.Command, _ []string) error {
-	cl, err := newClient(c)
-	if err != nil {
+	query := flagQuery(c, "limit", "cursor", "function", "status")
+	cl, runs, done, err := listOf[run](c, "/v1/runs", query)
+	if done {
 		return err
-	}
-	query := url.Values{}
-	for _, name := range []string{"limit", "cursor", "function", "status"} {
-		if v := c.Flags().Lookup(name).Value.String(); v != "" {
-			query.Set(name, v)
-		}
-	}
-	var runs []run
-	if err := cl.get(c.Context(), "/v1/runs", query, &runs); err != nil {
-		return err
-	}
-	if asJSON, _ := c.Flags().GetBool("json"); asJSON {
-		return printJSON(c.OutOrStdout(), runs)
 	}
 	if len(runs) == 0 {
 		none, err := cl.noRuns(c.Context(), query)
@@ -75,35 +62,12 @@ func listRuns(c *cobra.Command, _ []string) error {
 		}
 		return err
 	}
-	t := table.New().Border(lipgloss.HiddenBorder()).BorderTop(false).BorderBottom(false).BorderLeft(false).BorderHeader(false).
-		Headers("RUN", "STATUS", "FUNCTION", "EVENT", "QUEUED", "TOOK").
-		StyleFunc(func(int, int) lipgloss.Style { return lipgloss.NewStyle().PaddingRight(1) })
+	t := plain("RUN", "STATUS", "FUNCTION", "EVENT", "QUEUED", "TOOK")
 	for _, r := range runs {
 		t.Row(r.ID, colour(r.Status), oneLine(r.Function), oneLine(r.Event), humanize.Time(r.QueuedAt), r.took())
 	}
-	_, err = lipgloss.Fprintln(c.OutOrStdout(), trimmed(t.Render()))
-	return err
+	return printTable(c, t)
 }
-
-// limitFlag makes a flag for how many rows a list has.
-func limitFlag(c *cobra.Command, usual limit, help string) {
-	c.Flags().Var(&usual, "limit", help)
-}
-
-type limit int
-
-func (l *limit) Set(text string) error {
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 || n > 200 {
-		return errors.New("want a number from 1 to 200")
-	}
-	*l = limit(n)
-	return nil
-}
-
-func (l *limit) String() string { return strconv.Itoa(int(*l)) }
-
-func (l *limit) Type() string { return "int" }
 
 // noRuns says why a list of runs is empty.
 func (c *client) noRuns(ctx context.Context, query url.Values) (string, error) {
@@ -137,15 +101,6 @@ func (c *client) noRuns(ctx context.Context, query url.Values) (string, error) {
 	return "There is no function " + function + "; there are " + strings.Join(known, ", "), nil
 }
 
-// trimmed is text without the blanks at the ends of its lines.
-func trimmed(text string) string {
-	lines := strings.Split(text, "\n")
-	for i, line := range lines {
-		lines[i] = strings.TrimRight(line, " ")
-	}
-	return strings.Join(lines, "\n")
-}
-
 // line joins what there is of the parts of a line.
 func line(parts ...string) string {
 	return strings.Join(slices.DeleteFunc(parts, func(p string) bool { return p == "" }), "  ")
@@ -177,14 +132,12 @@ func drawn(h history) string {
 		if s.passesOn(told) {
 			continue
 		}
-		node := tree.Root(line(oneLine(s.Name), colour(s.Status), took(s.Started, s.Ended), s.rests()))
 		for _, a := range s.Attempts {
 			if len(a.Error) > 0 {
-				node.Child(failedTry(a))
 				told[message(a.Error)] = true
 			}
 		}
-		t.Child(node)
+		t.Child(withTries(s, s.rests()))
 	}
 	switch h.Run.Status {
 	case "Completed":
