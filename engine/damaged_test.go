@@ -157,3 +157,31 @@ func TestDamagedRunHoldsUpNobody(t *testing.T) {
 		require.Equal(t, "Completed", status(bad))
 	})
 }
+
+// TestEventThatIsGoneIsHandedOnOnceItIsBack: meanwhile it is looked for once a
+// minute.
+func TestEventThatIsGoneIsHandedOnOnceItIsBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPawl(t, &app{serve: waitsForPaid}, function("f", "order", 0))
+		p.send(`{"name":"order","data":{"id":1}}`)
+		time.Sleep(time.Second)
+		require.NoError(t, p.Close(t.Context()))
+		paid := p.acceptOnly(`{"name":"paid","data":{"id":1}}`)
+		p.hide(paid...)
+		var log bytes.Buffer
+		p.log = slog.New(slog.NewTextHandler(&log, nil))
+		p.start()
+		time.Sleep(time.Hour)
+		p.wantStatus(0, durable.Running)
+		require.NoError(t, p.Close(t.Context()))
+		told := strings.Count(log.String(), "event "+paid[0]+" is not there")
+		require.True(t, 58 <= told && told <= 61, "told %d times", told)
+
+		p.log = nil
+		p.reveal(paid...)
+		p.start()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		p.wantStatus(0, durable.Completed)
+	})
+}

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -38,6 +39,10 @@ func (e *Engine) deliver(ctx context.Context, l store.Lease) {
 
 func (e *Engine) handOn(ctx context.Context, l store.Lease, h *handing) error {
 	ev, err := e.store.Event(ctx, l.Run)
+	if errors.Is(err, store.ErrNotFound) {
+		e.setAside(ctx, l, fmt.Errorf("event %s is not there; pawl doctor says what else is wrong", l.Run))
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -103,15 +103,15 @@ func (e *Engine) drop(ctx context.Context, l store.Lease) {
 // damagedAgain is when an item of a damaged run is looked at again.
 const damagedAgain = time.Minute
 
-// setAside puts off an item that a damaged run keeps from being worked. It is not
-// lost: it is worked once the run was repaired. Until then it holds up nobody.
+// setAside puts off an item that a damaged run or an event that is gone keeps from
+// being worked. It is not lost: it is worked once that was repaired. Until then it holds up nobody.
 func (e *Engine) setAside(ctx context.Context, l store.Lease, cause error) {
 	now := time.Now()
 	next := l.Later(now.Add(damagedAgain))
 	if err := e.store.Settle(ctx, l, now, store.Settled{Next: &next}); err != nil && ctx.Err() == nil && !errors.Is(err, store.ErrLeaseLost) {
 		cause = errors.Join(cause, err)
 	}
-	e.log.Error("what is queued for a run is put off: it or another run is damaged", "run", l.Run, "step", l.Step, "kind", l.Kind,
+	e.log.Error("what is queued for a run or an event is put off: it or another is damaged", "run", l.Run, "step", l.Step, "kind", l.Kind,
 		"again", damagedAgain, "err", cause)
 }
 
