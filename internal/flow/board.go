@@ -123,6 +123,7 @@ type gate struct {
 	leased int       // slots that leases hold
 	stored int       // slots that runs hold, as far as they are stored
 	taken  time.Time // as Rate.Take returned it
+	rate   Rate      // that it was last taken of
 	lanes  int       // that name it
 	passed int       // leases by which its rate may come to be used up
 	// undone is how much earlier taken is than what Rate.Take returned, over all
@@ -322,14 +323,40 @@ type Passed struct {
 	Gate  string
 	Taken time.Time
 
+	Rate Rate
+
 	// For Undo.
-	rate   Rate
 	undone time.Duration // at the gate, before
+}
+
+// rewind is by how much the clock must have been set back for a board to notice.
+const rewind = 5 * time.Second
+
+// rewind is called when the clock was set back: nobody waits for a rate until the
+// time that it was.
+func (b *Board) rewind(now time.Time) {
+	for _, g := range b.gates {
+		g.bound(g.rate, now)
+	}
+	for _, l := range slices.Clone(b.clock.All()) {
+		b.lift(l)
+		b.wait(l, &b.ready[l.class])
+	}
+}
+
+// bound forgets of a rate what cannot have been taken of it by now.
+func (g *gate) bound(r Rate, now time.Time) {
+	if most := r.Most(now); r.Every > 0 && g.taken.After(most) {
+		g.taken = most
+	}
 }
 
 // Next returns the lane whose first item is to be claimed now, and what the claim
 // holds. The lane is not offered any more: if there is more in it, offer it again.
 func (b *Board) Next(now time.Time) (name string, pass Pass, ok bool, err error) {
+	if now.Before(b.now.Add(-rewind)) {
+		b.rewind(now)
+	}
 	b.now = now
 	b.fade()
 	for b.clock.Len() > 0 && !b.clock.First().open.After(now) {
@@ -362,6 +389,7 @@ func (b *Board) know(l *lane) error {
 		if err := b.read(g); err != nil {
 			return err
 		}
+		g.bound(l.specs[i].Rate, b.now)
 	}
 	return nil
 }
@@ -437,10 +465,10 @@ func (b *Board) take(l *lane, now time.Time) (p Pass) {
 	for i, g := range l.gates {
 		s := l.specs[i]
 		if s.Rate.Every > 0 {
-			g.taken = s.Rate.Take(g.taken, now)
+			g.taken, g.rate = s.Rate.Take(g.taken, now), s.Rate
 			if s.Stays {
 				g.passed++
-				p.Rates = append(p.Rates, Passed{Gate: g.name, Taken: g.taken, rate: s.Rate, undone: g.undone})
+				p.Rates = append(p.Rates, Passed{Gate: g.name, Taken: g.taken, Rate: s.Rate, undone: g.undone})
 			}
 		}
 		if s.Slots == 0 {
@@ -461,7 +489,7 @@ func (b *Board) take(l *lane, now time.Time) (p Pass) {
 func (b *Board) Undo(p Pass) {
 	for _, r := range p.Rates {
 		g := b.gates[r.Gate] // a claim keeps it
-		back := r.rate.Undo(r.Taken, g.undone-r.undone, b.now)
+		back := r.Rate.Undo(r.Taken, g.undone-r.undone, b.now)
 		g.taken, g.undone = g.taken.Add(-back), g.undone+back
 		g.passed--
 		b.reopen(g)
@@ -553,7 +581,8 @@ func (b *Board) Ready() bool {
 }
 
 // Change replaces the gates of every lane by what specs says, for limits that
-// have changed. Who waited is asked again; who holds a slot keeps it.
+// have changed. Who waited is asked again, and waits for a faster rate no longer
+// than if it had always been that; who holds a slot keeps it.
 func (b *Board) Change(specs func(lane string) []GateSpec) {
 	for _, l := range b.lanes {
 		waits := l.pos >= 0
@@ -561,6 +590,9 @@ func (b *Board) Change(specs func(lane string) []GateSpec) {
 		old := l.gates
 		l.gates = nil
 		b.bind(l, specs(l.name))
+		for i, g := range l.gates {
+			g.bound(l.specs[i].Rate, b.now) // nobody has taken since
+		}
 		for _, g := range old {
 			g.lanes--
 			b.drop(g)

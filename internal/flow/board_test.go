@@ -89,6 +89,57 @@ func TestRateOpensInTime(t *testing.T) {
 	require.Equal(t, noon.Add(14*time.Second), pass.Rates[0].Taken)
 }
 
+func TestClockThatIsSetBackKeepsNobodyWaiting(t *testing.T) {
+	t.Parallel()
+	b := NewBoard()
+	specs := []GateSpec{{Name: "t", Rate: Throttle(2, 20*time.Second, 0), Stays: true}}
+	starts := func(now time.Time) (n int) {
+		b.Offer("a", Begin, "", specs)
+		for {
+			_, pass, ok, err := b.Next(now)
+			require.NoError(t, err)
+			if !ok {
+				return n
+			}
+			n++
+			b.Undo(b.Began(pass))
+			b.Offer("a", Begin, "", specs)
+		}
+	}
+	require.Equal(t, 2, starts(noon))
+	back := noon.Add(-3 * time.Hour)
+	require.Equal(t, 0, starts(back), "the two count as if they had begun now")
+	require.Equal(t, back.Add(10*time.Second), b.Opens())
+	require.Equal(t, 1, starts(back.Add(10*time.Second)))
+	require.Equal(t, 2, starts(back.Add(time.Minute)))
+
+	t.Run("while nothing ran", func(t *testing.T) {
+		b := NewBoard()
+		b.Stored = func(string) (int, time.Time, error) { return 0, noon.Add(20 * time.Second), nil }
+		b.Offer("a", Begin, "", specs)
+		_, _, ok, _ := b.Next(back)
+		require.False(t, ok)
+		require.Equal(t, back.Add(10*time.Second), b.Opens())
+	})
+}
+
+func TestFasterRateHoldsAtOnce(t *testing.T) {
+	t.Parallel()
+	b := NewBoard()
+	slow, fast := []GateSpec{{Name: "t", Rate: Throttle(1, time.Hour, 0), Stays: true}}, []GateSpec{{Name: "t", Rate: Throttle(1, time.Second, 0), Stays: true}}
+	b.Offer("a", Begin, "", slow)
+	_, _, ok, _ := b.Next(noon)
+	require.True(t, ok)
+	b.Offer("a", Begin, "", slow)
+	_, _, ok, _ = b.Next(noon)
+	require.False(t, ok)
+	require.Equal(t, noon.Add(time.Hour), b.Opens())
+	b.Change(func(string) []GateSpec { return fast })
+	_, _, ok, _ = b.Next(noon)
+	require.False(t, ok)
+	require.Equal(t, noon.Add(time.Second), b.Opens())
+}
+
 func TestClaimThatComesToNothingGivesBackItsRate(t *testing.T) {
 	t.Parallel()
 	b := NewBoard()

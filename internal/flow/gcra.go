@@ -41,6 +41,12 @@ func (r Rate) Take(full, now time.Time) time.Time {
 	return full.Add(r.Every)
 }
 
+// Most is the latest time that Take can have returned at or before now. What is
+// later was noted before the clock was set back, or under a slower limit.
+func (r Rate) Most(now time.Time) time.Time {
+	return now.Add(time.Duration(r.Burst+1) * r.Every)
+}
+
 // Undo takes back one that was noted and did not happen. Given are what Take had
 // returned for it, and how much has been undone since; now is not before any
 // Take. It returns by how much the time to keep comes earlier: not more than what

@@ -66,8 +66,9 @@ func keepRate(c *conn, p flow.Passed, now time.Time) error {
 	if err := exec(stmt); err != nil {
 		return err
 	}
-	stmt = c.Prep(`INSERT INTO rates (gate, taken) VALUES (?, ?) ON CONFLICT (gate) DO UPDATE SET taken = max(taken, excluded.taken)`)
+	stmt = c.Prep(`INSERT INTO rates (gate, taken) VALUES (?, ?) ON CONFLICT (gate) DO UPDATE SET taken = max(min(taken, ?), excluded.taken)`)
 	stmt.BindText(1, p.Gate)
 	stmt.BindInt64(2, dueMicros(p.Taken))
+	stmt.BindInt64(3, dueMicros(p.Rate.Most(now)))
 	return exec(stmt)
 }

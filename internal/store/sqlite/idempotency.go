@@ -175,10 +175,15 @@ func takeRate(c *conn, l durable.StartLimit, now time.Time) (bool, error) {
 	if err := rows(stmt, func() { taken = fromMicros(stmt.ColumnInt64(0)) }); err != nil {
 		return false, err
 	}
+	passed := flow.Passed{Gate: l.Gate, Taken: rate.Most(now), Rate: rate}
+	if taken.After(passed.Taken) { // the clock was set back
+		return false, keepRate(c, passed, now)
+	}
 	if rate.Next(taken).After(now) {
 		return false, nil
 	}
-	return true, keepRate(c, flow.Passed{Gate: l.Gate, Taken: rate.Take(taken, now)}, now)
+	passed.Taken = rate.Take(taken, now)
+	return true, keepRate(c, passed, now)
 }
 
 // refuse tells the step that waits for a run that it was not started.

@@ -153,6 +153,9 @@ var acceptTests = []test{
 		require.Equal(d, 1, send(noon.Add(2*time.Minute), "limit/f/a", "", 5))
 		require.Equal(d, 0, send(noon.Add(4*time.Minute), "limit/f/a", "k", 5))
 		require.Equal(d, 2, send(noon.Add(4*time.Minute), "limit/f/a", "", 5), "a repetition has used up nothing")
+		require.Equal(d, 0, send(noon.Add(-time.Hour), "limit/f/a", "", 2), "the clock was set back: as if all had been started now")
+		require.Equal(d, 1, send(noon.Add(-time.Hour+time.Minute), "limit/f/a", "", 5))
+		require.Equal(d, 2, send(noon.Add(-time.Hour+4*time.Minute), "limit/f/a", "", 5))
 	}},
 	{"skips a run whose name another has", func(d *db) {
 		single := func(name string, parent durable.Ref) durable.Start {
