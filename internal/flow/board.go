@@ -553,10 +553,26 @@ func (b *Board) Used(gate string) int {
 	return 0
 }
 
-// Holding says which gate keeps a lane from its turn; "" when none does.
+// Waits reports whether a lane was found to wait at a gate.
+func (b *Board) Waits(name string) bool {
+	l := b.lanes[name]
+	return l != nil && l.full != nil
+}
+
+// Holding says which gate keeps a lane from its turn, or will when it comes; ""
+// when none does.
 func (b *Board) Holding(name string) string {
-	if l := b.lanes[name]; l != nil && l.full != nil {
+	l := b.lanes[name]
+	switch {
+	case l == nil:
+		return ""
+	case l.full != nil:
 		return l.full.name
+	}
+	for i, g := range l.gates {
+		if s := l.specs[i]; s.full(g.used()) || s.Rate.Every > 0 && s.Rate.Next(g.taken).After(b.now) {
+			return g.name
+		}
 	}
 	return ""
 }

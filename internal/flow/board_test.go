@@ -123,6 +123,26 @@ func TestClockThatIsSetBackKeepsNobodyWaiting(t *testing.T) {
 	})
 }
 
+// TestHoldingIsKnownBeforeALanesTurn: who asks why a run waits need not wait until
+// the board has come to it.
+func TestHoldingIsKnownBeforeALanesTurn(t *testing.T) {
+	t.Parallel()
+	b := NewBoard()
+	specs := []GateSpec{{Name: "own", Slots: 5}, {Name: "app", Slots: 1}}
+	b.Offer("a", Begin, "", specs)
+	require.Empty(t, b.Holding("a"))
+	_, _, ok, _ := b.Next(noon)
+	require.True(t, ok)
+	b.Offer("a", Begin, "", specs)
+	require.Equal(t, "app", b.Holding("a"))
+	require.False(t, b.Waits("a"))
+	_, _, ok, _ = b.Next(noon)
+	require.False(t, ok)
+	require.True(t, b.Waits("a"))
+	b.Change(func(string) []GateSpec { return specs })
+	require.Equal(t, "app", b.Holding("a"), "all are asked again")
+}
+
 func TestFasterRateHoldsAtOnce(t *testing.T) {
 	t.Parallel()
 	b := NewBoard()

@@ -119,7 +119,7 @@ func (q *queue) makeRoom(g *laneGroup, n int) {
 		case l.held:
 			q.putApart(l)
 			g.more = true
-		case q.board.Holding(l.name) != "":
+		case q.board.Waits(l.name):
 			q.putApart(l)
 			g.blocked++
 		default:
