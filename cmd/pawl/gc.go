@@ -9,11 +9,11 @@ import (
 
 // While the heap is small, letting it grow to four times what is alive costs tens
 // of megabytes and saves a fifteenth of the server's time. When more is alive, it
-// may grow by gcRoom, or at least to twice as much, as Go has it by itself.
+// may grow by gcRoom, or at least by gcLeast.
 const (
 	gcMost  = 300 // percent
-	gcLeast = 100
-	gcRoom  = 64 << 20
+	gcLeast = 75
+	gcRoom  = 48 << 20
 )
 
 // gcPercent is by how much the heap may grow before it is collected again.

@@ -45,7 +45,7 @@ type heads struct {
 
 func (hs *heads) init(maxBytes int) {
 	hs.byID, hs.idle, hs.fresh = map[string]*head{}, list.New(), list.New()
-	hs.freshMax = maxBytes / 4
+	hs.freshMax = maxBytes / 8
 	hs.max = maxBytes - hs.freshMax
 }
 

@@ -293,7 +293,7 @@ func TestEndedRunsLeaveMemory(t *testing.T) {
 // however many come after them.
 func TestFreshRunsStayWithinTheirBytes(t *testing.T) {
 	t.Parallel()
-	s := temporary(t, Options{Durability: None, CacheBytes: 64 << 10})
+	s := temporary(t, Options{Durability: None, CacheBytes: 128 << 10})
 	var ids []string
 	for range 100 {
 		ids = append(ids, startRun(t, s, noon))
@@ -302,7 +302,7 @@ func TestFreshRunsStayWithinTheirBytes(t *testing.T) {
 	for ; s.heads.peek(ids[first]) != nil; first++ {
 	}
 	require.Greater(t, first, 5)
-	require.Less(t, first, 20, "a quarter of 64 KiB, each of more than 1 KiB")
+	require.Less(t, first, 20, "an eighth of 128 KiB, each of more than 1 KiB")
 	for _, id := range ids[first:] {
 		require.Nil(t, s.heads.peek(id))
 	}
@@ -319,7 +319,7 @@ func TestFreshRunsStayWithinTheirBytes(t *testing.T) {
 // What has waited for so long that others must be in front of it makes room.
 func TestFreshRunsGrowOld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := temporary(t, Options{Durability: None, CacheBytes: 64 << 10})
+		s := temporary(t, Options{Durability: None, CacheBytes: 128 << 10})
 		begin := time.Now()
 		for range 100 {
 			startRun(t, s, begin)

@@ -101,7 +101,7 @@ const (
 	window    = 4096
 	leastRows = 2
 	lookahead = 10 * time.Second
-	maxSlots  = 1 << 16
+	maxSlots  = 1 << 15
 )
 
 // lane returns a lane in memory. One that is not there has no rows on disk but

@@ -98,7 +98,7 @@ const (
 	// Of pages, for each connection: of the writer, of those that read for others,
 	// and of those that have one thing to do.
 	cacheBytes  = 32 << 20
-	readerCache = 8 << 20
+	readerCache = 4 << 20
 	smallCache  = 2 << 20
 )
 
