@@ -76,7 +76,14 @@ func (l *storeLock) release(opened bool) error {
 	if l.made && !opened {
 		err = os.Remove(l.file.Name())
 	}
-	return errors.Join(err, l.file.Close())
+	return errors.Join(err, unlock(l.file))
+}
+
+// unlock gives a lock back at once. Closing the file alone would leave it held for
+// as long as a process that was forked just now, and has not begun to run another
+// program, has the file too.
+func unlock(f *os.File) error {
+	return errors.Join(syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.Close())
 }
 
 // Unused reports whether there is a store at path that no process has open. It
@@ -90,7 +97,7 @@ func Unused(path string) (release func(), ok bool) {
 		_ = f.Close()
 		return nil, false
 	}
-	return func() { _ = f.Close() }, true
+	return func() { _ = unlock(f) }, true
 }
 
 // realPath is the one path that a file has, whatever links lead to it. The lock

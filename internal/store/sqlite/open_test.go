@@ -160,6 +160,21 @@ func TestLockFileThatIsRemoved(t *testing.T) {
 	require.FileExists(t, path)
 }
 
+// A process that was forked has the lock file until it runs another program.
+func TestLockIsFreeAtOnceWhoeverHasTheFile(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "pawl.db.lock")
+	first, err := lockFile(path)
+	require.NoError(t, err)
+	forked, err := syscall.Dup(int(first.file.Fd()))
+	require.NoError(t, err)
+	defer syscall.Close(forked)
+	require.NoError(t, first.release(true))
+	second, err := lockFile(path)
+	require.NoError(t, err)
+	require.NoError(t, second.release(true))
+}
+
 // A second open must not take away the locks of the first: closing any file
 // descriptor of a file drops all POSIX locks that the process has on it.
 func TestOpenTwiceKeepsLocks(t *testing.T) {
