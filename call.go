@@ -26,6 +26,7 @@ type call struct {
 	generation int64
 	target     string // id of the one step that may run; "": any
 	plan       bool   // steps are announced instead of run
+	check      bool   // nothing runs and nothing is sent: the program is being checked
 	attempt    int    // of this request, from 0
 	tries      int    // that there are
 	started    time.Time

@@ -140,6 +140,9 @@ func bodyOf(err error) errorBody {
 	if p, ok := errors.AsType[*panicked](err); ok {
 		b.Stack = clip(p.stack)
 	}
+	if m, ok := errors.AsType[*mismatch](err); ok {
+		b.Data = m.data()
+	}
 	return b
 }
 

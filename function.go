@@ -60,7 +60,7 @@ func input[In any](data []json.RawMessage, batch bool) (in In, err error) {
 		}
 	}
 	if err := json.Unmarshal(raw, &in); err != nil {
-		return in, fmt.Errorf("the event's data is no %T: %w", in, err)
+		return in, &mismatch{into: reflect.TypeFor[In](), err: err}
 	}
 	return in, nil
 }

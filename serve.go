@@ -210,6 +210,7 @@ type callBody struct {
 		Attempt     int    `json:"attempt"`
 		MaxAttempts int    `json:"max_attempts"`
 		Plan        bool   `json:"disable_immediate_execution"`
+		Check       bool   `json:"check"`
 		FunctionID  string `json:"fn_id"`
 		ItemID      string `json:"qi_id"`
 		RunID       string `json:"run_id"`
@@ -248,7 +249,8 @@ func (a *App) newCall(r *http.Request, f *function, in callBody, api proto.Backe
 		app: a, fn: f, api: api,
 		runID: in.Ctx.RunID, functionID: in.Ctx.FunctionID, itemID: in.Ctx.ItemID,
 		requestID: r.Header.Get(proto.HeaderRequestID),
-		plan:      in.Ctx.Plan, attempt: in.Ctx.Attempt, tries: in.Ctx.MaxAttempts, started: time.Now(),
+		check:     in.Ctx.Check,
+		plan:      in.Ctx.Plan || in.Ctx.Check, attempt: in.Ctx.Attempt, tries: in.Ctx.MaxAttempts, started: time.Now(),
 		events: in.Events, memos: in.Steps,
 		names: map[string]*usage{}, ids: map[string]bool{}, rested: make(chan struct{}),
 		intercept: proto.InterceptorOf(r),
@@ -257,7 +259,7 @@ func (a *App) newCall(r *http.Request, f *function, in callBody, api proto.Backe
 	if c.tries <= 0 {
 		c.tries = f.retries() + 1
 	}
-	if t := r.URL.Query().Get("stepId"); t != "" && t != proto.StepDiscovery {
+	if t := r.URL.Query().Get("stepId"); t != "" && t != proto.StepDiscovery && !c.check {
 		c.target = t
 	}
 	if in.UseAPI || in.Ctx.UseAPI {
@@ -268,7 +270,7 @@ func (a *App) newCall(r *http.Request, f *function, in callBody, api proto.Backe
 	if len(c.events) == 0 && in.Event != nil {
 		c.events = []json.RawMessage{in.Event}
 	}
-	if c.functionID != "" && c.itemID != "" && c.target == "" {
+	if c.functionID != "" && c.itemID != "" && c.target == "" && !c.check {
 		ack := f.config.ack
 		if ack == 0 {
 			ack = AckEachStep

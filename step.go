@@ -1,11 +1,14 @@
 package pawl
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"reflect"
 	"time"
+
+	"github.com/pawlhq/pawl/internal/proto"
 )
 
 // StepOption is an option of a step.
@@ -88,6 +91,9 @@ func Run[T any](ctx context.Context, name string, body func(context.Context) (T,
 	if err := decode(at, name, raw, &out); err != nil {
 		return out, err
 	}
+	if at.call.check {
+		at.call.noteLost(name, raw, &out)
+	}
 	if undo, ok := s.undo.(func(context.Context, T) error); ok {
 		at.call.remember(name, func(ctx context.Context) error { return undo(ctx, out) })
 	}
@@ -115,9 +121,51 @@ func encoded[T any](v T, err error) (json.RawMessage, error) {
 // tried again, so that a program that can may take over.
 func decode(at place, name string, raw json.RawMessage, into any) error {
 	if err := json.Unmarshal(raw, into); err != nil {
-		return at.call.fail(fmt.Errorf("pawl: step %q: its saved result is no %s: %w", name, reflect.TypeOf(into).Elem(), err))
+		return at.call.fail(&mismatch{name, reflect.TypeOf(into).Elem(), err})
 	}
 	return nil
+}
+
+// mismatch is something saved that does not fit the type that it is read into.
+type mismatch struct {
+	step string // "": the event's data
+	into reflect.Type
+	err  error
+}
+
+func (m *mismatch) Error() string {
+	if m.step == "" {
+		return fmt.Sprintf("the event's data is no %s: %v", m.into, m.err)
+	}
+	return fmt.Sprintf("pawl: step %q: its saved result is no %s: %v", m.step, m.into, m.err)
+}
+
+func (m *mismatch) Unwrap() error { return m.err }
+func (m *mismatch) Name() string  { return proto.NameMismatch }
+
+func (m *mismatch) data() json.RawMessage {
+	data, err := marshal(proto.Mismatch{Step: m.step, Type: m.into.String(), Why: m.err.Error()})
+	if err != nil {
+		return null
+	}
+	return data
+}
+
+// noteLost notes that a result has a field for which its type has no place. What
+// the program itself has saved had one once.
+func (c *call) noteLost(name string, raw json.RawMessage, into any) {
+	strict := json.NewDecoder(bytes.NewReader(raw))
+	strict.DisallowUnknownFields()
+	typ := reflect.TypeOf(into).Elem()
+	err := strict.Decode(reflect.New(typ).Interface())
+	if err == nil {
+		return // it was read already: only a field can be wrong
+	}
+	m := &mismatch{name, typ, err}
+	c.addResults([]op{{
+		ID: proto.StepHash(name, 0), Op: "None", Name: name, DisplayName: name,
+		Error: &errorBody{Name: proto.NameFieldsLost, Message: err.Error(), Data: m.data()},
+	}})
 }
 
 // checkTypes finds a Verify or Undo that belongs to another step.

@@ -147,7 +147,7 @@ func (t *try) once(ctx context.Context, f body) (out json.RawMessage, err error,
 // beforehand makes sure that a step with Verify has not happened already.
 func (t *try) beforehand(ctx context.Context) (out json.RawMessage, done bool, err error) {
 	c := t.call
-	name := t.name + ": begun"
+	name := t.name + proto.BegunSuffix
 	id := proto.StepHash(name, t.index)
 	if _, known := c.memos[id]; !known {
 		// From here on a crash may hide what became of it.

@@ -28,6 +28,7 @@ var allowed = map[string][]string{
 	"internal/store/sqlite":    {"internal/durable", "internal/flow", "internal/heap", "internal/store"},
 	"internal/store/storetest": {"internal/durable", "internal/flow", "internal/store"},
 	"internal/call":            {"internal/durable", "internal/egress", "internal/wire"},
+	"internal/check":           {"internal/call", "internal/durable", "internal/proto", "internal/store", "internal/store/sqlite", "internal/wire"},
 	"internal/egress":          {"internal/wire"},
 	"internal/realtime":        {"internal/store"},
 	"internal/queue":           {"internal/durable", "internal/store"},
@@ -36,8 +37,8 @@ var allowed = map[string][]string{
 	"internal/webui":           {},
 	"":                         {"internal/proto"},
 	"examples":                 {"", "engine"},
-	"cmd/pawl":                 {"engine", "internal/durable", "internal/redact", "internal/store", "internal/store/sqlite", "internal/wire", "server"},
-	"pawltest":                 {"", "engine", "internal/durable", "internal/proto"},
+	"cmd/pawl":                 {"engine", "internal/check", "internal/durable", "internal/redact", "internal/store", "internal/store/sqlite", "internal/wire", "server"},
+	"pawltest":                 {"", "engine", "internal/check", "internal/durable", "internal/proto"},
 	"bench":                    {"internal/durable", "internal/match", "internal/match/expr", "internal/store", "internal/store/sqlite"},
 }
 

@@ -32,9 +32,14 @@ type client struct {
 
 // addClientFlags makes the flags that every command of a client has.
 func addClientFlags(c *cobra.Command) {
+	addKeyFlags(c)
+	c.PersistentFlags().String("token", "", "Token that an admin has made, in place of the key; better as PAWL_TOKEN")
+}
+
+// addKeyFlags makes those of a client that must have the key.
+func addKeyFlags(c *cobra.Command) {
 	c.PersistentFlags().String("url", or(os.Getenv("PAWL_URL"), usualURL), "Where Pawl is; also PAWL_URL")
 	c.PersistentFlags().String("signing-key", "", "Key that pawl serve was given; also PAWL_SIGNING_KEY or INNGEST_SIGNING_KEY")
-	c.PersistentFlags().String("token", "", "Token that an admin has made, in place of the key; better as PAWL_TOKEN")
 	c.PersistentFlags().Bool("json", false, "Print JSON")
 }
 
@@ -48,29 +53,48 @@ func or(values ...string) string {
 }
 
 func newClient(c *cobra.Command) (*client, error) {
+	cl, err := newKeyClient(c, wire.Key{})
+	if err != nil {
+		return nil, err
+	}
+	if cl.bearer = or(c.Flags().Lookup("token").Value.String(), os.Getenv("PAWL_TOKEN")); cl.bearer != "" {
+		return cl, nil
+	}
+	key, err := givenKey(c)
+	if err != nil {
+		return nil, err
+	}
+	cl.bearer = key.Hashed() // the key itself stays here
+	return cl, nil
+}
+
+// newKeyClient is a client with a key; the zero Key: with none.
+func newKeyClient(c *cobra.Command, key wire.Key) (*client, error) {
 	base, _ := c.Flags().GetString("url")
 	u, err := url.Parse(base)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, usageError{fmt.Errorf("--url: want a URL such as %s", usualURL)}
 	}
-	cl := &client{base: strings.TrimRight(base, "/"), shown: strings.TrimRight(wire.PublicURL(base), "/")}
-	if cl.bearer = or(c.Flags().Lookup("token").Value.String(), os.Getenv("PAWL_TOKEN")); cl.bearer != "" {
-		return cl, nil
-	}
+	return &client{base: strings.TrimRight(base, "/"), shown: strings.TrimRight(wire.PublicURL(base), "/"), bearer: key.Hashed()}, nil
+}
+
+// givenKey is the signing key of the flags or the environment; the zero Key when
+// there is none.
+func givenKey(c *cobra.Command) (wire.Key, error) {
 	raw, from := c.Flags().Lookup("signing-key").Value.String(), "--signing-key"
 	for _, name := range []string{"PAWL_SIGNING_KEY", "INNGEST_SIGNING_KEY"} {
 		if raw == "" {
 			raw, from = os.Getenv(name), name
 		}
 	}
-	if raw != "" {
-		key, err := wire.ParseKey(raw)
-		if err != nil {
-			return nil, usageError{fmt.Errorf("%s: %w", from, err)}
-		}
-		cl.bearer = key.Hashed() // the key itself stays here
+	if raw == "" {
+		return wire.Key{}, nil
 	}
-	return cl, nil
+	key, err := wire.ParseKey(raw)
+	if err != nil {
+		return wire.Key{}, usageError{fmt.Errorf("%s: %w", from, err)}
+	}
+	return key, nil
 }
 
 // apiError is a refusal of the server.

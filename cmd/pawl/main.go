@@ -20,8 +20,13 @@ import (
 // Exit codes.
 const (
 	exitFailed = 1 // what was asked for did not work
-	exitUsage  = 2 // it was asked for in a wrong way
+	exitUsage  = 2 // it was asked for in a wrong way, or a check could not be made
 )
+
+// notChecked is why a check could not be made, which says neither yes nor no.
+type notChecked struct{ error }
+
+func (e notChecked) Unwrap() error { return e.error }
 
 // usageError is a mistake in how pawl was called.
 type usageError struct{ error }
@@ -35,9 +40,10 @@ func main() {
 		fang.WithVersion(version()), fang.WithoutManpage(), fang.WithErrorHandler(printError))
 	stop()
 	var usage usageError
+	var unchecked notChecked
 	switch {
 	case err == nil:
-	case errors.As(err, &usage):
+	case errors.As(err, &usage), errors.As(err, &unchecked):
 		os.Exit(exitUsage)
 	default:
 		os.Exit(exitFailed)
@@ -79,7 +85,7 @@ func root() *cobra.Command {
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; %s --help lists what there is", err, c.CommandPath())}
 	})
-	c.AddCommand(devCommand(), serveCommand(), sendCommand(), runsCommand(), whyCommand(), pauseCommand(), resumeCommand(), limitCommand(), dlqCommand(), auditCommand(), doctorCommand(), backupCommand(), restoreCommand(), versionCommand())
+	c.AddCommand(devCommand(), serveCommand(), sendCommand(), runsCommand(), whyCommand(), pauseCommand(), resumeCommand(), limitCommand(), dlqCommand(), auditCommand(), checkCommand(), doctorCommand(), backupCommand(), restoreCommand(), versionCommand())
 	return c
 }
 

@@ -112,6 +112,30 @@ func syncStatus(status int, h http.Header, body []byte, app string) error {
 	return nil
 }
 
+// SDK asks which SDK serves functions at u, such as "inngest-js:v4.24.0". The app
+// registers nothing by that.
+func (c *Client) SDK(ctx context.Context, u string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, syncTimeout)
+	defer cancel()
+	shown := wire.PublicURL(u)
+	req, err := c.request(ctx, http.MethodGet, u, nil)
+	if err != nil {
+		return "", fmt.Errorf("ask %s: %w", shown, err)
+	}
+	status, h, _, err := c.do(req)
+	switch {
+	case err != nil:
+		return "", errors.New(problem(err, u).Err.Message)
+	case h.Get(wire.HeaderSDK) != "":
+		return h.Get(wire.HeaderSDK), nil
+	case status == http.StatusUnauthorized || status == http.StatusForbidden:
+		return "", fmt.Errorf("%s refused the signature: its INNGEST_SIGNING_KEY differs from the one given here, or it runs in the other mode (INNGEST_DEV)", shown)
+	case status == http.StatusNotFound:
+		return "", fmt.Errorf("%s answered 404: functions are served at another path", shown)
+	}
+	return "", fmt.Errorf("%s answered %d, but it is not an Inngest SDK that answered", shown, status)
+}
+
 // Probe reports whether an SDK serves functions at u.
 func (c *Client) Probe(ctx context.Context, u string) bool {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)

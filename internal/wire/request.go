@@ -27,8 +27,11 @@ type Call struct {
 
 	Env              string
 	DisableImmediate bool // plan mode: report new steps instead of running one
-	UseAPI           bool // leave out events and memos; the app fetches them
-	Version          int  // VersionUnknown, 1 or 2
+	// Check asks for plan mode and, of Pawl's own SDK, for more: see proto.Checks.
+	// Other SDKs do not know it.
+	Check   bool
+	UseAPI  bool // leave out events and memos; the app fetches them
+	Version int  // VersionUnknown, 1 or 2
 
 	Event  jsontext.Value   // the first triggering event
 	Events []jsontext.Value // all of them
@@ -78,8 +81,11 @@ func (c Call) AppendBody(dst []byte) []byte {
 func (c Call) appendCtx(dst []byte) []byte {
 	dst = append(dst, `{"ctx":{"attempt":`...)
 	dst = strconv.AppendInt(dst, int64(c.Attempt), 10)
+	if c.Check {
+		dst = append(dst, `,"check":true`...)
+	}
 	dst = append(dst, `,"disable_immediate_execution":`...)
-	dst = strconv.AppendBool(dst, c.DisableImmediate)
+	dst = strconv.AppendBool(dst, c.DisableImmediate || c.Check)
 	if c.Env != "" {
 		dst = append(dst, `,"env":`...)
 		dst = appendText(dst, c.Env)

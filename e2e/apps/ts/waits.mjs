@@ -15,6 +15,14 @@ export function waits({ app, define, on, run, sdk }) {
   return [
     on("wait", (ctx) => ctx.step.waitForEvent("for", { event: `${app}/paid`, match: "data.key", timeout: "1h" })),
 
+    // What is deployed as APP_CODE=new has another name for a step.
+    on("deploy", async (ctx) => {
+      await run(ctx, "reserve", () => ({ id: "h1" }));
+      await run(ctx, process.env.APP_CODE === "new" ? "charge card" : "charge", () => 7);
+      await ctx.step.waitForEvent("handed over", { event: `${app}/handed-over`, timeout: "1h" });
+      return run(ctx, "thank", () => "thanked");
+    }),
+
     on("wait-if", async (ctx) => {
       await run(ctx, "before", () => 1);
       const paid = await ctx.step.waitForEvent("for", {

@@ -148,11 +148,17 @@ func (s *Store) Run(ctx context.Context, id string) (r *durable.Run, err error) 
 // Journal returns entries of a run.
 func (s *Store) Journal(ctx context.Context, run string, seq int) (entries []durable.Entry, err error) {
 	err = s.read(ctx, func(c *conn) error {
-		stmt := c.Prep(`SELECT ` + entryColumns + ` FROM journal WHERE run = ? AND n > ? ORDER BY n`)
-		stmt.BindText(1, run)
-		stmt.BindInt64(2, int64(seq))
-		return rows(stmt, func() { entries = append(entries, scanEntry(stmt)) })
+		entries, err = selectJournal(c, run, seq)
+		return err
 	})
+	return entries, err
+}
+
+func selectJournal(c *conn, run string, seq int) (entries []durable.Entry, err error) {
+	stmt := c.Prep(`SELECT ` + entryColumns + ` FROM journal WHERE run = ? AND n > ? ORDER BY n`)
+	stmt.BindText(1, run)
+	stmt.BindInt64(2, int64(seq))
+	err = rows(stmt, func() { entries = append(entries, scanEntry(stmt)) })
 	return entries, err
 }
 

@@ -272,8 +272,10 @@ const applicationID = 0x5061776c
 
 // inspect refuses a file that is not ours, or from a newer Pawl, before
 // anything is written to it.
-func inspect(path string) (err error) {
-	c, err := openConn(path, sqlite.OpenReadWrite)
+func inspect(path string) error { return inspectWith(path, sqlite.OpenReadWrite) }
+
+func inspectWith(path string, flags sqlite.OpenFlags) (err error) {
+	c, err := openConn(path, flags)
 	if err != nil {
 		return fault(err)
 	}
