@@ -88,14 +88,14 @@ func TestCheckNewCode(t *testing.T) {
 
 				r, status = p.check(other, from...)
 				require.Equal(t, 1, status)
-				require.Equal(t, 2, r.Findings, "%+v", r)
+				require.Equal(t, 1, r.Findings, "%+v", r)
 				found := r.Functions[0].Findings[0]
 				require.Equal(t, "new-step", found.Kind)
 				require.Equal(t, "charge", found.Step)
 				require.Equal(t, []string{"charge card"}, found.Asked)
 				require.Equal(t, "reserve", found.After)
 				require.Equal(t, second.ID, found.Example)
-				require.Equal(t, []int{1, 0}, []int{found.Live, found.Ended})
+				require.Equal(t, []int{1, 1}, []int{found.Live, found.Ended})
 			}
 			same.noBodies()
 			other.noBodies()

@@ -44,7 +44,11 @@ func Check(t testing.TB, app *pawl.App, path string, accept ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer file.Close()
+	defer func() {
+		if err := file.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
 	o := check.Options{
 		URL: "http://in-process.invalid/api/inngest", Transport: inside{app}, App: app.Name(),
 		Live: checkLive, Ended: checkEnded, Timeout: checkTimeout, AtOnce: 1,

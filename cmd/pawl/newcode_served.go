@@ -103,7 +103,7 @@ func (s *served) Load(ctx context.Context, id string) (*check.Record, error) {
 	if err := s.get(ctx, "/v1/runs/"+path+"/steps", nil, &h); err != nil {
 		return nil, left(err)
 	}
-	if len(rec.Events) == 0 {
+	if len(rec.Events) == 0 { // retention has taken them
 		return nil, check.ErrLeft
 	}
 	rec.Function = h.Run.Function

@@ -328,6 +328,9 @@ func (t *tally) take(rec *Record, found []Finding, err error) error {
 			t.groups[f.key()] = known
 		}
 		known.count(rec)
+		if len(f.Also) > len(known.Also) {
+			known.Also = f.Also
+		}
 	}
 	return nil
 }

@@ -49,9 +49,10 @@ type Finding struct {
 	Accepted bool     `json:"accepted,omitzero"`
 }
 
-// key is the same for findings that are told as one.
+// key is the same for findings that are told as one: what comes after a step
+// differs from run to run.
 func (f *Finding) key() string {
-	return strings.Join([]string{string(f.Kind), f.Step, strings.Join(f.Also, "\x01"), strings.Join(f.Asked, "\x01"), f.After, f.Detail}, "\x00")
+	return strings.Join([]string{string(f.Kind), f.Step, strings.Join(f.Asked, "\x01"), f.After, f.Detail}, "\x00")
 }
 
 // Title is what was found, in a line.
@@ -116,9 +117,6 @@ func (f *Finding) Text() string {
 		s = append(s, "The step returned it when these runs recorded it; what reads it now sees a zero value.",
 			"Keep the field's name, or give --accept "+string(f.Kind)+" if nothing needs it.")
 	case Fails:
-		if f.Step != "" {
-			s = append(s, "It does so before it asks for "+quote(f.Step)+", which has finished.")
-		}
 		s = append(s, after+" it fails with the results that are recorded; the recorded runs did not.")
 	case Ends:
 		s = append(s, after+" the new code returns.", "Keep the wait until these runs have ended, if they need it.")

@@ -72,7 +72,7 @@ func NewRecord(r *durable.Run, journal []durable.Entry) *Record {
 	r.Steps, r.Items = map[string]*durable.Step{}, map[string]*durable.Item{}
 	rec := &Record{ID: r.ID, Function: r.Function, Status: r.Status, Protocol: r.Protocol}
 	for _, e := range r.Events {
-		rec.Events = append(rec.Events, jsontext.Value(e.Body))
+		rec.Events = append(rec.Events, e.Body)
 	}
 	steps := map[string]*Step{}
 	for _, e := range journal {
@@ -98,7 +98,7 @@ func NewRecord(r *durable.Run, journal []durable.Entry) *Record {
 		}
 	}
 	for id, s := range r.Steps {
-		steps[id].Memo = jsontext.Value(s.Memo)
+		steps[id].Memo = s.Memo
 		steps[id].Open = s.State == durable.Planned || s.State == durable.Asleep
 	}
 	for _, id := range r.Stack {

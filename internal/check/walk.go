@@ -200,7 +200,7 @@ func (w *walk) failed(a wire.Answer, f Finding) ([]Finding, error) {
 	if odd || asItDid && f.Step == "" {
 		return w.found, nil
 	}
-	f.Kind, f.Also, f.Detail = Fails, nil, clip(a.Err.Error())
+	f = Finding{Kind: Fails, After: f.After, Detail: clip(a.Err.Error())}
 	w.add(f)
 	return w.found, nil
 }

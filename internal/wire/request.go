@@ -27,7 +27,7 @@ type Call struct {
 
 	Env              string
 	DisableImmediate bool // plan mode: report new steps instead of running one
-	// Check asks for plan mode and, of Pawl's own SDK, for more: see proto.Checks.
+	// Check asks for plan mode and, of Pawl's own SDK, for more: see package proto.
 	// Other SDKs do not know it.
 	Check   bool
 	UseAPI  bool // leave out events and memos; the app fetches them

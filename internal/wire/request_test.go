@@ -48,6 +48,12 @@ func TestAppendBody(t *testing.T) {
 				`"stack":{"current":1,"stack":["b"]},"step_id":"step","use_api":true},"defers":{},"event":{},"events":[],"steps":{},"use_api":true,"version":2}`,
 		},
 		{
+			"a check turns plan mode on, and no checkpoints",
+			Call{RunID: "01RUN", MaxAttempts: 1, Check: true, Version: 2, Event: []byte(`{}`)},
+			`{"ctx":{"attempt":0,"check":true,"disable_immediate_execution":true,"max_attempts":1,"qi_id":"","run_id":"01RUN",` +
+				`"stack":{"current":0,"stack":[]},"step_id":"step","use_api":false},"defers":{},"event":{},"events":[],"steps":{},"use_api":false,"version":2}`,
+		},
+		{
 			"input for the targeted step",
 			Call{
 				RunID: "01RUN", StepID: "a", MaxAttempts: 1, Version: 2, Event: []byte(`{}`),
