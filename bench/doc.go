@@ -7,7 +7,8 @@
 //	  └──────"done n" on its stdout─────┘
 //
 // It knows the server only by its flags and its HTTP surface, so that it measures
-// what a user gets; only mode waits fills a database by the store itself. It
+// what a user gets; only modes waits and flow fill a database by the store itself, and
+// mode embedded has an engine in its own process. It
 // never talks to anything but 127.0.0.1, and it ends every process that it
 // started.
 package main

@@ -40,6 +40,7 @@ type settings struct {
 	endpoint endpointConfig // of mode endpoint
 	flow     flowConfig     // of mode flow
 	realtime realtimeConfig // of mode realtime
+	embedded embeddedConfig // of mode embedded
 }
 
 // Bounds of the flags.
@@ -94,7 +95,7 @@ func parseFlags(args []string, out io.Writer) (settings, error) {
 	f.BoolVar(&s.keep, "keep", false, "keep the databases and the built binary")
 	f.BoolVar(&s.json, "json", false, "print JSON")
 	f.StringVar(&s.write, "write", "", "also write the report as Markdown to this file")
-	f.StringVar(&s.mode, "mode", "drive", "drive; waits: runs that rest; endpoint: durable endpoints; realtime: what is published; flow: flow control, see README.md; or app and stub, which the others start by themselves")
+	f.StringVar(&s.mode, "mode", "drive", "drive; waits: runs that rest; endpoint: durable endpoints; realtime: what is published; flow: flow control; embedded: an engine in one's own process, see README.md; or app and stub, which the others start by themselves")
 	f.StringVar(&readers, "subscribers", "1,100,10000", "with -mode realtime: numbers of readers of what is published")
 	f.IntVar(&s.realtime.samples, "messages", 500, "with -mode realtime: messages that count, for each of -subscribers")
 	f.StringVar(&waiting, "waiting", "10,100000,1000000", "with -mode waits: numbers of waiting runs among which one is woken")
@@ -145,6 +146,10 @@ func parseFlags(args []string, out io.Writer) (settings, error) {
 		if s.endpoint.idle < time.Second || s.endpoint.idle > maxDuration {
 			bad("-idle is %v; want 1s to %v", s.endpoint.idle, maxDuration)
 		}
+	case "embedded":
+		if s.endpoint.requests < 1 || s.endpoint.requests > maxRequests {
+			bad("-requests is %d; want 1 to %d", s.endpoint.requests, maxRequests)
+		}
 	case "realtime":
 		if s.realtime.samples < 1 || s.realtime.samples > 1_000_000 {
 			bad("-messages is %d; want 1 to 1000000", s.realtime.samples)
@@ -169,7 +174,7 @@ func parseFlags(args []string, out io.Writer) (settings, error) {
 			bad("-mode app needs -server")
 		}
 	default:
-		bad("-mode is %q; want drive, waits, endpoint, realtime, flow or app", s.mode)
+		bad("-mode is %q; want drive, waits, endpoint, realtime, flow, embedded or app", s.mode)
 	}
 	if s.duration < 100*time.Millisecond || s.duration > maxDuration {
 		bad("-duration is %v; want 100ms to %v", s.duration, maxDuration)
@@ -184,13 +189,18 @@ func parseFlags(args []string, out io.Writer) (settings, error) {
 	if s.flow.queues, err = parseQueues(queues); err != nil {
 		errs = append(errs, err)
 	}
-	if inFlight == "" {
+	usual := inFlight == ""
+	if usual {
 		inFlight = "1,16"
 	}
 	for _, text := range strings.FieldsFunc(inFlight, isComma) {
 		if n, err := strconv.Atoi(text); err == nil { // parseCases has complained otherwise
 			s.endpoint.clients = append(s.endpoint.clients, n)
 		}
+	}
+	s.embedded = embeddedConfig{inFlight: s.endpoint.clients, duration: s.duration, warmup: s.warmup, requests: s.endpoint.requests}
+	if usual {
+		s.embedded.inFlight = []int{1, 16, 128}
 	}
 	for _, text := range strings.FieldsFunc(waiting, isComma) {
 		n, err := strconv.Atoi(text)
@@ -259,6 +269,9 @@ func drive(ctx context.Context, s settings, out, log io.Writer) (err error) {
 		if err := os.MkdirAll(s.pprof, 0o755); err != nil {
 			return fmt.Errorf("make the directory for profiles: %w", err)
 		}
+	}
+	if s.mode == "embedded" {
+		return driveEmbedded(ctx, s, work, out, log)
 	}
 	built := s.binary == ""
 	if built {

@@ -19,6 +19,7 @@ const (
 	endpointHeading = "# Durable endpoints\n"
 	realtimeHeading = "# What is published\n"
 	flowHeading     = "# Flow control\n"
+	embeddedHeading = "# In one's own process\n"
 )
 
 // writePart replaces one part of a page of results.
@@ -27,7 +28,7 @@ func writePart(path, part string) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("read the page of results: %w", err)
 	}
-	headings := []string{"", waitsHeading, endpointHeading, realtimeHeading, flowHeading}
+	headings := []string{"", waitsHeading, endpointHeading, realtimeHeading, flowHeading, embeddedHeading}
 	parts := make([]string, len(headings))
 	rest := string(old)
 	for i := len(headings) - 1; i > 0; i-- {
