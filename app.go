@@ -36,7 +36,7 @@ type App struct {
 	bySlug    map[string]*function
 	endpoints map[string]*endpoint
 	problems  []error
-	late      chan struct{} // held by what goes on after an answer was given
+	late      late
 
 	keys    atomic.Pointer[proto.Keyring]
 	backend atomic.Pointer[backendBox]
@@ -86,7 +86,7 @@ func HTTPClient(c *http.Client) AppOption { return func(a *App) { a.set.client =
 // New returns an app. Its name is what servers know it by: letters, digits,
 // hyphens, dots and underscores.
 func New(name string, options ...AppOption) *App {
-	a := &App{name: name, log: slog.Default(), bySlug: map[string]*function{}, endpoints: map[string]*endpoint{}, late: make(chan struct{}, maxLate), set: fromEnvironment(os.Getenv)}
+	a := &App{name: name, log: slog.Default(), bySlug: map[string]*function{}, endpoints: map[string]*endpoint{}, set: fromEnvironment(os.Getenv)}
 	if !validName(name) {
 		a.problem("app %q: %s", name, nameRule)
 	}

@@ -37,7 +37,9 @@ type call struct {
 	saver     *saver            // nil: results are saved by the answer alone
 	intercept proto.Interceptor // nil: steps run as they are
 	inline    *inline           // the request in which the run began is being served
-	entry     bool              // an endpoint is entered again: the server counts its tries
+	stream    *stream           // of an endpoint; nil: nobody reads
+	entry     bool              // an endpoint is entered again
+	blind     bool              // the server counts the tries, and does not tell
 
 	mu       sync.Mutex
 	names    map[string]*usage

@@ -12,16 +12,13 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/pawlhq/pawl/internal/proto"
 )
-
-// maxLate is how many runs may be on their way to the disk whose answers were
-// given.
-const maxLate = 1024
 
 // Limits of a request to a durable endpoint, and of its answer, in bytes.
 const (
@@ -38,7 +35,7 @@ const (
 // When a step has to rest, the client is sent (303) to a URL that waits for the
 // answer. What the handler has written by then is forgotten: it is called again
 // from its beginning. An answer is therefore held back until the handler has
-// returned.
+// returned. What the client is to see before that goes to [Stream].
 //
 // A step that fails is tried again later, which is a rest too. The request
 // header Idempotency-Key makes all requests with that key one run, for seven
@@ -47,7 +44,8 @@ const (
 // options are [Retries], [Backoff], [Classify] and an [Ack], which is
 // AckBeforeRespond if it is not given. In a process that opens an engine the
 // app has to be served as well, at /api/inngest or where [ServedAt] says: that
-// is where clients wait.
+// is where clients wait. Add endpoints before the engine is opened: it enters those at
+// once whose requests were cut off when the last process ended.
 func (a *App) Endpoint(name string, handler http.HandlerFunc, options ...FuncOption) http.Handler {
 	c := funcConfig{policy: policy{retries: -1}, ack: AckBeforeRespond}
 	for _, o := range options {
@@ -86,6 +84,7 @@ type endpoint struct {
 
 // ServeHTTP answers a client, or a server that enters the endpoint again.
 func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	r = traced(r)
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxEndpointBody))
 	if err != nil {
 		status := http.StatusBadRequest
@@ -121,14 +120,25 @@ func (e *endpoint) first(w http.ResponseWriter, r *http.Request, body []byte) {
 		}
 		if in.begun.RunID != in.run {
 			w.Header().Set("Idempotency-Replayed", "true")
-			http.Redirect(w, r, api.ResultURL(r, in.begun), http.StatusSeeOther)
+			where := api.ResultURL(r, in.begun)
+			if wantsStream(r) {
+				where = api.StreamURL(r, in.begun)
+			}
+			http.Redirect(w, r, where, http.StatusSeeOther)
 			return
 		}
 	}
 	c := e.call(in.run, in.event, body)
 	c.api, c.inline = api, in
 	c.saver = newSaver(c, e.config.ack)
-	if e.config.ack > AckEachStep {
+	if wantsStream(r) {
+		c.stream = streamTo(w, in.run)
+		in.onBegun = func(b proto.Begun) { c.stream.redirect(b.RunID, api.StreamURL(r, b)) }
+		if in.begun.RunID != "" {
+			in.onBegun(in.begun)
+		}
+	}
+	if e.config.ack > AckEachStep || c.stream != nil {
 		c.saver.late.Go(func() { _ = c.saver.flush(ctx) }) // so that the run is there while the first step runs
 	}
 	stop := c.saver.renew(ctx)
@@ -136,21 +146,25 @@ func (e *endpoint) first(w http.ResponseWriter, r *http.Request, body []byte) {
 	o := c.through(e.inside(ctx, r, body, out, c))
 	stop()
 	last := c.last(o, out)
-	if e.config.ack == Pipelined && !o.rests && c.trouble == nil {
-		select {
-		case e.app.late <- struct{}{}:
+	if e.config.ack == Pipelined && !o.rests && c.trouble == nil && c.stream == nil {
+		goesOn := e.app.late.begin(func() {
+			if err := c.saver.end(ctx, last); err != nil {
+				c.warn(ctx, "a run cannot be saved whose answer was given", "err", err)
+			}
+		})
+		if goesOn {
+			w.Header().Set(proto.HeaderRunID, in.run)
 			out.replay(w)
-			go func() {
-				defer func() { <-e.app.late }()
-				if err := c.saver.end(ctx, last); err != nil {
-					c.warn(ctx, "a run cannot be saved whose answer was given", "err", err)
-				}
-			}()
 			return
-		default: // too many are on their way: this one is waited for
 		}
+		// Too many are on their way: this one is waited for.
 	}
-	if err := c.saver.end(ctx, last); err != nil {
+	err := c.saver.end(ctx, last)
+	if c.stream != nil {
+		c.endStream(w, o, out, err)
+		return
+	}
+	if err != nil {
 		e.refuse(w, err)
 		return
 	}
@@ -163,6 +177,25 @@ func (e *endpoint) first(w http.ResponseWriter, r *http.Request, body []byte) {
 		w.Header().Set(proto.HeaderRunID, in.run)
 		out.replay(w)
 	}
+}
+
+// endStream ends what a client reads: with the answer, or, when the run goes on
+// elsewhere, without.
+func (c *call) endStream(w http.ResponseWriter, o outcome, out *held, err error) {
+	switch {
+	case err != nil:
+		c.warn(c.ctx, "a request to an endpoint cannot be saved", "err", err)
+		c.stream.respond(false, http.StatusServiceUnavailable, http.Header{"Retry-After": {"1"}}, "the request cannot be saved; try again in a moment")
+	case c.trouble != nil:
+		c.stream.respond(false, http.StatusInternalServerError, nil, c.trouble.Error())
+	case !o.rests:
+		h := out.header.Clone()
+		if h.Get("Content-Type") == "" && out.body.Len() > 0 {
+			h.Set("Content-Type", http.DetectContentType(out.body.Bytes()))
+		}
+		c.stream.respond(out.code() < http.StatusInternalServerError, out.code(), h, out.body.String())
+	}
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // the connection may serve another request
 }
 
 // refuse answers when the run cannot be saved.
@@ -186,31 +219,64 @@ func (e *endpoint) again(w http.ResponseWriter, r *http.Request, body []byte) {
 	api, _, err := e.app.caller(r, []byte(run))
 	if err != nil {
 		e.app.log.Warn("a call was refused", "app", e.app.name, "endpoint", e.name, "err", err)
-		e.app.reply(w, nil, http.StatusUnauthorized, failure(err.Error()))
+		e.app.notEntered(w, http.StatusUnauthorized, failure(err.Error()))
 		return
 	}
 	c := e.call(run, nil, body)
 	c.api, c.entry = api, true
 	c.requestID, c.itemID = r.Header.Get(proto.HeaderRequestID), r.Header.Get(proto.HeaderJobID)
 	_, _ = fmt.Sscan(r.Header.Get(proto.HeaderGenerationID), &c.generation) // 0: the server has none
+	if n, err := strconv.Atoi(r.Header.Get(proto.HeaderMaxAttempts)); err == nil && n > 0 {
+		c.tries = n
+		c.attempt, _ = strconv.Atoi(r.Header.Get(proto.HeaderAttempt)) // both are told
+	} else {
+		c.blind = true
+	}
 	c.target, c.plan = r.Header.Get(proto.HeaderStepID), strings.EqualFold(r.Header.Get(proto.HeaderForceStepPlan), "true")
 	if err := c.fetch(r.Context()); err != nil {
-		e.app.reply(w, nil, http.StatusServiceUnavailable, bodyOf(err))
+		e.app.notEntered(w, http.StatusServiceUnavailable, bodyOf(err))
 		return
 	}
 	if c.target == "" && c.generation > 0 {
 		c.saver = newSaver(c, AckEachStep)
 	}
 	out := &held{header: http.Header{}}
+	var end func()
+	c.stream, end = c.tee(r.Context())
 	o := c.through(e.inside(r.Context(), r, body, out, c))
+	end()
 	switch {
 	case c.trouble != nil:
-		e.app.answer(w, nil, c.broken(c.trouble))
+		e.app.answer(w, nil, c.brokenEntry())
 	case o.rests:
 		e.app.answer(w, nil, c.answer(o))
 	default:
 		out.replay(w)
 	}
+}
+
+// brokenEntry is the answer of an endpoint that cannot go on. Any but an array of
+// ops would be taken for the handler's own.
+func (c *call) brokenEntry() answer {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := c.broken(c.trouble)
+	if b, ok := out.body.(errorBody); ok {
+		kind := "StepError"
+		if out.noRetry {
+			kind = "StepFailed"
+		}
+		out.status, out.body = http.StatusPartialContent, []op{{ID: proto.CompleteID, Op: kind, Error: &b, Data: null}}
+	}
+	return out
+}
+
+// notEntered answers a server whose request has not come to the handler, so that it
+// comes again: it says nothing of an SDK, since that would make it the handler's
+// own answer.
+func (a *App) notEntered(w http.ResponseWriter, status int, body any) {
+	w.Header().Del(proto.HeaderSDK)
+	a.reply(w, nil, status, body)
 }
 
 func (e *endpoint) tries() int {
@@ -276,16 +342,21 @@ type inline struct {
 	event   json.RawMessage
 	retries int
 	begun   proto.Begun
+	pause   time.Duration     // before the next try of what has failed; 0: the server decides
+	onBegun func(proto.Begun) // nil: nobody asks
 }
 
 // send reports steps: the first time together with the request.
 func (in *inline) send(ctx context.Context, api proto.Backend, steps []byte) error {
 	if in.begun.RunID != "" {
-		return api.Report(ctx, in.begun, steps)
+		return api.Report(ctx, in.begun, steps, in.pause)
 	}
-	begun, err := api.Begin(ctx, proto.Begin{RunID: in.run, Event: in.event, Steps: steps, Retries: in.retries, Key: in.key, SDK: sdk})
+	begun, err := api.Begin(ctx, proto.Begin{RunID: in.run, Event: in.event, Steps: steps, Retries: in.retries, Key: in.key, SDK: sdk, RetryAfter: in.pause})
 	if err == nil {
 		in.begun = begun
+		if in.onBegun != nil && begun.RunID == in.run {
+			in.onBegun(begun)
+		}
 	}
 	return err
 }

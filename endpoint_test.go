@@ -7,9 +7,11 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -169,5 +171,112 @@ func TestEndpointResultIsPrivate(t *testing.T) {
 			app.ServeHTTP(w, httptest.NewRequest(http.MethodGet, tt.at, nil))
 			require.Equal(t, tt.code, w.Code, w.Body.String())
 		}
+	})
+}
+
+// TestEndpointCountsTries: a step of an endpoint has the tries that it asks for, and
+// knows which one it is, although the endpoint is entered anew for each.
+func TestEndpointCountsTries(t *testing.T) {
+	t.Parallel()
+	app := newApp()
+	var tries []int
+	e := app.Endpoint("pay", func(w http.ResponseWriter, r *http.Request) {
+		if err := pawl.Do(r.Context(), "look up", func(context.Context) error { return nil }); err != nil {
+			pawl.Error(w, err)
+			return
+		}
+		err := pawl.Do(r.Context(), "charge", func(ctx context.Context) error {
+			tries = append(tries, pawl.Attempt(ctx))
+			return errors.New("no answer")
+		}, pawl.Retries(2), pawl.Constant(time.Second))
+		var failed *pawl.StepError
+		switch {
+		case errors.As(err, &failed):
+			w.WriteHeader(http.StatusPaymentRequired)
+			fmt.Fprint(w, failed.Message)
+		case err != nil:
+			pawl.Error(w, err)
+		}
+	}, pawl.Retries(5))
+	pawltest.Run(t, app, func(t *testing.T, p *pawltest.Pawl) {
+		answers := make(chan *httptest.ResponseRecorder, 1)
+		go func() {
+			_, last := post(e, app, "/pay", "")
+			answers <- last
+		}()
+		p.Advance(time.Hour)
+		last := <-answers
+		require.Equal(t, http.StatusPaymentRequired, last.Code, last.Body.String())
+		require.Equal(t, "no answer", last.Body.String())
+		require.Equal(t, []int{1, 2, 3}, tries)
+	})
+}
+
+// TestEndpointOfDeadProcess: an endpoint in this process is entered again as soon as
+// the next process begins, which knows that the last one is dead.
+func TestEndpointOfDeadProcess(t *testing.T) {
+	t.Parallel()
+	app := newApp()
+	var bodies atomic.Int32
+	var end chan struct{} // of the first process
+	e := app.Endpoint("work", func(w http.ResponseWriter, r *http.Request) {
+		err := pawl.Do(r.Context(), "work", func(context.Context) error {
+			if bodies.Add(1) == 1 {
+				<-end
+			}
+			return nil
+		})
+		if err != nil {
+			pawl.Error(w, err)
+			return
+		}
+		fmt.Fprint(w, "done")
+	})
+	pawltest.Run(t, app, func(t *testing.T, p *pawltest.Pawl) {
+		end = make(chan struct{})
+		died := make(chan struct{})
+		go func() {
+			defer close(died)
+			post(e, app, "/work", "", "Idempotency-Key", "k1")
+		}()
+		p.Settle()
+		began := time.Now()
+		p.Restart()
+		_, last := post(e, app, "/work", "", "Idempotency-Key", "k1")
+		require.Equal(t, "done", last.Body.String())
+		require.Less(t, time.Since(began), time.Second, "it does not wait for a lease") // in virtual time
+		close(end)
+		<-died
+	})
+}
+
+// TestEndpointThatIsNotThere: a program without the endpoint does not answer in its
+// place; the run waits for one that has it.
+func TestEndpointThatIsNotThere(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "pawl.db")
+	synctest.Test(t, func(t *testing.T) {
+		nap := func(w http.ResponseWriter, r *http.Request) {
+			if err := pawl.Sleep(r.Context(), "nap", time.Minute); err != nil {
+				pawl.Error(w, err)
+				return
+			}
+			fmt.Fprint(w, "rested")
+		}
+		app := newApp()
+		e := openAt(t, path, app)
+		w := httptest.NewRecorder()
+		app.Endpoint("nap", nap).ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/nap", nil))
+		where := w.Header().Get("Location")
+		require.NoError(t, e.Close(t.Context()))
+
+		app = newApp()
+		e = openAt(t, path, app)
+		time.Sleep(2 * time.Minute)
+		app.Endpoint("nap", nap)
+		w = httptest.NewRecorder()
+		app.ServeHTTP(w, httptest.NewRequest(http.MethodGet, where, nil))
+		require.Equal(t, "rested", w.Body.String())
+		require.NoError(t, e.Close(t.Context()))
 	})
 }

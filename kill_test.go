@@ -95,11 +95,14 @@ func victim(dir string) error {
 		}
 		return nil, nil
 	}, pawl.OnName("inngest/function.finished"))
+	mux := http.NewServeMux()
+	mux.Handle("/api/inngest", app) // where clients of endpoints wait
+	mux.Handle("POST /book", app.Endpoint("book", d.book("book"), pawl.AckEachStep, pawl.Retries(3)))
+	mux.Handle("POST /quick", app.Endpoint("quick", d.book("quick"), pawl.Retries(3)))
 	e, err := engine.Open(ctx, filepath.Join(dir, "victim.db"), app, engine.WithLogger(slog.New(slog.DiscardHandler)), engine.WithDrain(100*time.Millisecond))
 	if err != nil {
 		return err
 	}
-	mux := http.NewServeMux()
 	mux.HandleFunc("POST /orders", func(w http.ResponseWriter, r *http.Request) {
 		o := order{ID: r.FormValue("id"), Cents: 1}
 		run, err := work.Start(r.Context(), o, o.ID)
@@ -175,6 +178,45 @@ func (d *diary) work(ctx context.Context, o order) (string, error) {
 	return o.ID, nil
 }
 
+// book is an endpoint of two steps, and of a rest between them now and then. With
+// its usual barrier a step that has returned may run again until the client has its
+// answer.
+func (d *diary) book(endpoint string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		ctx, id := r.Context(), endpoint+" "+r.URL.Query().Get("id")
+		run := pawl.RunID(ctx)
+		step := func(name string) error {
+			err := pawl.Do(ctx, name, func(ctx context.Context) error {
+				d.write(note{What: "began", Run: run, Order: id, Step: name, Token: pawl.Token(ctx)})
+				time.Sleep(time.Duration(rand.IntN(3000)) * time.Microsecond)
+				if pawl.Attempt(ctx) == 1 && rand.IntN(20) == 0 {
+					return errors.New("bad luck")
+				}
+				return nil
+			}, pawl.Constant(time.Second))
+			if err == nil && endpoint == "book" {
+				d.write(note{What: "saved", Run: run, Order: id, Step: name})
+			}
+			return err
+		}
+		if err := step("reserve"); err != nil {
+			pawl.Error(w, err)
+			return
+		}
+		if strings.HasSuffix(id, "4") {
+			if err := pawl.Sleep(ctx, "rest", 20*time.Millisecond); err != nil {
+				pawl.Error(w, err)
+				return
+			}
+		}
+		if err := step("confirm"); err != nil {
+			pawl.Error(w, err)
+			return
+		}
+		fmt.Fprint(w, "booked "+id+" in "+run)
+	}
+}
+
 // life is one process of the victim.
 type life struct {
 	cmd   *exec.Cmd
@@ -210,9 +252,17 @@ func (l *life) kill() {
 
 // ask returns the answer, or false when there is none.
 func (l *life) ask(method, path string) (string, bool) {
+	return l.askWith("", method, path)
+}
+
+// askWith is ask with an idempotency key, unless that is "".
+func (l *life) askWith(key, method, path string) (string, bool) {
 	req, err := http.NewRequest(method, l.url+path, nil)
 	if err != nil {
 		return "", false
+	}
+	if key != "" {
+		req.Header.Set("Idempotency-Key", key)
 	}
 	res, err := (&http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
 	if err != nil {
@@ -237,6 +287,7 @@ func TestKillEmbedded(t *testing.T) {
 	dir := t.TempDir()
 	acked := map[string]string{} // runs by order
 	cancelled := map[string]bool{}
+	booked := map[string]booking{} // by path
 	n := 0
 	for range kills {
 		l := live(t, dir)
@@ -258,6 +309,12 @@ func TestKillEmbedded(t *testing.T) {
 			if first && !early {
 				doom()
 			}
+			endpoint := []string{"book", "quick"}[rnd.IntN(2)]
+			b, path := booking{order: endpoint + " " + id}, "/"+endpoint+"?id="+id
+			if answer, ok := l.askWith(path, http.MethodPost, path); ok {
+				b.answer, b.at = answer, time.Now()
+			}
+			booked[path] = b
 			if rnd.IntN(8) == 0 {
 				cancelled[run] = true // or not, if it is killed just then
 				_, _ = l.ask(http.MethodPost, "/cancel?run="+run)
@@ -266,6 +323,16 @@ func TestKillEmbedded(t *testing.T) {
 		l.kill()
 	}
 	l := live(t, dir)
+	for path, b := range booked { // G11, G12: whatever was answered stays the answer
+		answer, ok := l.askWith(path, http.MethodPost, path)
+		require.True(t, ok, "%s: %s", path, answer)
+		require.True(t, strings.HasPrefix(answer, "booked "+b.order+" in "), answer)
+		if b.answer == "" { // it died before it had answered
+			b.answer, b.at = answer, time.Now()
+			booked[path] = b
+		}
+		require.Equal(t, b.answer, answer)
+	}
 	for id, run := range acked {
 		for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
 			status, ok := l.ask(http.MethodGet, "/status?run="+run)
@@ -286,19 +353,31 @@ func TestKillEmbedded(t *testing.T) {
 	require.NoError(t, l.stdin.Close())
 	require.NoError(t, l.cmd.Wait())
 	require.Greater(t, len(acked), kills/2, "hardly anything happened")
-	readDiary(t, dir, acked, cancelled)
+	readDiary(t, dir, acked, cancelled, booked)
 	_, err := sqlite.Examine(t.Context(), filepath.Join(dir, "victim.db"), time.Now(), func(f store.Finding) { t.Errorf("the doctor finds: %+v", f) })
 	require.NoError(t, err)
-	t.Logf("%d orders acknowledged, %d cancelled", len(acked), len(cancelled))
+	t.Logf("%d orders acknowledged, %d cancelled, %d requests to endpoints", len(acked), len(cancelled), len(booked))
+}
+
+// booking is a request to an endpoint.
+type booking struct {
+	order  string
+	answer string // "" before there is one
+	at     time.Time
 }
 
 // readDiary holds what the victim has done against what is promised.
-func readDiary(t *testing.T, dir string, acked map[string]string, cancelled map[string]bool) {
+func readDiary(t *testing.T, dir string, acked map[string]string, cancelled map[string]bool, booked map[string]booking) {
 	t.Helper()
 	file, err := os.Open(filepath.Join(dir, "diary"))
 	require.NoError(t, err)
 	defer file.Close()
 	saved, tokens, runs, heard, due, ended := map[string]bool{}, map[string]string{}, map[string]string{}, map[string]map[string]bool{}, map[string]int64{}, map[string]bool{}
+	answered := map[string]int64{} // runs of endpoints
+	for _, b := range booked {
+		_, run, _ := strings.Cut(b.answer, " in ")
+		answered[run] = b.at.UnixMicro()
+	}
 	again := 0
 	lines := bufio.NewScanner(file)
 	for lines.Scan() {
@@ -311,6 +390,9 @@ func readDiary(t *testing.T, dir string, acked map[string]string, cancelled map[
 		case "began":
 			require.False(t, saved[key], "G3: step %s of run %s was saved, and runs again", n.Step, n.Run)
 			require.False(t, ended[n.Run], "G9: run %s was cancelled, and begins step %s", n.Run, n.Step)
+			if at, ok := answered[n.Run]; ok {
+				require.Less(t, n.At, at, "G11: run %s was answered for, and begins step %s", n.Run, n.Step)
+			}
 			if was, ok := tokens[key]; ok {
 				require.Equal(t, was, n.Token, "G4")
 				again++
@@ -338,6 +420,10 @@ func readDiary(t *testing.T, dir string, acked map[string]string, cancelled map[
 		}
 	}
 	require.NoError(t, lines.Err())
+	for path, b := range booked {
+		_, run, _ := strings.Cut(b.answer, " in ")
+		require.Equal(t, run, runs[b.order], "G12: %s", path)
+	}
 	for order, run := range acked {
 		if was, ok := runs[order]; ok {
 			require.Equal(t, run, was, "G1, G2: order %s", order)

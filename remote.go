@@ -48,15 +48,15 @@ func Attach(ctx context.Context, server string, app *App) (*Attachment, error) {
 			return nil, err
 		}
 	}
-	return &Attachment{}, nil
+	return &Attachment{app}, nil
 }
 
 // Attachment is an app's tie to a server.
-type Attachment struct{}
+type Attachment struct{ app *App }
 
-// Close ends it. The server goes on by itself, and calls the app again when it
-// is back.
-func (*Attachment) Close(context.Context) error { return nil }
+// Close ends it when all is saved that the app has answered for ([App.Drain]). The
+// server goes on by itself, and calls the app again when it is back.
+func (a *Attachment) Close(ctx context.Context) error { return a.app.Drain(ctx) }
 
 // statusError is an answer that says no.
 type statusError struct {
@@ -126,6 +126,7 @@ func (r *remote) once(ctx context.Context, method, path string, body []byte, hea
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
+	proto.TraceOf(ctx).Mark(req.Header)
 	req.Header.Set(proto.HeaderSDK, sdk)
 	req.Header.Set("User-Agent", sdk)
 	if key != "" {
@@ -340,8 +341,9 @@ func (r *remote) Begin(ctx context.Context, b proto.Begin) (proto.Begun, error) 
 		Retries int             `json:"retries"`
 		Version int             `json:"request_version"`
 		Key     string          `json:"idempotency,omitempty"`
+		After   int             `json:"retry_after,omitempty"` // in seconds
 		At      int64           `json:"ts"`
-	}{b.RunID, b.Event, b.Steps, b.Retries, 2, b.Key, time.Now().UnixMilli()})
+	}{b.RunID, b.Event, b.Steps, b.Retries, 2, b.Key, seconds(b.RetryAfter), time.Now().UnixMilli()})
 	if err != nil {
 		return proto.Begun{}, err
 	}
@@ -351,24 +353,35 @@ func (r *remote) Begin(ctx context.Context, b proto.Begin) (proto.Begun, error) 
 			FunctionID string `json:"fn_id"`
 			AppID      string `json:"app_id"`
 			Token      string `json:"token"`
+			Realtime   string `json:"realtime_token"`
 		} `json:"data"`
 	}
 	err = r.do(ctx, http.MethodPost, "/v1/http/runs", body, nil, false, &reply)
-	return proto.Begun(reply.Data), reported(err)
+	d := reply.Data
+	return proto.Begun{RunID: d.RunID, FunctionID: d.FunctionID, AppID: d.AppID, Token: d.Token, RealtimeToken: d.Realtime}, reported(err)
 }
 
-func (r *remote) Report(ctx context.Context, b proto.Begun, steps []byte) error {
+func (r *remote) Report(ctx context.Context, b proto.Begun, steps []byte, after time.Duration) error {
 	body, err := json.Marshal(struct {
 		RunID      string          `json:"run_id"`
 		FunctionID string          `json:"fn_id"`
 		AppID      string          `json:"app_id"`
 		Steps      json.RawMessage `json:"steps"`
+		After      int             `json:"retry_after,omitempty"` // in seconds
 		At         int64           `json:"ts"`
-	}{b.RunID, b.FunctionID, b.AppID, steps, time.Now().UnixMilli()})
+	}{b.RunID, b.FunctionID, b.AppID, steps, seconds(after), time.Now().UnixMilli()})
 	if err != nil {
 		return err
 	}
 	return reported(r.do(ctx, http.MethodPost, "/v1/http/runs/"+url.PathEscape(b.RunID)+"/steps", body, nil, false, nil))
+}
+
+// seconds is a pause as the protocol has it; 0 if there is none.
+func seconds(pause time.Duration) int {
+	if pause <= 0 {
+		return 0
+	}
+	return retryAfter(pause)
 }
 
 // reported is what an answer to a report means.
@@ -390,6 +403,59 @@ func reported(err error) error {
 
 func (r *remote) ResultURL(_ *http.Request, b proto.Begun) string {
 	return r.base + "/v1/http/runs/" + url.PathEscape(b.RunID) + "/output?token=" + url.QueryEscape(b.Token)
+}
+
+func (r *remote) StreamURL(_ *http.Request, b proto.Begun) string {
+	return r.base + "/v1/realtime/sse?token=" + url.QueryEscape(b.RealtimeToken)
+}
+
+func (r *remote) Tee(ctx context.Context, run string) (io.WriteCloser, error) {
+	body, w := io.Pipe()
+	path := "/v1/realtime/publish/tee?" + url.Values{"channel": {run}}.Encode()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.base+path, body)
+	if err != nil {
+		return nil, err
+	}
+	proto.TraceOf(ctx).Mark(req.Header)
+	req.Header.Set("Content-Type", "application/octet-stream")
+	req.Header.Set(proto.HeaderSDK, sdk)
+	req.Header.Set("User-Agent", sdk)
+	if ring := r.app.keys.Load(); ring != nil {
+		req.Header.Set("Authorization", "Bearer "+ring.Current.Hashed())
+	}
+	t := &tee{PipeWriter: w, done: make(chan error, 1)}
+	go func() {
+		err := r.sent(req)
+		_ = body.CloseWithError(errors.Join(err, io.ErrClosedPipe)) // who writes is told
+		t.done <- err
+	}()
+	return t, nil
+}
+
+// sent makes a request whose answer says nothing but that it came through.
+func (r *remote) sent(req *http.Request) error {
+	res, err := r.app.set.client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(res.Body, bodyLimit))
+	if err == nil && res.StatusCode/100 != 2 {
+		err = &statusError{status: res.StatusCode, message: said(answer, res.Status)}
+	}
+	return err
+}
+
+// tee is a request that streams.
+type tee struct {
+	*io.PipeWriter
+	done chan error // how it ended
+}
+
+// Close ends it and waits for the answer.
+func (t *tee) Close() error {
+	_ = t.PipeWriter.Close() // which never fails
+	return <-t.done
 }
 
 // register tells the server the app's functions.

@@ -56,11 +56,17 @@ func (s *saver) save(ctx context.Context, o op) error {
 			// The function may return, which ends its context, before this is saved.
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTimeout)
 			defer cancel()
-			_ = s.see(ctx, w) // who saves next is told, and the end of the call
+			if s.see(ctx, w) == nil { // if not, who saves next is told, and the end of the call
+				s.call.stream.commit(o.ID)
+			}
 		})
 		return nil
 	}
-	return s.see(ctx, w)
+	err := s.see(ctx, w)
+	if err == nil {
+		s.call.stream.commit(o.ID)
+	}
+	return err
 }
 
 // see sends w, or waits until somebody else has.
@@ -204,6 +210,7 @@ func (s *saver) renew(ctx context.Context) (stop func()) {
 // end sends the last ops of a request, after all the others.
 func (s *saver) end(ctx context.Context, ops []op) error {
 	s.late.Wait()
+	s.call.inline.pause = s.call.pause
 	s.mu.Lock()
 	broken := s.broken
 	s.mu.Unlock()

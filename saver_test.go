@@ -42,7 +42,7 @@ func (s *slow) Begin(ctx context.Context, b proto.Begin) (proto.Begun, error) {
 	return proto.Begun{RunID: b.RunID}, s.take(ctx, b.Steps)
 }
 
-func (s *slow) Report(ctx context.Context, _ proto.Begun, steps []byte) error {
+func (s *slow) Report(ctx context.Context, _ proto.Begun, steps []byte, _ time.Duration) error {
 	return s.take(ctx, steps)
 }
 

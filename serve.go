@@ -32,6 +32,7 @@ const (
 // With a signing key only what is signed by it is answered; without one, only
 // a development server is.
 func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	r = traced(r)
 	if run := r.URL.Query().Get(resultParameter); run != "" && r.Method == http.MethodGet && proto.BackendOf(r) == nil {
 		a.result(w, r, run)
 		return
@@ -68,6 +69,11 @@ func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		a.call(w, r, body, api, key)
 	}
+}
+
+// traced is r with the trace that its headers tell of, for what is sent on.
+func traced(r *http.Request) *http.Request {
+	return r.WithContext(proto.WithTrace(r.Context(), proto.TraceIn(r.Header)))
 }
 
 // caller is the server that a request comes from, and the key that both share.
@@ -378,6 +384,15 @@ func (a *App) result(w http.ResponseWriter, r *http.Request, run string) {
 		http.Error(w, "the token is not one for this run", http.StatusUnauthorized)
 		return
 	}
+	if s, ok := a.api().(interface {
+		ReadStream(w http.ResponseWriter, r *http.Request, run string) error
+	}); ok && wantsStream(r) {
+		if err := s.ReadStream(w, r, run); err != nil {
+			w.Header().Set("Retry-After", "1")
+			http.Error(w, "the stream cannot be read; try again in a moment", http.StatusServiceUnavailable)
+		}
+		return
+	}
 	info, err := a.look(r.Context(), run, forever)
 	switch {
 	case r.Context().Err() != nil:
@@ -445,14 +460,14 @@ func (a *App) enter(w http.ResponseWriter, r *http.Request, body []byte, api pro
 		err = json.Unmarshal(events, &list)
 	}
 	if err != nil || len(list) == 0 {
-		a.reply(w, nil, http.StatusServiceUnavailable, failure("the run's request cannot be read"))
+		a.notEntered(w, http.StatusServiceUnavailable, failure("the run's request cannot be read"))
 		return
 	}
 	a.mu.Lock()
 	e := a.endpoints[list[0].Data.Name]
 	a.mu.Unlock()
 	if e == nil {
-		a.reply(w, nil, http.StatusNotFound, failure("there is no endpoint "+list[0].Data.Name+" any more"))
+		a.notEntered(w, http.StatusNotFound, failure("there is no endpoint "+list[0].Data.Name+"; it was there when the run began"))
 		return
 	}
 	e.again(w, r, body)

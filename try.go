@@ -12,6 +12,7 @@ import (
 // running is a step whose body runs.
 type running struct {
 	name    string
+	id      string // hashed
 	token   string
 	attempt int // from 0
 }
@@ -86,7 +87,7 @@ func (t *try) run(ctx context.Context, do body) (json.RawMessage, error) {
 	if n := t.policy.retries; n >= 0 {
 		tries = min(tries, n+1)
 	}
-	t.last = t.attempt+1 >= tries && !c.entry
+	t.last = t.attempt+1 >= tries && !c.blind
 	t.begun = time.Now()
 	if t.verify != nil {
 		out, done, err := t.beforehand(ctx)
@@ -103,6 +104,7 @@ func (t *try) run(ctx context.Context, do body) (json.RawMessage, error) {
 	out, err, gone := t.once(ctx, do)
 	switch {
 	case gone:
+		c.stream.rollback(t.id)
 		return nil, err
 	case err == nil:
 		return t.succeed(out)
@@ -128,7 +130,7 @@ func (t *try) once(ctx context.Context, f body) (out json.RawMessage, err error,
 		inner, stop = context.WithTimeout(inner, t.timeout)
 		defer stop()
 	}
-	inner = context.WithValue(inner, stepKey{}, &running{t.name, c.runID + "." + t.id, t.attempt})
+	inner = context.WithValue(inner, stepKey{}, &running{t.name, t.id, c.runID + "." + t.id, t.attempt})
 	err = protect(func() (err error) {
 		out, err = f(inner)
 		return err
@@ -209,6 +211,10 @@ func (t *try) op(kind string) op {
 func (t *try) succeed(out json.RawMessage) (json.RawMessage, error) {
 	o := t.op("StepRun")
 	o.Data = out
+	if t.call.entry {
+		// The server has it before the result, which waits for it.
+		t.call.stream.commit(t.id)
+	}
 	return t.save(o)
 }
 
@@ -236,6 +242,7 @@ func (t *try) save(o op) (json.RawMessage, error) {
 
 // again lets the server try once more.
 func (t *try) again(err error, after time.Duration) error {
+	t.call.stream.rollback(t.id)
 	o := t.op("StepError")
 	b := bodyOf(err)
 	o.Error, o.Data = &b, null
@@ -252,6 +259,7 @@ func (t *try) again(err error, after time.Duration) error {
 // giveUp makes the error the step's outcome, for the function to see when it is
 // called next.
 func (t *try) giveUp(b errorBody) error {
+	t.call.stream.rollback(t.id)
 	o := t.op("StepFailed")
 	o.Error = &b
 	t.call.addResults([]op{o})

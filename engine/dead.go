@@ -133,7 +133,7 @@ func edited(ev durable.Event, data jsontext.Value, now time.Time) (durable.Event
 	if ev.Edits != "" {
 		original = ev.Edits
 	}
-	return durable.Event{ID: NewID(), Name: ev.Name, At: ev.At, Received: now, Body: body, Edits: original}, nil
+	return durable.Event{ID: NewID(), Name: ev.Name, At: ev.At, Received: now, Body: body, Edits: original, Trace: ev.Trace}, nil
 }
 
 // Discard closes the dead letter of a run that need not be run again. Errors:

@@ -76,6 +76,7 @@ func (e *Engine) Begin(ctx context.Context, cp wire.Checkpoint, sdk string) (Beg
 	if err != nil {
 		return Begun{}, err
 	}
+	ev.Trace = traceText(ctx)
 	request, err := wire.ReadEndpoint(ev.Body)
 	if err != nil {
 		return Begun{}, &BeginError{err.Error()}
@@ -94,7 +95,7 @@ func (e *Engine) Begin(ctx context.Context, cp wire.Checkpoint, sdk string) (Beg
 			Scope: "endpoint/" + f.Slug, Key: cp.Key, Reply: durable.JSON(cp.RunID), Life: keyLife, Fingerprint: fingerprint(dataOf(ev.Body)),
 		}
 	}
-	in := durable.Inline{Ops: endpointOps(call.Ops(cp.Ops, now)), Protocol: cp.Version}
+	in := durable.Inline{Ops: endpointOps(call.Ops(cp.Ops, now)), Protocol: cp.Version, RetryAt: retryAt(cp.RetryAfter, now)}
 	began := ulid.Time(id.Time())
 	if began.After(now) || now.Sub(began) > mostAhead {
 		began = now
@@ -133,7 +134,7 @@ func (e *Engine) Enter(ctx context.Context, in wire.Endpoint, once *store.Once) 
 	}
 	in.Go = strings.HasPrefix(e.apps.Load().apps[f.App].SDK, "go:")
 	ev := durable.Event{
-		ID: NewID(), Name: wire.EventHTTPRequest, At: now.UTC().Truncate(time.Millisecond), Received: now,
+		ID: NewID(), Name: wire.EventHTTPRequest, At: now.UTC().Truncate(time.Millisecond), Received: now, Trace: traceText(ctx),
 		Target: &durable.Target{Function: f.Slug},
 	}
 	if in.Go {
@@ -202,17 +203,25 @@ func (e *Engine) begin(ctx context.Context, id string, f durable.Function, ev du
 	if err != nil {
 		return err
 	}
+	from := originOf(r)
+	from.began = false
 	r.Apply(c)
 	batch := []store.Accepted{{Event: ev, Starts: []durable.Start{{Run: r, Entries: c.Entries, Waits: c.Waits, Dead: c.Dead}}}}
 	for _, sent := range c.Emit {
 		batch = append(batch, e.accept(ctx, table, sent, now))
 	}
-	row, head := newsOf(r, durable.Change{}), r.Head // then it is the store's
+	row, head, queued := newsOf(r, durable.Change{}), r.Head, r.Queued // then it is the store's
 	if err := e.store.Begin(ctx, now, batch, once); err != nil {
 		return err
 	}
 	e.recent.received(1, now)
-	e.recent.changed(f.Slug, r.Queued, true, durable.Change{Head: &head, Entries: c.Entries}, now)
+	e.metrics.received(1)
+	told := durable.Change{Head: &head, Entries: c.Entries, Dead: c.Dead}
+	e.recent.changed(f.Slug, queued, true, told, now)
+	e.metrics.changed(f.Slug, queued, true, told)
+	if e.tracer != nil {
+		e.tracer.run(ctx, from)
+	}
 	e.spread(row, c)
 	e.tell(ctx, id, f.Slug, began, c)
 	return overLimit(c, in)
@@ -239,11 +248,20 @@ func dataOf(event durable.JSON) jsontext.Value {
 	return e.Data
 }
 
-// Report takes a further report on a run that began in an app. As the app is told
+// Report takes a further report on a run that began in an app. What failed is tried
+// again after retryAfter; 0: when the engine decides. As the app is told
 // them, b names its function and app; empty ones are not looked at. Errors:
 // store.ErrNotFound, ErrForeign, durable.ErrEnded, *TooLarge, and those of the store.
-func (e *Engine) Report(ctx context.Context, run string, ops []wire.Op, b Begun) error {
-	return e.inline(ctx, run, durable.Inline{Ops: endpointOps(call.Ops(ops, time.Now()))}, b)
+func (e *Engine) Report(ctx context.Context, run string, ops []wire.Op, retryAfter time.Duration, b Begun) error {
+	now := time.Now()
+	return e.inline(ctx, run, durable.Inline{Ops: endpointOps(call.Ops(ops, now)), RetryAt: retryAt(retryAfter, now)}, b)
+}
+
+func retryAt(after time.Duration, now time.Time) time.Time {
+	if after <= 0 {
+		return time.Time{}
+	}
+	return now.Add(after)
 }
 
 func (e *Engine) inline(ctx context.Context, run string, in durable.Inline, b Begun) error {

@@ -34,7 +34,7 @@ func (p *pawl) reports(run, ops string) error {
 	p.t.Helper()
 	parsed, err := wire.ParseOps([]byte(ops))
 	require.NoError(p.t, err)
-	return p.Report(p.t.Context(), run, parsed, engine.Begun{})
+	return p.Report(p.t.Context(), run, parsed, 0, engine.Begun{})
 }
 
 // stepRan is the op of a step that has ended.
@@ -255,7 +255,7 @@ func TestReportsThatAreRefusedChangeNothing(t *testing.T) {
 		b, err := p.begins(run, request, `[`+stepRan("a")+`]`)
 		require.NoError(t, err)
 		b.FunctionID = "0f5d8f2e-0000-4000-8000-000000000000"
-		require.ErrorIs(t, p.Report(t.Context(), run, nil, b), engine.ErrForeign)
+		require.ErrorIs(t, p.Report(t.Context(), run, nil, 0, b), engine.ErrForeign)
 		close(hold)
 		require.NoError(t, p.Cancel(t.Context(), run, "ann"))
 		require.ErrorIs(t, p.reports(run, `[`+stepRan("b")+`]`), durable.ErrEnded)

@@ -29,6 +29,8 @@ import (
 	"time"
 
 	"github.com/oklog/ulid/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/singleflight"
 
 	"github.com/pawlhq/pawl/internal/call"
@@ -69,6 +71,10 @@ type Config struct {
 	AllowPrivate bool
 	// Transport reaches apps; nil: over HTTP.
 	Transport http.RoundTripper
+	// Metrics count what the engine does, until it is closed; nil: nothing is counted.
+	Metrics prometheus.Registerer
+	// Traces makes spans; nil: there are none, and traces of others are only carried on.
+	Traces trace.TracerProvider
 }
 
 // ErrClosing means that the engine takes no more work.
@@ -98,6 +104,8 @@ type Engine struct {
 	watchers  watchers
 	followers followers
 	recent    recent
+	metrics   *metrics
+	tracer    *tracer
 	signals   locks // by name, held while one is taken or sent
 	singles   locks // by name, held while a run takes it from another
 
@@ -111,7 +119,11 @@ type Engine struct {
 	syncing sync.Mutex // held while what is registered changes
 	apps    atomic.Pointer[registry]
 
+	drains interface {
+		Drain(ctx context.Context) error
+	} // the app in this process; nil: none has anything to drain
 	stop    context.CancelFunc
+	ending  <-chan struct{} // closed by Close, before it waits for anything
 	stopped chan struct{}
 	closing atomic.Bool
 }
@@ -143,7 +155,7 @@ func start(ctx context.Context, c Config, before func(context.Context, *Engine) 
 	e := &Engine{
 		store: c.Store, log: c.Log, keys: c.Keys, dev: c.Dev, retry: c.RetryInterval, maxAway: c.MaxAway, lease: c.EndpointLease, maxAppCalls: c.MaxAppCalls,
 		most: store.Backlog{Runs: int64(c.MaxBacklog), Bytes: c.MaxBacklogBytes}, alerts: c.Alerts,
-		client: call.New(o), egress: egress.New(egress.Options{AllowPrivate: c.AllowPrivate}), programs: newPrograms(), stopped: make(chan struct{}),
+		client: call.New(o), egress: egress.New(egress.Options{AllowPrivate: c.AllowPrivate}), programs: newPrograms(), stopped: make(chan struct{}), tracer: newTracer(c.Traces),
 	}
 	e.newRealtime()
 	if err := e.loadApps(ctx); err != nil {
@@ -162,13 +174,18 @@ func start(ctx context.Context, c Config, before func(context.Context, *Engine) 
 		}
 	}
 	e.worker = &queue.Worker{Store: c.Store, Log: c.Log, Slots: c.MaxCalls, Drain: c.Drain, Claimed: e.handings.claimed, Work: e.work}
+	var err error
+	if e.metrics, err = newMetrics(c.Metrics, e); err != nil {
+		return nil, err
+	}
 	if before != nil {
 		if err := before(ctx, e); err != nil {
+			e.metrics.close()
 			return nil, err
 		}
 	}
 	work, stop := context.WithCancel(context.WithoutCancel(ctx)) // ended by Close
-	e.stop = stop
+	e.stop, e.ending = stop, work.Done()
 	var running sync.WaitGroup
 	keep, kept := context.WithCancel(context.WithoutCancel(ctx)) // ended when nothing is in work any more
 	running.Go(func() {
@@ -188,7 +205,14 @@ func start(ctx context.Context, c Config, before func(context.Context, *Engine) 
 
 // Close refuses new events, gives calls in flight time to end, and closes the
 // store. What is not finished goes on after the next start.
-func (e *Engine) Close(context.Context) error {
+func (e *Engine) Close(ctx context.Context) error {
+	if e.drains != nil { // what it answered for is still taken in
+		drain, cancel := context.WithTimeout(ctx, e.worker.Drain)
+		if err := e.drains.Drain(drain); err != nil {
+			e.log.Error("the app is not done", "err", err)
+		}
+		cancel()
+	}
 	if e.closing.Swap(true) {
 		<-e.stopped
 		return nil
@@ -198,6 +222,8 @@ func (e *Engine) Close(context.Context) error {
 	e.watchers.close()
 	e.broker.Close()
 	e.streams.Close()
+	e.metrics.close()
+	e.tracer.close()
 	e.client.Close()
 	e.egress.Close()
 	if e.alerts.To != nil {

@@ -236,7 +236,7 @@ func (l local) Begin(ctx context.Context, b proto.Begin) (proto.Begun, error) {
 		return proto.Begun{}, fmt.Errorf("the steps cannot be read: %w", err)
 	}
 	begun, err := l.e.Begin(ctx, wire.Checkpoint{
-		RunID: b.RunID, Event: b.Event, Ops: ops, Version: newestProtocol, Retries: &b.Retries, Key: b.Key,
+		RunID: b.RunID, Event: b.Event, Ops: ops, Version: newestProtocol, Retries: &b.Retries, Key: b.Key, RetryAfter: b.RetryAfter,
 	}, b.SDK)
 	if err != nil {
 		return proto.Begun{}, reportError(err)
@@ -247,12 +247,12 @@ func (l local) Begin(ctx context.Context, b proto.Begin) (proto.Begun, error) {
 // newestProtocol is the version that the SDK speaks.
 const newestProtocol = 2
 
-func (l local) Report(ctx context.Context, b proto.Begun, steps []byte) error {
+func (l local) Report(ctx context.Context, b proto.Begun, steps []byte, retryAfter time.Duration) error {
 	ops, err := wire.ParseOps(steps)
 	if err != nil {
 		return fmt.Errorf("the steps cannot be read: %w", err)
 	}
-	return reportError(l.e.Report(ctx, b.RunID, ops, Begun{FunctionID: b.FunctionID, AppID: b.AppID}))
+	return reportError(l.e.Report(ctx, b.RunID, ops, retryAfter, Begun{FunctionID: b.FunctionID, AppID: b.AppID}))
 }
 
 func reportError(err error) error {
@@ -275,6 +275,62 @@ const resultPath = "/api/inngest"
 func (l local) ResultURL(_ *http.Request, b proto.Begun) string {
 	return resultPath + "?run=" + b.RunID + "&token=" + l.token(b.RunID)
 }
+
+// StreamURL is the same path: whoever asks it for a stream gets one.
+func (l local) StreamURL(r *http.Request, b proto.Begun) string { return l.ResultURL(r, b) }
+
+// Tee takes what an endpoint streams.
+func (l local) Tee(ctx context.Context, run string) (io.WriteCloser, error) {
+	t, err := l.e.streams.Tee(ctx, run)
+	if err != nil {
+		return nil, err
+	}
+	return teeWriter{t}, nil
+}
+
+type teeWriter struct{ *realtime.Tee }
+
+func (t teeWriter) Write(b []byte) (int, error) {
+	t.Tee.Write(b)
+	return len(b), nil
+}
+
+func (t teeWriter) Close() error {
+	t.Tee.Close()
+	return nil
+}
+
+// ReadStream answers with what the endpoint of a run streams, from its beginning, or
+// from where the reader says it was.
+func (l local) ReadStream(w http.ResponseWriter, r *http.Request, run string) error {
+	after, _ := strconv.ParseInt(r.Header.Get("Last-Event-ID"), 10, 64) // 0: from the beginning
+	if after >= store.LastPiece {
+		w.WriteHeader(http.StatusNoContent) // it has all, and is not to ask again
+		return nil
+	}
+	sub, err := l.e.broker.Subscribe(nil)
+	if err != nil {
+		return err
+	}
+	defer l.e.broker.Leave(sub)
+	replay, err := l.e.streams.Join(r.Context(), run, max(after, 0), sub)
+	if err != nil {
+		return err
+	}
+	defer replay.Leave()
+	h := w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-cache")
+	h.Set("X-Accel-Buffering", "no")
+	w.WriteHeader(http.StatusOK)
+	if err := realtime.Relay(r.Context(), w, []*realtime.Replay{replay}, sub, keepAlive, l.e.ending); err != nil {
+		panic(http.ErrAbortHandler) // what ends in a regular way would be taken for the end
+	}
+	return nil
+}
+
+// keepAlive is the silence after which a reader is told that it is not forgotten.
+const keepAlive = 15 * time.Second
 
 // MayRead reports whether a token is the one for the result of a run.
 func (l local) MayRead(run, token string) bool {

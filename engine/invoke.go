@@ -34,7 +34,7 @@ func (e *Engine) Invoke(ctx context.Context, in durable.Invoke, once *store.Once
 	}
 	now := time.Now()
 	target := durable.Target{Function: f.Slug}
-	ev := durable.Event{ID: NewID(), Name: durable.EventInvoked, At: now, Received: now, Target: &target}
+	ev := durable.Event{ID: NewID(), Name: durable.EventInvoked, At: now, Received: now, Target: &target, Trace: traceText(ctx)}
 	ev.Body = durable.InvokedBody(ev.ID, target, in, f.Name, time.Time{}, now)
 	run, err = e.startOne(ctx, f, ev, now, once, func(run string) []byte { return reply(ev.ID, run) })
 	return ev.ID, run, err

@@ -79,7 +79,7 @@ func Open(ctx context.Context, path string, app http.Handler, options ...Option)
 			return nil, err
 		}
 	}
-	st, err := sqlite.Open(ctx, path, sqlite.Options{Durability: c.durability, Log: c.Log})
+	st, err := sqlite.Open(ctx, path, sqlite.Options{Durability: c.durability, Log: c.Log, Lapse: true})
 	if err != nil {
 		return nil, err
 	}
@@ -87,6 +87,9 @@ func Open(ctx context.Context, path string, app http.Handler, options ...Option)
 	c.Store, c.Transport = st, inside
 	e, err := start(ctx, c.Config, func(ctx context.Context, e *Engine) error {
 		inside.engine = e
+		e.drains, _ = app.(interface {
+			Drain(ctx context.Context) error
+		})
 		if _, err := e.SyncApp(ctx, inProcessURL, ""); err != nil {
 			return fmt.Errorf("the app's functions: %w", err)
 		}

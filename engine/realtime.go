@@ -72,7 +72,7 @@ func (e *Engine) outcome(ctx context.Context, run string) (realtime.Outcome, err
 		return realtime.Outcome{}, err
 	}
 	f, _ := e.Function(r.Function)
-	o := realtime.Outcome{Endpoint: f.Endpoint, Silent: r.Events[0].Name == wire.EventHTTPStarted} // Go's SDK does not stream
+	o := realtime.Outcome{Endpoint: f.Endpoint, Silent: r.Events[0].Name == wire.EventHTTPStarted} // Go's SDK says nothing after its answer
 	if r.Status.Final() {
 		o.Ended, o.Cancelled = r.Ended, r.Status == durable.Cancelled
 		o.Response = streamedEnd(r, f)

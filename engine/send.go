@@ -33,12 +33,12 @@ func (e *Engine) SendOnce(ctx context.Context, events []wire.Event, once *store.
 		return nil
 	}
 	now := time.Now()
-	table := e.apps.Load().table
+	table, from := e.apps.Load().table, traceText(ctx)
 	batch := make([]store.Accepted, 0, len(events))
 	for _, ev := range events {
 		batch = append(batch, e.accept(ctx, table, durable.Event{
 			ID: ev.ID, Key: ev.Key, Name: ev.Name, Body: ev.Body,
-			At: time.UnixMilli(ev.Timestamp).UTC(), Received: now,
+			At: time.UnixMilli(ev.Timestamp).UTC(), Received: now, Trace: from,
 		}, now))
 	}
 	var started []string
@@ -53,6 +53,7 @@ func (e *Engine) SendOnce(ctx context.Context, events []wire.Event, once *store.
 		return err
 	}
 	e.recent.received(len(batch), now)
+	e.metrics.received(len(batch))
 	e.startedBy(batch, started)
 	if !e.log.Enabled(ctx, slog.LevelDebug) {
 		return nil // thousands a second

@@ -65,7 +65,7 @@ func (e *Engine) work(ctx context.Context, l store.Lease) {
 
 // call makes one request to an app and brings its answer home.
 func (e *Engine) call(ctx context.Context, l store.Lease, claim durable.Claim) {
-	req, targeted, err := e.dispatch(ctx, l, claim)
+	req, from, targeted, err := e.dispatch(ctx, l, claim)
 	switch {
 	case errors.Is(err, durable.ErrStale), errors.Is(err, durable.ErrEnded), errors.Is(err, context.Canceled):
 		return // it is not ours any more
@@ -81,15 +81,21 @@ func (e *Engine) call(ctx context.Context, l store.Lease, claim durable.Claim) {
 	case req == nil:
 		return // its result came another way
 	}
+	began := time.Now()
+	ctx, at, traced := e.tracer.call(ctx, from, l.Step, l.Attempt)
+	req.Trace = at
 	answer := e.client.Call(ctx, *req)
 	if ctx.Err() != nil {
+		traced(nil)
 		return // the lease was lost or the server stops: the item is claimed anew
 	}
 	if req.Entry != nil {
 		answer = endpointAnswer(answer)
 	}
+	e.metrics.answered(from.function, answer, time.Since(began))
 	e.seen(ctx, req.App, answer)
 	e.settle(ctx, l, news(claim, answer, targeted, time.Now()))
+	traced(&answer)
 }
 
 // drop takes an item out of the queue whose run is not there: it would come
@@ -146,17 +152,17 @@ func (e *Engine) fetch(ctx context.Context, l store.Lease, claim durable.Claim) 
 }
 
 // dispatch notes that a request is about to be sent, and builds it.
-func (e *Engine) dispatch(ctx context.Context, l store.Lease, claim durable.Claim) (req *call.Request, targeted bool, err error) {
+func (e *Engine) dispatch(ctx context.Context, l store.Lease, claim durable.Claim) (req *call.Request, from origin, targeted bool, err error) {
 	targeted = l.Step != durable.Discovery
 	_, err = e.transition(ctx, l.Run, durable.Dispatch{Claim: claim}, func(r *durable.Run, f durable.Function, c durable.Change) error {
 		if slices.Contains(c.Drop, l.Step) { // its result came another way
 			req = nil
 			return nil
 		}
-		req = e.request(r, f, l)
+		req, from = e.request(r, f, l), originOf(r)
 		return nil
 	})
-	return req, targeted, err
+	return req, from, targeted, err
 }
 
 // request is the call for an item of run r, with all that the run knows now. An
@@ -166,6 +172,7 @@ func (e *Engine) request(r *durable.Run, f durable.Function, l store.Lease) *cal
 		return &call.Request{
 			App: r.App, URL: f.URL, RunID: r.ID, StepID: l.Step, RequestID: NewID(), ItemID: itemID(l),
 			Generation: l.Generation, Version: r.Protocol, Entry: r.Events[0].Body, Plan: r.Plan,
+			Attempt: l.Attempt, MaxAttempts: f.MaxAttempts(),
 		}
 	}
 	c := wire.Call{
@@ -323,6 +330,7 @@ func (e *Engine) move(ctx context.Context, run string, in durable.Input, by aske
 			d.Rouse = e.heldFor(r.Function, r.Cron)
 		}
 		for _, ev := range c.Emit {
+			ev.Trace = e.tracer.traceOf(r)
 			d.Accepted = append(d.Accepted, e.accept(ctx, table, ev, now))
 		}
 		return d, nil
@@ -331,6 +339,7 @@ func (e *Engine) move(ctx context.Context, run string, in durable.Input, by aske
 		return durable.Change{}, err
 	}
 	e.recent.changed(fn, queued, began, change, now)
+	e.metrics.changed(fn, queued, began, change)
 	e.spread(row, change)
 	e.tell(ctx, run, fn, queued, change)
 	return change, nil
@@ -362,8 +371,10 @@ func (e *Engine) tell(ctx context.Context, run, fn string, queued time.Time, c d
 	}
 	e.watchers.notify(run)
 	e.streams.Moved(run)
+	e.tracer.stepped(run, c.Entries)
 	if c.Head != nil && c.Head.Status.Final() {
 		e.watchers.end(run, *c.Head)
+		e.tracer.ended(run, *c.Head)
 		e.announce(ctx, run, *c.Head)
 	}
 	for _, en := range c.Entries {

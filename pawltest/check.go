@@ -3,6 +3,7 @@ package pawltest
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -105,7 +106,11 @@ func (nowhere) Signal(context.Context, string, []byte) (string, error) { return 
 func (nowhere) Begin(context.Context, proto.Begin) (proto.Begun, error) {
 	return proto.Begun{}, errNowhere
 }
-func (nowhere) Report(context.Context, proto.Begun, []byte) error     { return errNowhere }
+func (nowhere) Report(context.Context, proto.Begun, []byte, time.Duration) error {
+	return errNowhere
+}
+func (nowhere) Tee(context.Context, string) (io.WriteCloser, error)   { return nil, errNowhere }
+func (nowhere) StreamURL(*http.Request, proto.Begun) string           { return "" }
 func (nowhere) ResultURL(*http.Request, proto.Begun) string           { return "" }
 func (nowhere) Publish(context.Context, string, string, []byte) error { return errNowhere }
 func (nowhere) Invoke(_ context.Context, _ string, _ []byte, _ string) (string, error) {

@@ -60,7 +60,7 @@ func (s *Server) report(w http.ResponseWriter, r *http.Request, body []byte) {
 	case cp.RunID != "" && cp.RunID != run:
 		fail(w, http.StatusBadRequest, "run_id is not that of the path")
 	default:
-		s.reported(w, r, run, cp.Ops, engine.Begun{FunctionID: cp.FunctionID, AppID: cp.AppID})
+		s.reported(w, r, run, cp.Ops, cp.RetryAfter, engine.Begun{FunctionID: cp.FunctionID, AppID: cp.AppID})
 	}
 }
 
@@ -70,11 +70,11 @@ func (s *Server) respond(w http.ResponseWriter, r *http.Request, body []byte) {
 		fail(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	s.reported(w, r, r.PathValue("run"), []wire.Op{{ID: wire.CompleteID, Op: wire.OpRunComplete, Data: body}}, engine.Begun{})
+	s.reported(w, r, r.PathValue("run"), []wire.Op{{ID: wire.CompleteID, Op: wire.OpRunComplete, Data: body}}, 0, engine.Begun{})
 }
 
-func (s *Server) reported(w http.ResponseWriter, r *http.Request, run string, ops []wire.Op, b engine.Begun) {
-	if err := s.eng.Report(r.Context(), run, ops, b); err != nil {
+func (s *Server) reported(w http.ResponseWriter, r *http.Request, run string, ops []wire.Op, retryAfter time.Duration, b engine.Begun) {
+	if err := s.eng.Report(r.Context(), run, ops, retryAfter, b); err != nil {
 		s.failReport(w, r, err, run)
 		return
 	}

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/cors"
 	"golang.org/x/sync/semaphore"
 
@@ -48,6 +49,9 @@ type Config struct {
 	Setup string
 	// OpenID is a provider by which people log in; nil: none.
 	OpenID *OpenID
+
+	// Metrics are shown at /metrics; nil: there are none.
+	Metrics prometheus.Gatherer
 
 	// Unsynced tells which URLs were asked for and have not told their functions;
 	// nil: none.
@@ -93,6 +97,7 @@ type Server struct {
 	logins    *logins
 	openID    *openID
 
+	gather   prometheus.Gatherer
 	draining context.Context
 	unsynced func() []Unsynced
 	// keepAlive is the pause between two signs of life.
@@ -123,7 +128,7 @@ func New(eng *engine.Engine, c Config) *Server {
 
 		endpoints: c.Endpoints,
 		public:    c.PublicURL, rules: c.Redact, logins: newLogins(c.Setup), openID: newOpenID(c.OpenID, c.PublicURL),
-		draining: c.Draining, unsynced: c.Unsynced,
+		draining: c.Draining, unsynced: c.Unsynced, gather: c.Metrics,
 		keepAlive: cmp.Or(c.KeepAlive, usualKeepAlive),
 	}
 	if s.log == nil {
@@ -200,7 +205,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case !clean(r.URL.Path):
 		s.notFound(w, r)
 	default:
-		s.mux.ServeHTTP(w, r)
+		s.mux.ServeHTTP(w, engine.Traced(r))
 	}
 }
 

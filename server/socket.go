@@ -88,7 +88,7 @@ func (s *Server) speak(ctx context.Context, conn *websocket.Conn, sub *realtime.
 			})
 		case <-s.draining.Done():
 			_ = put(ctx, conn, []byte(`{"kind":"closing","data":null}`))
-			return websocket.StatusGoingAway, errDraining.Error()
+			return websocket.StatusGoingAway, realtime.ErrEnding.Error()
 		case <-ctx.Done():
 			return websocket.StatusNormalClosure, ""
 		}

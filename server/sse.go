@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"strconv"
 	"time"
@@ -60,12 +59,11 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request, streams []string, 
 	if r.Method == http.MethodHead {
 		return
 	}
-	x := &eventWriter{w: w, rc: http.NewResponseController(w)}
 	ctx, cancel := context.WithTimeout(r.Context(), longestStay)
 	defer cancel()
-	switch err := s.relay(ctx, x, replays, sub); {
+	switch err := realtime.Relay(ctx, w, replays, sub, s.keepAlive, s.draining.Done()); {
 	case err == nil, r.Context().Err() != nil:
-	case errors.Is(err, realtime.ErrSlow), errors.Is(err, errDraining):
+	case errors.Is(err, realtime.ErrSlow), errors.Is(err, realtime.ErrEnding):
 		panic(http.ErrAbortHandler) // what ends in a regular way would be taken for the end
 	default:
 		s.log.DebugContext(r.Context(), "a reader of a stream was cut off", "err", err)
@@ -79,90 +77,3 @@ func placeOf(id string) int64 {
 	n, _ := strconv.ParseInt(id, 10, 64)
 	return max(n, 0)
 }
-
-// errDraining ends what waits when the server is about to end: whoever reads
-// connects to the next one.
-var errDraining = errors.New("the server is shutting down")
-
-// relay writes what was before, and then what comes, until there is no more.
-func (s *Server) relay(ctx context.Context, x *eventWriter, replays []*realtime.Replay, sub *realtime.Subscriber) error {
-	if err := x.flush(); err != nil {
-		return err
-	}
-	for _, replay := range replays {
-		for {
-			list, err := replay.Next(ctx)
-			if err != nil {
-				return err
-			}
-			if len(list) == 0 {
-				break
-			}
-			x.deadline()
-			for _, b := range list {
-				x.write(b)
-			}
-			if err := x.flush(); err != nil {
-				return err
-			}
-		}
-	}
-	beat := time.NewTimer(s.keepAlive)
-	defer beat.Stop()
-	for {
-		items, end := sub.Take()
-		if len(items) > 0 || end == nil {
-			x.deadline()
-			for _, item := range items {
-				x.item(item)
-			}
-			if err := x.flush(); err != nil {
-				return err
-			}
-			beat.Reset(s.keepAlive)
-		}
-		if end != nil {
-			if errors.Is(end, io.EOF) {
-				return nil
-			}
-			return end
-		}
-		select {
-		case <-sub.Ready():
-		case <-beat.C:
-			x.deadline()
-			x.write([]byte(":\n\n"))
-		case <-s.draining.Done():
-			return errDraining
-		case <-ctx.Done():
-			return nil
-		}
-	}
-}
-
-// eventWriter writes server-sent events. A reader who takes nothing for longestPut
-// is cut off.
-type eventWriter struct {
-	w  http.ResponseWriter
-	rc *http.ResponseController
-}
-
-func (x *eventWriter) deadline() {
-	_ = x.rc.SetWriteDeadline(time.Now().Add(longestPut)) // recorders in tests have none
-}
-
-func (x *eventWriter) write(b []byte) {
-	_, _ = x.w.Write(b) //nolint:gosec // flush tells; it is no page, and says so
-}
-
-func (x *eventWriter) item(item realtime.Item) {
-	if item.Raw {
-		x.write(item.Text)
-		return
-	}
-	x.write([]byte("data: "))
-	x.write(item.Text)
-	x.write([]byte("\n\n"))
-}
-
-func (x *eventWriter) flush() error { return x.rc.Flush() }

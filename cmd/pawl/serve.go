@@ -17,7 +17,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
 	"github.com/pawlhq/pawl/engine"
 	"github.com/pawlhq/pawl/internal/durable"
@@ -61,7 +63,7 @@ func serve(c *cobra.Command, mode string) (err error) {
 	if err != nil {
 		return err
 	}
-	p := &process{settings: s, dev: mode == modeDev, out: c.OutOrStdout()}
+	p := &process{settings: s, dev: mode == modeDev, out: c.OutOrStdout(), metrics: newRegistry()}
 	p.log, p.narrator = newLog(s, p.dev, p.out, c.ErrOrStderr())
 	return p.run(c.Context())
 }
@@ -73,6 +75,8 @@ type process struct {
 	out      io.Writer
 	log      *slog.Logger
 	narrator *narrator // nil unless people watch
+	metrics  *prometheus.Registry
+	traces   *sdktrace.TracerProvider // nil: no spans are made
 }
 
 func (p *process) run(ctx context.Context) (err error) {
@@ -84,6 +88,12 @@ func (p *process) run(ctx context.Context) (err error) {
 	keys, err := p.keyring()
 	if err != nil {
 		return err
+	}
+	if p.traces, err = tracing(ctx, os.Getenv); err != nil {
+		return err
+	}
+	if p.traces != nil {
+		defer p.flush() //nolint:contextcheck // ctx has ended: what is left has its own time
 	}
 	eng, cleanUp, err := p.openEngine(ctx, keys)
 	if err != nil {
@@ -98,7 +108,7 @@ func (p *process) run(ctx context.Context) (err error) {
 	// whose calls in flight still bring checkpoints over HTTP, then HTTP.
 	working, stop := context.WithCancel(ctx)
 	defer stop()
-	cfg := server.Config{Dev: p.dev, EventKeys: p.EventKey, Version: version(), Log: p.log, Draining: working, KeepAlive: p.KeepAlive}
+	cfg := server.Config{Dev: p.dev, EventKeys: p.EventKey, Version: version(), Log: p.log, Draining: working, KeepAlive: p.KeepAlive, Metrics: p.metrics}
 	syncer := p.syncer(eng, listener.Addr())
 	cfg.Unsynced = syncer.unsynced
 	if keys != nil {
@@ -179,6 +189,15 @@ func waitFor(running *sync.WaitGroup) error {
 	return nil
 }
 
+// flush sends the last spans.
+func (p *process) flush() {
+	ctx, cancel := context.WithTimeout(context.Background(), lastWords) // the context of run is over
+	defer cancel()
+	if err := p.traces.Shutdown(ctx); err != nil {
+		p.log.Warn("the last spans cannot be sent", "err", err)
+	}
+}
+
 // lastWords is how long requests may go on after the engine has closed. All
 // that could take long has been refused by then.
 const lastWords = 5 * time.Second
@@ -225,13 +244,18 @@ func (p *process) openEngine(ctx context.Context, keys *wire.Keyring) (eng *engi
 		cleanUp()
 		return nil, nil, err
 	}
-	eng, err = engine.Start(ctx, engine.Config{
+	config := engine.Config{
 		Store: st, Log: p.log, Keys: keys, Dev: p.dev,
 		AllowPrivate: p.AllowPrivate || p.dev, RetryInterval: p.RetryInterval, MaxAway: p.MaxAway, EndpointLease: p.EndpointLease, MaxCalls: p.MaxCalls, Drain: p.Drain,
 		MaxBacklog: p.MaxBacklog, MaxBacklogBytes: int64(p.MaxBacklogBytes),
 		Retention: store.Retention{Runs: p.Retention, Failed: p.RetentionFailed, Events: p.RetentionEvents, Acts: p.RetentionAudit},
 		Alerts:    alerts,
-	})
+		Metrics:   p.metrics,
+	}
+	if p.traces != nil {
+		config.Traces = p.traces
+	}
+	eng, err = engine.Start(ctx, config)
 	if err != nil {
 		err = errors.Join(err, st.Close())
 		cleanUp()

@@ -19,6 +19,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/pawlhq/pawl/internal/proto"
 	"github.com/pawlhq/pawl/internal/wire"
 )
 
@@ -96,12 +97,15 @@ type Request struct {
 	ItemID     string
 	Generation int64
 	Version    int
+	Trace      proto.Trace
 	Body       []byte // as wire.Call.AppendBody made it
 	// Entry, of an endpoint, is the event that stands for the request with which it
 	// is entered, in place of URL and Body. Plan asks it to report new steps and not
 	// to run one.
 	Entry jsontext.Value
 	Plan  bool
+	// Which try it is, from 0, and how many there are, of an Entry.
+	Attempt, MaxAttempts int
 }
 
 // Call sends a request and reads the answer. It never fails: what went wrong
@@ -145,6 +149,7 @@ func (r Request) mark(h http.Header) {
 	h.Set(wire.HeaderJobID, r.ItemID)
 	h.Set(wire.HeaderGenerationID, strconv.FormatInt(r.Generation, 10))
 	h.Set(wire.HeaderVersion, strconv.Itoa(r.Version))
+	r.Trace.Mark(h)
 	if r.StepID != "" {
 		h.Set(HeaderStepKey, r.RunID+"."+r.StepID)
 	}

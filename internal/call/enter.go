@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
+	"github.com/pawlhq/pawl/internal/proto"
 	"github.com/pawlhq/pawl/internal/wire"
 )
 
@@ -31,6 +33,8 @@ func (c *Client) enter(ctx context.Context, r Request) wire.Answer {
 	if r.StepID != "" {
 		h.Set(wire.HeaderStepID, r.StepID)
 	}
+	h.Set(proto.HeaderAttempt, strconv.Itoa(r.Attempt))
+	h.Set(proto.HeaderMaxAttempts, strconv.Itoa(r.MaxAttempts))
 	if r.Plan {
 		h.Set(wire.HeaderForceStepPlan, "true")
 	}

@@ -16,7 +16,8 @@ import (
 // that an answer may have.
 type Inline struct {
 	Ops      []Op
-	Protocol int // the SDK's execution version; 0 if not told
+	Protocol int       // the SDK's execution version; 0 if not told
+	RetryAt  time.Time // when a step's error in Ops should be tried again; zero: by policy
 }
 
 // NewInline returns a run of f that an app has begun to serve by itself, in the
@@ -48,7 +49,7 @@ func (t *turn) inline(in Inline) (Change, error) {
 	}
 	t.pin(cmp.Or(in.Protocol, newest))
 	lease := t.r.Items[Discovery]
-	t.apply(in.Ops, lease, false, time.Time{})
+	t.apply(in.Ops, lease, false, in.RetryAt)
 	switch {
 	case t.ended:
 	case handsOver(in.Ops):

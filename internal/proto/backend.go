@@ -3,6 +3,7 @@ package proto
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"time"
 )
@@ -41,10 +42,16 @@ type Backend interface {
 	// Begin tells of a run that began in a request to the app. Errors: ErrGone,
 	// ErrTooLarge, ErrOtherRequest.
 	Begin(ctx context.Context, b Begin) (Begun, error)
-	// Report tells what such a run has done since. Errors as Begin.
-	Report(ctx context.Context, b Begun, steps []byte) error
+	// Report tells what such a run has done since. What failed is tried again after
+	// retryAfter; 0: when the server decides. Errors as Begin.
+	Report(ctx context.Context, b Begun, steps []byte, retryAfter time.Duration) error
 	// ResultURL is where the client of such a request waits for the run's answer.
 	ResultURL(r *http.Request, b Begun) string
+	// StreamURL is where what the run's endpoint streams is read.
+	StreamURL(r *http.Request, b Begun) string
+	// Tee takes what an endpoint streams that was entered again. Close returns when
+	// the server has it all.
+	Tee(ctx context.Context, run string) (io.WriteCloser, error)
 	// Publish tells those who listen to a topic of a channel.
 	Publish(ctx context.Context, channel, topic string, data []byte) error
 }
@@ -62,18 +69,20 @@ type Checkpoint struct {
 
 // Begin is the first report on a run that began in a request to an app.
 type Begin struct {
-	RunID   string
-	Event   []byte // the request
-	Steps   []byte // an array of ops
-	Retries int
-	Key     string // idempotency key; "" for none
-	SDK     string
+	RunID      string
+	Event      []byte // the request
+	Steps      []byte // an array of ops
+	Retries    int
+	Key        string        // idempotency key; "" for none
+	RetryAfter time.Duration // as of Report
+	SDK        string
 }
 
 // Begun is what an app is told about such a run. RunID is another one when the
 // key was used before.
 type Begun struct {
 	RunID, FunctionID, AppID, Token string
+	RealtimeToken                   string // opens the run's stream
 }
 
 // RunState is how a run stands.

@@ -21,6 +21,11 @@ const (
 	HeaderNoRetry       = "X-Inngest-No-Retry"
 	HeaderRetryAfter    = "Retry-After"
 	HeaderEventIDSeed   = "X-Inngest-Event-ID-Seed"
+
+	// Pawl's own, when an endpoint is entered: which try it is, from 0, and how many
+	// there are. Functions are told in the body of their call.
+	HeaderAttempt     = "X-Pawl-Attempt"
+	HeaderMaxAttempts = "X-Pawl-Max-Attempts"
 )
 
 // Values of HeaderServerKind and HeaderSyncKind. The sync kinds have an

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -26,6 +27,7 @@ type Checkpoint struct {
 	Version    int            // of the protocol, as the SDK pins it; 0 if it does not say
 	Retries    *int           // tries after the first; nil if it does not say
 	Key        string         // idempotency key; "" for none
+	RetryAfter time.Duration  // for the next try of what failed; 0 if it does not say. Pawl's own
 }
 
 // ParseCheckpoint reads the body of a checkpoint. Members that it does
@@ -90,6 +92,15 @@ func (cp *Checkpoint) set(member string, v jsontext.Value) (err error) {
 		} else {
 			cp.Version = int(n)
 		}
+	case "retry_after": // in seconds
+		if v.Kind() != '0' {
+			return nil
+		}
+		n, err := count(v)
+		if most := int64(maxRetryAfter / time.Second); err != nil || n > most {
+			return fmt.Errorf("%s must be a whole number up to %d", member, most)
+		}
+		cp.RetryAfter = time.Duration(n) * time.Second
 	case "event":
 		if v.Kind() == '{' {
 			cp.Event = v

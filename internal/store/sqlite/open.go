@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
@@ -52,6 +53,9 @@ type Options struct {
 	Durability Durability
 	Log        *slog.Logger // default: nothing is logged
 	CacheBytes int          // for heads of runs in progress; default 64 MiB
+	// Lapse says that the app of this store is in the same process: whoever served
+	// requests in which runs began is no more, and need not be waited for.
+	Lapse bool
 }
 
 // Store is a store.Store in one SQLite file.
@@ -184,6 +188,11 @@ func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 	if err := errors.Join(s.nextEpoch(), s.ownSecret()); err != nil {
 		return nil, err
 	}
+	if o.Lapse {
+		if err := lapse(s.write, time.Now()); err != nil {
+			return nil, fault(err)
+		}
+	}
 	if s.eventSeq, err = sqlitex.ResultInt64(s.write.Prep(
 		`SELECT max(ifnull((SELECT max(seq) FROM events), 0), ifnull((SELECT max(after) FROM waits), 0))`)); err != nil {
 		return nil, fault(err)
@@ -200,6 +209,13 @@ func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 	s.wait.Go(s.readAheadLoop)
 	s.wait.Go(s.checkpointLoop)
 	return s, nil
+}
+
+// lapse makes the leases due by which requests in which runs began are served.
+func lapse(c *conn, now time.Time) error {
+	stmt := c.Prep(fmt.Sprintf(`UPDATE queue SET due = ? WHERE kind = %d`, durable.Lapse)) // as a literal, so that the index is used
+	stmt.BindInt64(1, micros(now))
+	return exec(stmt)
 }
 
 // directory says what is wrong with a directory, if anything is.

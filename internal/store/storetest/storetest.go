@@ -115,7 +115,7 @@ func newID() string { return ulid.Make().String() }
 func event(name string) durable.Event {
 	id := newID()
 	return durable.Event{
-		ID: id, Name: name, At: noon, Received: noon,
+		ID: id, Name: name, At: noon, Received: noon, Trace: "00-" + strings.Repeat("1", 32) + "-" + strings.Repeat("2", 16) + "-01 a=b",
 		Body: durable.JSON(fmt.Sprintf(`{"name":%q,"data":{"n":1},"id":%q}`, name, id)),
 	}
 }
