@@ -72,7 +72,7 @@ func ExampleBatch() {
 	pawl.Func(app, "index", func(_ context.Context, o Order) (any, error) { return nil, nil },
 		pawl.OnName("shop/*"), pawl.Debounce{Period: 10 * time.Second, Key: "event.data.id"})
 	pawl.Func(app, "store", func(ctx context.Context, orders []Order) (int, error) {
-		var first pawl.Received = pawl.Events(ctx)[0]
+		first := pawl.Events(ctx)[0]
 		fmt.Println(first.Name)
 		return len(orders), nil
 	}, pawl.OnName("shop/order.placed"), pawl.Batch{Size: 100, Timeout: 5 * time.Second})

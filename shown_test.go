@@ -75,5 +75,5 @@ func TestEverythingIsShown(t *testing.T) {
 // call, and types that are met as values.
 var unshown = []string{
 	"AppOption", "FuncOption", "StepOption", "Option", "WaitOption", "MarshalJSON", "UnmarshalJSON", "Is", "ServeHTTP", "Step", "Trigger",
-	"EventType", "StreamWriter", "Scope", "App", "Attachment", "RunStatus", "Ack", "Function", "Started", "State",
+	"EventType", "StreamWriter", "Scope", "App", "Received", "Attachment", "RunStatus", "Ack", "Function", "Started", "State",
 }

@@ -196,13 +196,13 @@ func (t *tracer) close() {
 }
 
 // traceOf is where in a trace is what a run sends.
-func (t *tracer) traceOf(r *durable.Run) string {
+func (t *tracer) traceOf(ctx context.Context, r *durable.Run) string {
 	if t != nil {
 		t.mu.Lock()
 		el := t.runs[r.ID]
 		t.mu.Unlock()
 		if el != nil {
-			return traceText(trace.ContextWithSpan(context.Background(), el.Value.(*runSpan).span)) // it is no more than a value
+			return traceText(trace.ContextWithSpan(ctx, el.Value.(*runSpan).span))
 		}
 	}
 	return r.Events[0].Trace

@@ -330,7 +330,7 @@ func (e *Engine) move(ctx context.Context, run string, in durable.Input, by aske
 			d.Rouse = e.heldFor(r.Function, r.Cron)
 		}
 		for _, ev := range c.Emit {
-			ev.Trace = e.tracer.traceOf(r)
+			ev.Trace = e.tracer.traceOf(ctx, r)
 			d.Accepted = append(d.Accepted, e.accept(ctx, table, ev, now))
 		}
 		return d, nil

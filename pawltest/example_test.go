@@ -89,8 +89,7 @@ func ExamplePawl_Fail() {
 			p.Fail("mail", errors.New("busy"), errors.New("still busy"))
 			run := pawltest.Start(p, remind, Order{"o1"})
 			p.Advance(8 * 24 * time.Hour)
-			for _, s := range run.Steps() {
-				var step pawltest.Step = s
+			for _, step := range run.Steps() {
 				if step.Name == "mail" && (step.Tries != 3 || step.State != pawltest.Done) {
 					t.Error(step)
 				}

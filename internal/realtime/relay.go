@@ -86,7 +86,7 @@ func (x *eventWriter) deadline() {
 }
 
 func (x *eventWriter) write(b []byte) {
-	_, _ = x.w.Write(b) //nolint:gosec // flush tells; it is no page, and says so
+	_, _ = x.w.Write(b) // flush tells
 }
 
 func (x *eventWriter) item(item Item) {
