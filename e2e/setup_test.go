@@ -89,7 +89,7 @@ func (s sdk) command(t *testing.T) []string {
 	switch s.name {
 	case "py":
 		return []string{filepath.Join(dir, ".venv/bin/python"), "-B", filepath.Join(dir, "app.py")}
-	case "contact-form", "trip-booking":
+	case "contact-form", "trip-booking", "deep-research":
 		return []string{"node", filepath.Join(dir, "main.mjs")}
 	case "go":
 		return []string{"env", goEndpointsEnv + "=1", must(os.Executable())}
@@ -104,14 +104,15 @@ func (s sdk) command(t *testing.T) []string {
 
 // installs holds for each app a function that installs it once.
 var installs = map[string]func() error{
-	ts4.name:         installTS4,
-	node.name:        installTS4, // it lives in the same directory
-	goapp.name:       func() error { return nil },
-	next.name:        sync.OnceValue(next.installNext),
-	ts3.name:         sync.OnceValue(ts3.installNode),
-	contactForm.name: sync.OnceValue(contactForm.installNode),
-	tripBooking.name: sync.OnceValue(tripBooking.installNode),
-	py.name:          sync.OnceValue(py.installPython),
+	ts4.name:          installTS4,
+	node.name:         installTS4, // it lives in the same directory
+	goapp.name:        func() error { return nil },
+	next.name:         sync.OnceValue(next.installNext),
+	ts3.name:          sync.OnceValue(ts3.installNode),
+	contactForm.name:  sync.OnceValue(contactForm.installNode),
+	tripBooking.name:  sync.OnceValue(tripBooking.installNode),
+	deepResearch.name: sync.OnceValue(deepResearch.installNode),
+	py.name:           sync.OnceValue(py.installPython),
 }
 
 var installTS4 = sync.OnceValue(ts4.installNode)

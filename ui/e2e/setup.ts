@@ -3,7 +3,7 @@ import { createServer } from "node:net";
 
 const root = new URL("../..", import.meta.url).pathname;
 
-function freePort(): Promise<number> {
+export function freePort(): Promise<number> {
   return new Promise((done) => {
     const server = createServer().listen(0, "127.0.0.1", () => {
       const { port } = server.address() as { port: number };
@@ -12,7 +12,7 @@ function freePort(): Promise<number> {
   });
 }
 
-async function until(what: string, check: () => Promise<boolean>) {
+export async function until(what: string, check: () => Promise<boolean>) {
   for (const end = Date.now() + 60_000; Date.now() < end; ) {
     if (await check().catch(() => false)) return;
     await new Promise((done) => setTimeout(done, 50));
