@@ -148,7 +148,7 @@ for (const scheme of ["light", "dark"] as const) {
 test("a quick question is answered in its request, and nothing of a payload is markup", async ({ page }) => {
   await page.goto(app.at);
   await page.getByLabel("Question").fill("<img src=x onerror='window.__hacked=1'> What did Harrison's clock do?");
-  await page.getByLabel(/^Quick/).check();
+  await page.getByLabel("Quick: one search").check();
   await page.getByLabel("Let one reading fail").uncheck();
   await ask(page);
   await whole(page);
@@ -190,7 +190,7 @@ test("a plan that is dropped ends the run", async ({ page }) => {
 test("the app is killed in its request, then while it searches, and Pawl while it writes", async ({ page }) => {
   await page.goto(app.at);
   await page.getByLabel("Let one reading fail").uncheck();
-  await page.getByLabel(/^Quick/).check();
+  await page.getByLabel("Quick: one search").check();
   await ask(page);
   await expect(page.locator("#steps q").first()).toBeVisible();
   await app.kill();
@@ -199,7 +199,7 @@ test("the app is killed in its request, then while it searches, and Pawl while i
   await app.start();
   await whole(page);
 
-  await page.getByLabel(/^Deep/).check();
+  await page.getByLabel("Deep: several searches").check();
   await page.getByLabel("Let me approve the plan").uncheck();
   await ask(page);
   await expect(page.locator("#steps q").nth(2)).toBeVisible();
