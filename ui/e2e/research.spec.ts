@@ -199,6 +199,7 @@ test("the app is killed in its request, then while it searches, and Pawl while i
   await app.start();
   await whole(page);
 
+  await fetch(`${library.at}/behaviour`, { method: "POST", body: JSON.stringify({ delay: 1000 }) });
   await page.getByLabel("Deep: several searches").check();
   await page.getByLabel("Let me approve the plan").uncheck();
   await ask(page);
@@ -206,6 +207,7 @@ test("the app is killed in its request, then while it searches, and Pawl while i
   await app.kill();
   await app.start();
   await expect(page.locator("#report .step[data-status='under way']")).toHaveCount(1);
+  await expect(page.locator("#steps .chip", { hasText: "rolled back" })).not.toHaveCount(0);
   await pawl.kill();
   await expect(badge(page)).toHaveText("connection lost, tries again");
   await page.screenshot({ path: "e2e/shots/research/lost.png", fullPage: true });
