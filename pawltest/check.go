@@ -106,6 +106,7 @@ func (nowhere) Signal(context.Context, string, []byte) (string, error) { return 
 func (nowhere) Begin(context.Context, proto.Begin) (proto.Begun, error) {
 	return proto.Begun{}, errNowhere
 }
+
 func (nowhere) Report(context.Context, proto.Begun, []byte, time.Duration) error {
 	return errNowhere
 }
