@@ -40,6 +40,9 @@ const (
 	ActAddPerson       = "add-person"
 	ActChangePerson    = "change-person"
 	ActRemovePerson    = "remove-person"
+	ActLinkPerson      = "link-person" // a link to set a password was made
+	ActUseLink         = "use-link"    // and a password was set by it
+	ActEndLogins       = "end-logins"
 	ActAddToken        = "add-token"
 	ActRemoveToken     = "remove-token"
 )

@@ -50,6 +50,7 @@ type Person struct {
 	// Version rises when what they log in with changes: sessions of an earlier one
 	// are over.
 	Version int
+	Seen    time.Time // when they last logged in; zero: never. Only logins change it
 }
 
 // Token is what a program shows in a person's place.
@@ -61,6 +62,16 @@ type Token struct {
 	By      string // who made it
 	Created time.Time
 	Expires time.Time // zero: never
+	Used    time.Time // when it was last shown, about; zero: never
+}
+
+// Link is a secret by which somebody sets a password, once.
+type Link struct {
+	Hash    []byte // SHA-256 of the secret
+	Person  string // id
+	Version int    // of the person, when it was made: a link of an earlier one is over
+	Created time.Time
+	Expires time.Time
 }
 
 // Session is a login.
@@ -70,6 +81,8 @@ type Session struct {
 	Version int    // of the person, when they logged in
 	Created time.Time
 	Expires time.Time
+	Address string // from where they logged in
+	Agent   string // what their browser calls itself
 }
 
 // ErrLastAdmin means that nobody would be left who can say who may do what.
@@ -93,17 +106,34 @@ type People interface {
 	PersonNamed(ctx context.Context, name string) (Person, error)
 	PersonOf(ctx context.Context, subject string) (Person, error)
 
+	// AddLink writes a link in place of one that its person had: ErrNotFound when there
+	// is no such person. Links returns all of them, LinkOf that of a hash, also one that
+	// is over: ErrNotFound.
+	AddLink(ctx context.Context, l Link, act durable.Act) error
+	Links(ctx context.Context) ([]Link, error)
+	LinkOf(ctx context.Context, hash []byte) (Link, error)
+	// UseLink forgets a link and writes its person anew. ErrNotFound when the link was
+	// used or replaced, or when what they log in with has changed since it was made.
+	UseLink(ctx context.Context, hash []byte, p Person, act durable.Act) error
+
 	// AddToken writes a token, RemoveToken forgets it. ErrNotFound.
 	AddToken(ctx context.Context, t Token, act durable.Act) error
 	RemoveToken(ctx context.Context, id string, act durable.Act) error
 	Tokens(ctx context.Context) ([]Token, error)
 	// TokenOf returns the token of a hash, also one that has expired: ErrNotFound.
 	TokenOf(ctx context.Context, hash []byte) (Token, error)
+	// UseToken notes when a token was shown. It is no error when there is none.
+	UseToken(ctx context.Context, id string, at time.Time) error
 
 	// AddSession writes a login, and forgets some that are over. RemoveSession ends
 	// one; it is no error when there is none.
 	AddSession(ctx context.Context, s Session, act durable.Act) error
 	RemoveSession(ctx context.Context, hash []byte) error
+	// Sessions returns somebody's logins, newest first, at most 200; some may be over.
+	Sessions(ctx context.Context, person string) ([]Session, error)
+	// EndSessions ends all logins of somebody but that of keep, which may be nil. Where
+	// there is none it writes nothing, also no line.
+	EndSessions(ctx context.Context, person string, keep []byte, act durable.Act) error
 	// SessionOf returns the session of a hash, also one that is over: ErrNotFound.
 	SessionOf(ctx context.Context, hash []byte) (Session, error)
 }

@@ -33,12 +33,13 @@ func (s *Store) change(ctx context.Context, act *durable.Act, also func(c *conn)
 // errSame means that there is nothing to write: it is so already.
 var errSame = errors.New("nothing changes")
 
-const personColumns = `id, name, role, password, subject, created, disabled, version`
+const personColumns = `id, name, role, password, subject, created, disabled, version, seen`
 
 func scanPerson(stmt *sqlite.Stmt) store.Person {
 	return store.Person{
 		ID: stmt.ColumnText(0), Name: stmt.ColumnText(1), Role: store.Role(stmt.ColumnInt64(2)), Password: stmt.ColumnText(3),
 		Subject: stmt.ColumnText(4), Created: fromMicros(stmt.ColumnInt64(5)), Disabled: stmt.ColumnBool(6), Version: stmt.ColumnInt(7),
+		Seen: fromMicros(stmt.ColumnInt64(8)),
 	}
 }
 
@@ -71,7 +72,7 @@ func selectPersonOf(c *conn, subject string) (store.Person, error) {
 }
 
 func upsertPerson(c *conn, p store.Person) error {
-	stmt := c.Prep(`INSERT INTO people (` + personColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+	stmt := c.Prep(`INSERT INTO people (` + personColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (id) DO UPDATE SET name = excluded.name, role = excluded.role, password = excluded.password,
 		subject = excluded.subject, disabled = excluded.disabled, version = excluded.version`)
 	for i, v := range []string{p.ID, p.Name} {
@@ -83,6 +84,7 @@ func upsertPerson(c *conn, p store.Person) error {
 	stmt.BindInt64(6, micros(p.Created))
 	stmt.BindBool(7, p.Disabled)
 	stmt.BindInt64(8, int64(p.Version))
+	stmt.BindInt64(9, micros(p.Seen))
 	return exec(stmt)
 }
 
@@ -152,6 +154,7 @@ func (s *Store) ChangePerson(ctx context.Context, p store.Person, act durable.Ac
 		if err != nil {
 			return err
 		}
+		p.Seen = old.Seen
 		if old == p {
 			return errSame
 		}
@@ -173,7 +176,7 @@ func (s *Store) RemovePerson(ctx context.Context, id string, act durable.Act) er
 		if err := anotherAdmin(c, id); err != nil {
 			return err
 		}
-		for _, sql := range [...]string{`DELETE FROM sessions WHERE person = ?`, `DELETE FROM people WHERE id = ?`} {
+		for _, sql := range [...]string{`DELETE FROM sessions WHERE person = ?`, `DELETE FROM links WHERE person = ?`, `DELETE FROM people WHERE id = ?`} {
 			stmt := c.Prep(sql)
 			stmt.BindText(1, id)
 			if err := exec(stmt); err != nil {
@@ -211,19 +214,20 @@ func (s *Store) PersonOf(ctx context.Context, subject string) (p store.Person, e
 	return p, err
 }
 
-const tokenColumns = `id, name, role, hash, by, created, expires` //nolint:gosec // names of columns
+const tokenColumns = `id, name, role, hash, by, created, expires, used` //nolint:gosec // names of columns
 
 func scanToken(stmt *sqlite.Stmt) store.Token {
 	return store.Token{
 		ID: stmt.ColumnText(0), Name: stmt.ColumnText(1), Role: store.Role(stmt.ColumnInt64(2)), Hash: blob(stmt, 3),
 		By: stmt.ColumnText(4), Created: fromMicros(stmt.ColumnInt64(5)), Expires: fromMicros(stmt.ColumnInt64(6)),
+		Used: fromMicros(stmt.ColumnInt64(7)),
 	}
 }
 
 // AddToken writes a token.
 func (s *Store) AddToken(ctx context.Context, t store.Token, act durable.Act) error {
 	return s.change(ctx, &act, func(c *conn) error {
-		stmt := c.Prep(`INSERT INTO tokens (` + tokenColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?)`)
+		stmt := c.Prep(`INSERT INTO tokens (` + tokenColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`)
 		stmt.BindText(1, t.ID)
 		stmt.BindText(2, t.Name)
 		stmt.BindInt64(3, int64(t.Role))
@@ -231,6 +235,7 @@ func (s *Store) AddToken(ctx context.Context, t store.Token, act durable.Act) er
 		stmt.BindText(5, t.By)
 		stmt.BindInt64(6, micros(t.Created))
 		stmt.BindInt64(7, micros(t.Expires))
+		stmt.BindInt64(8, micros(t.Used))
 		return exec(stmt)
 	})
 }
@@ -273,6 +278,104 @@ func (s *Store) TokenOf(ctx context.Context, hash []byte) (t store.Token, err er
 	return t, err
 }
 
+// UseToken notes when a token was shown.
+func (s *Store) UseToken(ctx context.Context, id string, at time.Time) error {
+	return s.change(ctx, nil, func(c *conn) error {
+		stmt := c.Prep(`UPDATE tokens SET used = ? WHERE id = ?`)
+		stmt.BindInt64(1, micros(at))
+		stmt.BindText(2, id)
+		return exec(stmt)
+	})
+}
+
+const linkColumns = `hash, person, version, created, expires`
+
+func scanLink(stmt *sqlite.Stmt) store.Link {
+	return store.Link{
+		Hash: blob(stmt, 0), Person: stmt.ColumnText(1), Version: stmt.ColumnInt(2),
+		Created: fromMicros(stmt.ColumnInt64(3)), Expires: fromMicros(stmt.ColumnInt64(4)),
+	}
+}
+
+func selectLink(c *conn, hash []byte) (l store.Link, err error) {
+	stmt := c.Prep(`SELECT ` + linkColumns + ` FROM links WHERE hash = ?`)
+	stmt.BindBytes(1, hash)
+	found := false
+	if err := rows(stmt, func() { l, found = scanLink(stmt), true }); err != nil || found {
+		return l, err
+	}
+	return l, fmt.Errorf("link: %w", store.ErrNotFound)
+}
+
+// AddLink writes a link by which somebody sets a password.
+func (s *Store) AddLink(ctx context.Context, l store.Link, act durable.Act) error {
+	return s.change(ctx, &act, func(c *conn) error {
+		if _, err := selectPerson(c, l.Person); err != nil {
+			return err
+		}
+		stmt := c.Prep(`DELETE FROM links WHERE person = ?`)
+		stmt.BindText(1, l.Person)
+		if err := exec(stmt); err != nil {
+			return err
+		}
+		stmt = c.Prep(`INSERT INTO links (` + linkColumns + `) VALUES (?, ?, ?, ?, ?)`)
+		stmt.BindBytes(1, l.Hash)
+		stmt.BindText(2, l.Person)
+		stmt.BindInt64(3, int64(l.Version))
+		stmt.BindInt64(4, micros(l.Created))
+		stmt.BindInt64(5, micros(l.Expires))
+		return exec(stmt)
+	})
+}
+
+// Links returns all links.
+func (s *Store) Links(ctx context.Context) (list []store.Link, err error) {
+	err = s.read(ctx, func(c *conn) error {
+		stmt := c.Prep(`SELECT ` + linkColumns + ` FROM links`)
+		return rows(stmt, func() { list = append(list, scanLink(stmt)) })
+	})
+	return list, err
+}
+
+// LinkOf returns the link of a hash.
+func (s *Store) LinkOf(ctx context.Context, hash []byte) (l store.Link, err error) {
+	err = s.read(ctx, func(c *conn) error { l, err = selectLink(c, hash); return err })
+	return l, err
+}
+
+// UseLink forgets a link and writes its person anew.
+func (s *Store) UseLink(ctx context.Context, hash []byte, p store.Person, act durable.Act) error {
+	return s.change(ctx, &act, func(c *conn) error {
+		l, err := selectLink(c, hash)
+		if err != nil {
+			return err
+		}
+		was, err := selectPerson(c, p.ID)
+		if err != nil {
+			return err
+		}
+		if l.Person != p.ID || l.Version != was.Version {
+			return fmt.Errorf("link: %w", store.ErrNotFound)
+		}
+		stmt := c.Prep(`DELETE FROM links WHERE hash = ?`)
+		stmt.BindBytes(1, hash)
+		if err := exec(stmt); err != nil {
+			return err
+		}
+		return upsertPerson(c, p)
+	})
+}
+
+const sessionColumns = `hash, person, version, created, expires, address, agent`
+
+func scanSession(stmt *sqlite.Stmt) store.Session {
+	return store.Session{
+		Hash: blob(stmt, 0), Person: stmt.ColumnText(1), Version: stmt.ColumnInt(2),
+		Created: fromMicros(stmt.ColumnInt64(3)), Expires: fromMicros(stmt.ColumnInt64(4)),
+		Address: stmt.ColumnText(5), Agent: stmt.ColumnText(6),
+	}
+}
+
 // AddSession writes a login.
 func (s *Store) AddSession(ctx context.Context, x store.Session, act durable.Act) error {
 	return s.change(ctx, &act, func(c *conn) error {
@@ -281,12 +384,20 @@ func (s *Store) AddSession(ctx context.Context, x store.Session, act durable.Act
 		if err := exec(stmt); err != nil {
 			return err
 		}
-		stmt = c.Prep(`INSERT INTO sessions (hash, person, version, created, expires) VALUES (?, ?, ?, ?, ?)`)
+		stmt = c.Prep(`UPDATE people SET seen = ? WHERE id = ?`)
+		stmt.BindInt64(1, micros(x.Created))
+		stmt.BindText(2, x.Person)
+		if err := exec(stmt); err != nil {
+			return err
+		}
+		stmt = c.Prep(`INSERT INTO sessions (` + sessionColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?)`)
 		stmt.BindBytes(1, x.Hash)
 		stmt.BindText(2, x.Person)
 		stmt.BindInt64(3, int64(x.Version))
 		stmt.BindInt64(4, micros(x.Created))
 		stmt.BindInt64(5, micros(x.Expires))
+		stmt.BindText(6, x.Address)
+		stmt.BindText(7, x.Agent)
 		return exec(stmt)
 	})
 }
@@ -300,19 +411,39 @@ func (s *Store) RemoveSession(ctx context.Context, hash []byte) error {
 	})
 }
 
+// Sessions returns somebody's logins.
+func (s *Store) Sessions(ctx context.Context, person string) (list []store.Session, err error) {
+	err = s.read(ctx, func(c *conn) error {
+		stmt := c.Prep(`SELECT ` + sessionColumns + ` FROM sessions WHERE person = ? ORDER BY created DESC LIMIT 200`)
+		stmt.BindText(1, person)
+		return rows(stmt, func() { list = append(list, scanSession(stmt)) })
+	})
+	return list, err
+}
+
+// EndSessions ends all logins of somebody but one.
+func (s *Store) EndSessions(ctx context.Context, person string, keep []byte, act durable.Act) error {
+	return s.change(ctx, &act, func(c *conn) error {
+		stmt := c.Prep(`DELETE FROM sessions WHERE person = ? AND hash <> ?`)
+		stmt.BindText(1, person)
+		stmt.BindBytes(2, keep)
+		if err := exec(stmt); err != nil {
+			return err
+		}
+		if c.Changes() == 0 {
+			return errSame
+		}
+		return nil
+	})
+}
+
 // SessionOf returns the login of a hash.
 func (s *Store) SessionOf(ctx context.Context, hash []byte) (x store.Session, err error) {
 	err = s.read(ctx, func(c *conn) error {
-		stmt := c.Prep(`SELECT hash, person, version, created, expires FROM sessions WHERE hash = ?`)
+		stmt := c.Prep(`SELECT ` + sessionColumns + ` FROM sessions WHERE hash = ?`)
 		stmt.BindBytes(1, hash)
 		found := false
-		if err := rows(stmt, func() {
-			x = store.Session{
-				Hash: blob(stmt, 0), Person: stmt.ColumnText(1), Version: stmt.ColumnInt(2),
-				Created: fromMicros(stmt.ColumnInt64(3)), Expires: fromMicros(stmt.ColumnInt64(4)),
-			}
-			found = true
-		}); err != nil || found {
+		if err := rows(stmt, func() { x, found = scanSession(stmt), true }); err != nil || found {
 			return err
 		}
 		return fmt.Errorf("session: %w", store.ErrNotFound)

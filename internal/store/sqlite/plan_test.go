@@ -18,7 +18,7 @@ import (
 // tables that stay small.
 func TestStatementsUseIndexes(t *testing.T) {
 	t.Parallel()
-	small := []string{"apps", "functions", "schedules", "controls", "people", "tokens", "f"}
+	small := []string{"apps", "functions", "schedules", "controls", "people", "tokens", "links", "f"}
 	s := temporary(t, Options{Durability: None})
 	statements := prepared(t)
 	require.Greater(t, len(statements), 20)

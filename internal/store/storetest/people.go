@@ -105,6 +105,9 @@ var peopleTests = []test{
 	{"keeps tokens by their hash", func(d *db) {
 		t := store.Token{ID: newID(), Name: "ci", Role: store.Operator, Hash: []byte("hash"), By: "ada", Created: noon, Expires: noon.Add(time.Hour)}
 		require.NoError(d, d.AddToken(d.Context(), t, act("token", t.ID)))
+		require.NoError(d, d.UseToken(d.Context(), t.ID, noon.Add(time.Minute)))
+		require.NoError(d, d.UseToken(d.Context(), "none", noon))
+		t.Used = noon.Add(time.Minute)
 		d.reopen()
 		got, err := d.TokenOf(d.Context(), t.Hash)
 		require.NoError(d, err)
@@ -116,5 +119,96 @@ var peopleTests = []test{
 		require.ErrorIs(d, d.RemoveToken(d.Context(), t.ID, act("untoken", t.ID)), store.ErrNotFound)
 		_, err = d.TokenOf(d.Context(), t.Hash)
 		require.ErrorIs(d, err, store.ErrNotFound)
+	}},
+	{"tells when people logged in last, and ends their logins", func(d *db) {
+		ada, bob := person("ada", store.Admin), person("bob", store.Viewer)
+		require.NoError(d, d.AddPerson(d.Context(), ada, true, act("add", ada.ID)))
+		require.NoError(d, d.AddPerson(d.Context(), bob, false, act("add", bob.ID)))
+		var logins []store.Session
+		for i, hash := range []string{"a", "b", "c"} {
+			x := store.Session{
+				Hash: []byte(hash), Person: ada.ID, Version: 1, Created: noon.Add(time.Duration(i) * time.Minute), Expires: noon.Add(time.Hour),
+				Address: "192.0.2.7", Agent: "a browser",
+			}
+			require.NoError(d, d.AddSession(d.Context(), x, act("login", ada.ID)))
+			logins = append([]store.Session{x}, logins...)
+		}
+		other := store.Session{Hash: []byte("bob's"), Person: bob.ID, Version: 1, Created: noon, Expires: noon.Add(time.Hour)}
+		require.NoError(d, d.AddSession(d.Context(), other, act("login", bob.ID)))
+		d.reopen()
+		list, err := d.Sessions(d.Context(), ada.ID)
+		require.NoError(d, err)
+		same(d, logins, list)
+		got, err := d.Person(d.Context(), ada.ID)
+		require.NoError(d, err)
+		require.Equal(d, logins[0].Created, got.Seen)
+		ada.Name = "Ada" // by one who has read it before the logins
+		require.NoError(d, d.ChangePerson(d.Context(), ada, act("change", ada.ID)))
+		got, err = d.Person(d.Context(), ada.ID)
+		require.NoError(d, err)
+		require.Equal(d, logins[0].Created, got.Seen, "a change leaves it")
+
+		require.NoError(d, d.EndSessions(d.Context(), ada.ID, []byte("b"), act("end", ada.ID)))
+		require.NoError(d, d.EndSessions(d.Context(), ada.ID, []byte("b"), act("end", ada.ID)), "again")
+		list, err = d.Sessions(d.Context(), ada.ID)
+		require.NoError(d, err)
+		same(d, logins[1:2], list)
+		require.NoError(d, d.EndSessions(d.Context(), ada.ID, nil, act("end", ada.ID)))
+		list, err = d.Sessions(d.Context(), ada.ID)
+		require.NoError(d, err)
+		require.Empty(d, list)
+		_, err = d.SessionOf(d.Context(), other.Hash)
+		require.NoError(d, err, "another's stays")
+		acts, err := d.Acts(d.Context(), store.ActFilter{Object: ada.ID}, store.Page{Limit: 10})
+		require.NoError(d, err)
+		ends := 0
+		for _, a := range acts {
+			if a.What == "end" {
+				ends++
+			}
+		}
+		require.Equal(d, 2, ends, "what ends nothing is in no log")
+	}},
+	{"lets a link be used once", func(d *db) {
+		ada := person("ada", store.Admin)
+		require.NoError(d, d.AddPerson(d.Context(), ada, true, act("add", ada.ID)))
+		link := func(hash string, version int) store.Link {
+			return store.Link{Hash: []byte(hash), Person: ada.ID, Version: version, Created: noon, Expires: noon.Add(time.Hour)}
+		}
+		first, second := link("1", 1), link("2", 1)
+		require.NoError(d, d.AddLink(d.Context(), first, act("link", ada.ID)))
+		require.NoError(d, d.AddLink(d.Context(), second, act("link", ada.ID)))
+		stranger := link("3", 1)
+		stranger.Person = newID()
+		require.ErrorIs(d, d.AddLink(d.Context(), stranger, act("link", "x")), store.ErrNotFound)
+		d.reopen()
+		_, err := d.LinkOf(d.Context(), first.Hash)
+		require.ErrorIs(d, err, store.ErrNotFound, "a later one takes its place")
+		got, err := d.LinkOf(d.Context(), second.Hash)
+		require.NoError(d, err)
+		same(d, second, got)
+		list, err := d.Links(d.Context())
+		require.NoError(d, err)
+		same(d, []store.Link{second}, list)
+
+		next := ada
+		next.Password, next.Version = "$argon2id$new", 2
+		require.ErrorIs(d, d.UseLink(d.Context(), first.Hash, next, act("use", ada.ID)), store.ErrNotFound)
+		bob := person("bob", store.Viewer)
+		require.NoError(d, d.AddPerson(d.Context(), bob, false, act("add", bob.ID)))
+		require.ErrorIs(d, d.UseLink(d.Context(), second.Hash, bob, act("use", bob.ID)), store.ErrNotFound, "of another")
+		require.NoError(d, d.UseLink(d.Context(), second.Hash, next, act("use", ada.ID)))
+		require.ErrorIs(d, d.UseLink(d.Context(), second.Hash, next, act("use", ada.ID)), store.ErrNotFound, "once")
+		p, err := d.Person(d.Context(), ada.ID)
+		require.NoError(d, err)
+		same(d, next, p)
+
+		late := link("4", 1) // of what they logged in with before
+		require.NoError(d, d.AddLink(d.Context(), late, act("link", ada.ID)))
+		require.ErrorIs(d, d.UseLink(d.Context(), late.Hash, next, act("use", ada.ID)), store.ErrNotFound)
+		require.NoError(d, d.AddLink(d.Context(), store.Link{Hash: []byte("5"), Person: bob.ID, Version: 1, Created: noon, Expires: noon}, act("link", bob.ID)))
+		require.NoError(d, d.RemovePerson(d.Context(), bob.ID, act("remove", bob.ID)))
+		_, err = d.LinkOf(d.Context(), []byte("5"))
+		require.ErrorIs(d, err, store.ErrNotFound, "it goes with its person")
 	}},
 }
