@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // allowed lets a caller pass, and returns the request with who it is, or answers
@@ -22,7 +23,7 @@ func (s *Server) allowed(rt *route, w http.ResponseWriter, r *http.Request) *htt
 		}
 		return r
 	case signingKey, publisher:
-		if s.dev || s.keys.Authorize(r.Header.Get("Authorization")) == nil || rt.who == publisher && s.mayPublish(r) {
+		if s.dev || s.signed(r.Header.Get("Authorization")) || rt.who == publisher && s.mayPublish(r) {
 			return r
 		}
 		return s.letIn(rt, w, r)
@@ -57,18 +58,19 @@ func (s *Server) eventKeyAllowed(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	case s.dev:
 		return true
-	case len(s.eventKeys) == 0:
+	case len(s.senders) == 0:
 		raw(w, http.StatusServiceUnavailable, `{"status":503,"error":"Event keys are required to process events securely"}`)
 		return false
 	}
-	got, ok := sha256.Sum256([]byte(key)), 0
-	for i := range s.eventKeys {
-		ok |= subtle.ConstantTimeCompare(got[:], s.eventKeys[i][:])
+	got, which := sha256.Sum256([]byte(key)), -1
+	for i, k := range s.senders {
+		which = subtle.ConstantTimeSelect(subtle.ConstantTimeCompare(got[:], k.hash[:]), i, which)
 	}
-	if ok != 1 {
+	if which < 0 {
 		raw(w, http.StatusUnauthorized, `{"status":401,"error":"Event key not found"}`)
 		return false
 	}
+	s.senders[which].used.Store(time.Now().UnixMilli())
 	return true
 }
 

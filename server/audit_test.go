@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/pawlhq/pawl/internal/durable"
+	"github.com/pawlhq/pawl/internal/store"
 )
 
 // acted is something that a person does, once.
@@ -204,6 +205,20 @@ var acts = map[string][]func(*fixture) acted{
 		p := data[personView](f.t, f.post("/v1/people", `{"name":"ada","role":"viewer"}`))
 		q := request{method: "DELETE", path: "/v1/people/" + p.ID}
 		return acted{request: q, what: durable.ActRemovePerson, object: "person/ada", again: []request{q}, refused: []request{{method: "DELETE", path: "/v1/people/x"}}}
+	}},
+	"POST /v1/people/{id}/link": {func(f *fixture) acted {
+		p := data[personView](f.t, f.post("/v1/people", `{"name":"ada","role":"viewer"}`))
+		return acted{
+			request: post("/v1/people/"+p.ID+"/link", ""), what: durable.ActLinkPerson, object: "person/ada", detail: `"role":"viewer"`,
+			refused: []request{post("/v1/people/x/link", "")},
+		}
+	}},
+	"DELETE /v1/people/{id}/sessions": {func(f *fixture) acted {
+		p := data[personView](f.t, f.post("/v1/people", `{"name":"ada","role":"viewer"}`))
+		x := store.Session{Hash: hashed("x"), Person: p.ID, Version: 1, Created: time.Now(), Expires: time.Now().Add(time.Hour)}
+		require.NoError(f.t, f.s.eng.People().AddSession(f.t.Context(), x, durable.Act{At: time.Now(), By: "x", What: durable.ActLogin, Object: "person/ada"}))
+		q := request{method: "DELETE", path: "/v1/people/" + p.ID + "/sessions"}
+		return acted{request: q, what: durable.ActEndLogins, object: "person/ada", again: []request{q}, refused: []request{{method: "DELETE", path: "/v1/people/x/sessions"}}}
 	}},
 	"POST /v1/tokens": {func(*fixture) acted {
 		return acted{

@@ -57,7 +57,7 @@ func TestEventKeyRefusals(t *testing.T) {
 	}
 	require.Equal(t, http.StatusOK, f.post("/e/"+testEventKey, `{"name":"a"}`).Code)
 
-	f.s.eventKeys = nil
+	f.s.senders = nil
 	w := f.post("/e/"+testEventKey, `{"name":"a"}`)
 	require.Equal(t, http.StatusServiceUnavailable, w.Code)
 	require.Equal(t, `{"status":503,"error":"Event keys are required to process events securely"}`, w.Body.String())

@@ -23,6 +23,7 @@ type identity struct {
 	name   string // for the audit log
 	role   store.Role
 	person string // id of a person who is logged in; "" for programs
+	secret bool   // they have a password
 }
 
 type identityKey struct{}
@@ -47,7 +48,15 @@ var sdkPrefixes = []string{"/v1/checkpoint", "/v1/http/runs", "/v1/realtime", "/
 var adminOnly = map[string]bool{
 	"POST /v1/backup": true,
 	"GET /v1/people":  true, "POST /v1/people": true, "PATCH /v1/people/{id}": true, "DELETE /v1/people/{id}": true,
+	"POST /v1/people/{id}/link": true, "DELETE /v1/people/{id}/sessions": true,
 	"GET /v1/tokens": true, "POST /v1/tokens": true, "DELETE /v1/tokens/{id}": true,
+	"GET /v1/keys": true,
+}
+
+// ownOnly are the routes that change only what belongs to who asks, so that whoever is
+// logged in may ask.
+var ownOnly = map[string]bool{
+	"POST /v1/me/password": true, "DELETE /v1/me/sessions": true, "DELETE /v1/me/sessions/{id}": true,
 }
 
 // need is the least role that may ask a route which asks for a signing key; Nobody
@@ -59,7 +68,7 @@ func (rt *route) need() store.Role {
 		return store.Nobody
 	case adminOnly[name]:
 		return store.Admin
-	case rt.method == http.MethodGet:
+	case rt.method == http.MethodGet, ownOnly[name]:
 		return store.Viewer
 	default:
 		return store.Operator
@@ -113,11 +122,17 @@ func (s *Server) identify(ctx context.Context, r *http.Request) (id identity, by
 
 func (s *Server) byToken(ctx context.Context, token string) (identity, error) {
 	t, err := s.eng.People().TokenOf(ctx, hashed(token))
+	now := time.Now()
 	switch {
-	case errors.Is(err, store.ErrNotFound), err == nil && !t.Expires.IsZero() && !t.Expires.After(time.Now()):
+	case errors.Is(err, store.ErrNotFound), err == nil && !t.Expires.IsZero() && !t.Expires.After(now):
 		return identity{}, errStranger
 	case err != nil:
 		return identity{}, err
+	}
+	if s.used.due(t.ID, t.Used, now) {
+		if err := s.eng.People().UseToken(ctx, t.ID, now); err != nil { // the request does not need it
+			s.log.WarnContext(ctx, "the use of a token was not noted", "token", t.ID, "err", err)
+		}
 	}
 	return identity{name: "token " + t.Name, role: t.Role}, nil
 }
@@ -141,7 +156,7 @@ func (s *Server) bySession(ctx context.Context, r *http.Request) (identity, erro
 	case !x.Expires.After(time.Now()), p.Disabled, p.Version != x.Version:
 		return identity{}, errStranger
 	}
-	return identity{name: p.Name, role: p.Role, person: p.ID}, nil
+	return identity{name: p.Name, role: p.Role, person: p.ID, secret: p.Password != ""}, nil
 }
 
 // letIn is what allowed asks about a route that needs a signing key when none was

@@ -90,11 +90,12 @@ type loginIn struct {
 
 // meView is who asks, and how one can log in.
 type meView struct {
-	Dev    bool   `json:"dev"`            // nobody has to log in
-	Name   string `json:"name,omitzero"`  // of who is logged in
-	Role   string `json:"role,omitzero"`  // viewer, operator or admin
-	Setup  bool   `json:"setup,omitzero"` // nobody can log in yet: the link in the server's log says how to begin
-	OpenID string `json:"openid,omitzero"`
+	Dev      bool   `json:"dev"`               // nobody has to log in
+	Name     string `json:"name,omitzero"`     // of who is logged in
+	Role     string `json:"role,omitzero"`     // viewer, operator or admin
+	Password bool   `json:"password,omitzero"` // who is logged in has one
+	Setup    bool   `json:"setup,omitzero"`    // nobody can log in yet: the link in the server's log says how to begin
+	OpenID   string `json:"openid,omitzero"`
 }
 
 // me says who asks. It refuses nobody, so that a page can ask whether it has to
@@ -112,7 +113,7 @@ func (s *Server) me(w http.ResponseWriter, r *http.Request, _ []byte) {
 		return
 	}
 	if err == nil {
-		v.Name, v.Role = id.name, id.role.String()
+		v.Name, v.Role, v.Password = id.name, id.role.String(), id.secret
 	}
 	v.Setup = s.logins.open()
 	if s.openID != nil {
@@ -212,12 +213,12 @@ func (s *Server) logIn(w http.ResponseWriter, r *http.Request, p store.Person) {
 		s.failWith(w, r, err, "")
 		return
 	}
-	s.reply(w, meView{Name: p.Name, Role: p.Role.String()})
+	s.reply(w, meView{Name: p.Name, Role: p.Role.String(), Password: p.Password != ""})
 }
 
 func (s *Server) beginSession(w http.ResponseWriter, r *http.Request, p store.Person) error {
 	secret, now := newSecret(), time.Now()
-	x := store.Session{Hash: hashed(secret), Person: p.ID, Version: p.Version, Created: now, Expires: now.Add(sessionLife)}
+	x := store.Session{Hash: hashed(secret), Person: p.ID, Version: p.Version, Created: now, Expires: now.Add(sessionLife), Address: address(r), Agent: agent(r)}
 	if err := s.eng.People().AddSession(r.Context(), x, s.act(r, p.Name, durable.ActLogin, "person/"+p.Name)); err != nil {
 		return err
 	}

@@ -20,14 +20,21 @@ var peopleRoutes = []route{
 	{method: "POST", pattern: "/v1/login", who: anyone, mark: personal, serve: (*Server).login, body: maxPersonBody, json: true},
 	{method: "POST", pattern: "/v1/logout", who: anyone, mark: personal, serve: (*Server).logout},
 	{method: "POST", pattern: "/v1/setup", who: anyone, mark: personal, serve: (*Server).setup, body: maxPersonBody, json: true},
+	{method: "POST", pattern: "/v1/welcome", who: anyone, mark: personal, serve: (*Server).welcome, body: maxPersonBody, json: true},
+	{method: "GET", pattern: "/v1/me/sessions", who: signingKey, serve: (*Server).listSessions},
+	{method: "DELETE", pattern: "/v1/me/sessions", who: signingKey, mark: personal, serve: (*Server).endOtherSessions},
+	{method: "DELETE", pattern: "/v1/me/sessions/{id}", who: signingKey, mark: personal, serve: (*Server).endSession},
 	{method: "GET", pattern: "/v1/login/openid", who: anyone, serve: (*Server).askOpenID},
 	{method: "GET", pattern: "/v1/login/openid/callback", who: anyone, serve: (*Server).fromOpenID},
 	{method: "GET", pattern: "/v1/people", who: signingKey, serve: (*Server).listPeople},
 	{method: "POST", pattern: "/v1/people", who: signingKey, mark: act, serve: (*Server).addPerson, body: maxPersonBody, json: true},
 	{method: "PATCH", pattern: "/v1/people/{id}", who: signingKey, mark: act, serve: (*Server).changePerson, body: maxPersonBody, json: true},
 	{method: "DELETE", pattern: "/v1/people/{id}", who: signingKey, mark: act, serve: (*Server).removePerson},
+	{method: "POST", pattern: "/v1/people/{id}/link", who: signingKey, mark: act, serve: (*Server).linkPerson, tells: true},
+	{method: "DELETE", pattern: "/v1/people/{id}/sessions", who: signingKey, mark: act, serve: (*Server).endSessions},
+	{method: "GET", pattern: "/v1/keys", who: signingKey, serve: (*Server).listSecrets},
 	{method: "GET", pattern: "/v1/tokens", who: signingKey, serve: (*Server).listTokens},
-	{method: "POST", pattern: "/v1/tokens", who: signingKey, mark: act, serve: (*Server).addToken, body: maxPersonBody, json: true},
+	{method: "POST", pattern: "/v1/tokens", who: signingKey, mark: act, serve: (*Server).addToken, body: maxPersonBody, json: true, tells: true},
 	{method: "DELETE", pattern: "/v1/tokens/{id}", who: signingKey, mark: act, serve: (*Server).removeToken},
 }
 
@@ -39,17 +46,19 @@ const (
 
 // personView is somebody who may log in.
 type personView struct {
-	ID        string    `json:"id"`
-	Name      string    `json:"name"`
-	Role      string    `json:"role"`
-	Password  bool      `json:"password"` // they have one
-	OpenID    bool      `json:"openid"`   // an OpenID provider knows them
-	Disabled  bool      `json:"disabled"`
-	CreatedAt time.Time `json:"created_at"`
+	ID        string     `json:"id"`
+	Name      string     `json:"name"`
+	Role      string     `json:"role"`
+	Password  bool       `json:"password"` // they have one
+	OpenID    bool       `json:"openid"`   // an OpenID provider knows them
+	Disabled  bool       `json:"disabled"`
+	CreatedAt time.Time  `json:"created_at"`
+	SeenAt    *time.Time `json:"seen_at"`    // when they last logged in; null: never
+	LinkUntil *time.Time `json:"link_until"` // how long a link to set a password can be used; null: there is none
 }
 
 func viewPerson(p store.Person) personView {
-	return personView{p.ID, p.Name, p.Role.String(), p.Password != "", p.Subject != "", p.Disabled, p.Created.UTC()}
+	return personView{p.ID, p.Name, p.Role.String(), p.Password != "", p.Subject != "", p.Disabled, p.Created.UTC(), timeOrNull(p.Seen), nil}
 }
 
 // personIn makes or changes somebody. Of a change, what is left out stays.
@@ -66,9 +75,21 @@ func (s *Server) listPeople(w http.ResponseWriter, r *http.Request, _ []byte) {
 		s.failWith(w, r, err, "")
 		return
 	}
+	links, err := s.eng.People().Links(r.Context())
+	if err != nil {
+		s.failWith(w, r, err, "")
+		return
+	}
+	now, until := time.Now(), map[string]store.Link{}
+	for _, l := range links {
+		until[l.Person] = l
+	}
 	views := make([]personView, len(list))
 	for i, p := range list {
 		views[i] = viewPerson(p)
+		if l := until[p.ID]; l.Expires.After(now) && l.Version == p.Version {
+			views[i].LinkUntil = timeOrNull(l.Expires)
+		}
 	}
 	s.reply(w, views)
 }
@@ -202,14 +223,8 @@ func (s *Server) changePassword(w http.ResponseWriter, r *http.Request, body []b
 		fail(w, http.StatusBadRequest, message)
 		return
 	}
-	id, _ := identified(r)
-	if id.person == "" {
-		fail(w, http.StatusForbidden, "only somebody who is logged in has a password to change")
-		return
-	}
-	p, err := s.eng.People().Person(r.Context(), id.person)
-	if err != nil {
-		s.failWith(w, r, err, "there is no such person")
+	p, ok := s.loggedIn(w, r)
+	if !ok {
 		return
 	}
 	now, key := time.Now(), p.ID+"\x00"+address(r)
@@ -245,11 +260,12 @@ type tokenView struct {
 	By        string     `json:"by"`
 	CreatedAt time.Time  `json:"created_at"`
 	ExpiresAt *time.Time `json:"expires_at"`
+	UsedAt    *time.Time `json:"used_at"` // when it was last shown, to the minute; null: never
 	Token     string     `json:"token,omitzero"`
 }
 
 func viewToken(t store.Token) tokenView {
-	return tokenView{ID: t.ID, Name: t.Name, Role: t.Role.String(), By: t.By, CreatedAt: t.Created.UTC(), ExpiresAt: timeOrNull(t.Expires)}
+	return tokenView{ID: t.ID, Name: t.Name, Role: t.Role.String(), By: t.By, CreatedAt: t.Created.UTC(), ExpiresAt: timeOrNull(t.Expires), UsedAt: timeOrNull(t.Used)}
 }
 
 // tokenIn makes a token.
@@ -327,5 +343,6 @@ func (s *Server) removeToken(w http.ResponseWriter, r *http.Request, _ []byte) {
 		s.failWith(w, r, err, "there is no such token")
 		return
 	}
+	s.used.forget(id)
 	s.reply(w, doneView{true})
 }

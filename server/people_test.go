@@ -13,7 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/pawlhq/pawl/engine"
+	"github.com/pawlhq/pawl/internal/redact"
 	"github.com/pawlhq/pawl/internal/store"
+	"github.com/pawlhq/pawl/internal/wire"
 )
 
 // peopled is a server in which ada, an admin, has set things up and is logged in.
@@ -96,7 +98,6 @@ func TestEveryRouteForEveryRole(t *testing.T) {
 			case role < need:
 				require.Equal(t, http.StatusForbidden, w.Code, name)
 				require.Contains(t, w.Body.String(), "you are "+role.String(), name)
-			case rt.pattern == "/v1/me/password": // of somebody who is logged in
 			default:
 				require.NotContains(t, []int{401, 403, 405}, w.Code, name)
 			}
@@ -110,7 +111,19 @@ func TestWhatChangesNeedsMoreThanToRead(t *testing.T) {
 		if rt.who != signingKey || rt.need() == store.Nobody {
 			continue
 		}
-		require.Equal(t, rt.method == "GET", rt.need() == store.Viewer || adminOnly[rt.method+" "+rt.pattern] && rt.method == "GET", "%s %s", rt.method, rt.pattern)
+		name := rt.method + " " + rt.pattern
+		want := store.Operator
+		switch {
+		case adminOnly[name]:
+			want = store.Admin
+		case rt.method == "GET", ownOnly[name]:
+			want = store.Viewer
+		}
+		require.Equal(t, want, rt.need(), name)
+	}
+	for name := range ownOnly {
+		require.True(t, routeNamed(name), name)
+		require.Contains(t, name, " /v1/me/", "nothing of others")
 	}
 	for name := range adminOnly {
 		require.True(t, routeNamed(name), name)
@@ -188,6 +201,35 @@ func TestOtherOriginsDoNotActForWhoIsLoggedIn(t *testing.T) {
 	require.Equal(t, 400, w.Code, "a token is not sent along by itself")
 }
 
+// A browser sends a cookie along for any page: each route that changes something, and
+// each by which one logs in or out, refuses pages of other origins.
+func TestOtherOriginsDoNothingByCookieEverywhere(t *testing.T) {
+	t.Parallel()
+	p := newPeopled(t, draining)
+	asked := 0
+	for _, rt := range routes() {
+		if rt.method == "GET" || rt.who == anyone && rt.mark != personal || rt.who == eventKey || rt.who == queryToken {
+			continue // no cookie lets in there
+		}
+		for _, header := range hostile {
+			h := map[string]string{"Cookie": p.ada, "Content-Type": "application/json"}
+			for name, value := range header {
+				h[name] = value
+			}
+			w := p.do(request{method: rt.method, path: wildcards.Replace(rt.pattern), body: `{}`, header: h})
+			want := http.StatusForbidden
+			if rt.who != anyone && rt.need() == store.Nobody {
+				want = http.StatusUnauthorized // for programs
+			}
+			require.Equal(t, want, w.Code, "%s %s by %v: %s", rt.method, rt.pattern, header, w.Body)
+			require.Empty(t, w.Header().Get("Access-Control-Allow-Origin"))
+			asked++
+		}
+	}
+	require.Greater(t, asked, 100)
+	require.Equal(t, 200, p.jsonAs(p.ada, "GET", "/v1/runs", "").Code, "and who is logged in stays so")
+}
+
 func TestGuessingTakesEverLonger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPeopled(t)
@@ -256,7 +298,7 @@ func TestOneChangesOnesOwnPassword(t *testing.T) {
 	require.Equal(t, 200, w.Code)
 	require.Equal(t, 401, p.jsonAs(p.ada, "GET", "/v1/runs", "").Code, "logins of before end")
 	require.Equal(t, 200, p.jsonAs(cookieOf(t, w), "GET", "/v1/runs", "").Code)
-	require.Equal(t, 403, p.jsonAs(p.fixture.tokenOf(t), "POST", "/v1/me/password", `{"old":"a","new":"b"}`).Code, "a token has none")
+	require.Equal(t, 404, p.jsonAs(p.fixture.tokenOf(t), "POST", "/v1/me/password", `{"old":"a","new":"b"}`).Code, "a token has none")
 }
 
 // tokenOf makes a token with the signing key.
@@ -264,6 +306,185 @@ func (f *fixture) tokenOf(t *testing.T) string {
 	t.Helper()
 	w := f.do(request{method: "POST", path: "/v1/tokens", body: `{"name":"x","role":"admin"}`, header: map[string]string{"Content-Type": "application/json", "Authorization": "Bearer " + testKey}})
 	return data[tokenView](t, w).Token
+}
+
+// Whoever may only read has a password too.
+func TestViewerChangesTheirPassword(t *testing.T) {
+	t.Parallel()
+	p := newPeopled(t)
+	_, vic := p.person("vic", "viewer")
+	require.Equal(t, 200, p.jsonAs(vic, "POST", "/v1/me/password", `{"old":"`+goodPassword+`","new":"another good one"}`).Code)
+	require.Equal(t, 401, p.jsonAs(vic, "GET", "/v1/runs", "").Code)
+}
+
+func (p peopled) link(id string) string {
+	p.t.Helper()
+	return data[linkView](p.t, p.jsonAs(p.ada, "POST", "/v1/people/"+id+"/link", "")).Token
+}
+
+func (p peopled) come(token, password string) *httptest.ResponseRecorder {
+	p.t.Helper()
+	return p.jsonAs("", "POST", "/v1/welcome", `{"token":"`+token+`","password":"`+password+`"}`)
+}
+
+func TestSomebodyIsInvitedByALink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPeopled(t)
+		bob := data[personView](t, p.jsonAs(p.ada, "POST", "/v1/people", `{"name":"bob","role":"operator"}`)).ID
+		listed := func() personView {
+			return data[[]personView](t, p.jsonAs(p.ada, "GET", "/v1/people", ""))[1]
+		}
+		require.Nil(t, listed().LinkUntil)
+		require.False(t, listed().Password)
+		replaced, token := p.link(bob), p.link(bob)
+		require.NotNil(t, listed().LinkUntil)
+		require.NotContains(t, p.jsonAs(p.ada, "GET", "/v1/people", "").Body.String(), token, "told once")
+		for _, wrong := range []string{"", "made-up", replaced} {
+			require.Contains(t, wantRefusal(t, p.come(wrong, goodPassword), 401), "ask an admin for a new one")
+			require.Contains(t, wantRefusal(t, p.come(wrong, ""), 401), "ask an admin for a new one")
+		}
+		require.Equal(t, "bob", data[welcomeView](t, p.come(token, "")).Name)
+		require.Contains(t, wantRefusal(t, p.come(token, "short"), 400), "12 characters", "and can be tried again")
+		w := p.come(token, goodPassword)
+		require.Equal(t, 200, w.Code, w.Body)
+		require.Equal(t, 200, p.jsonAs(cookieOf(t, w), "GET", "/v1/runs", "").Code, "it logs in")
+		require.Equal(t, 401, p.come(token, "another good one").Code, "once")
+		require.Nil(t, listed().LinkUntil)
+		require.True(t, listed().Password)
+		require.NotNil(t, listed().SeenAt)
+		require.Equal(t, 200, p.jsonAs("", "POST", "/v1/login", `{"name":"bob","password":"`+goodPassword+`"}`).Code)
+	})
+}
+
+func TestPasswordIsResetByALink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPeopled(t)
+		id, bob := p.person("bob", "viewer")
+		token := p.link(id)
+		require.Equal(t, 200, p.jsonAs(bob, "GET", "/v1/runs", "").Code, "the old password holds until then")
+		again := cookieOf(t, p.come(token, "another good one"))
+		require.Equal(t, 401, p.jsonAs(bob, "GET", "/v1/runs", "").Code, "logins of before end")
+		require.Equal(t, 200, p.jsonAs(again, "GET", "/v1/runs", "").Code)
+
+		for name, change := range map[string]string{
+			"a new password": `{"password":"` + goodPassword + `"}`, "disabled": `{"disabled":true}`, "let in again": `{"disabled":false}`,
+		} {
+			require.Equal(t, 200, p.jsonAs(p.ada, "PATCH", "/v1/people/"+id, `{"disabled":false}`).Code)
+			if name == "let in again" {
+				token = p.link(id)
+				require.Equal(t, 200, p.jsonAs(p.ada, "PATCH", "/v1/people/"+id, `{"disabled":true}`).Code)
+				require.Equal(t, 409, p.jsonAs(p.ada, "POST", "/v1/people/"+id+"/link", "").Code)
+			} else {
+				token = p.link(id)
+			}
+			require.Equal(t, 200, p.jsonAs(p.ada, "PATCH", "/v1/people/"+id, change).Code)
+			require.Equal(t, 401, p.come(token, "another good one").Code, name)
+		}
+		require.Equal(t, 200, p.jsonAs(p.ada, "PATCH", "/v1/people/"+id, `{"role":"operator","disabled":false}`).Code)
+		token = p.link(id)
+		time.Sleep(linkLife)
+		require.Equal(t, 401, p.come(token, goodPassword).Code, "after three days")
+		token = p.link(id)
+		require.Equal(t, 200, p.jsonAs(p.ada, "DELETE", "/v1/people/"+id, "").Code)
+		require.Equal(t, 401, p.come(token, goodPassword).Code, "removed")
+	})
+}
+
+func TestOneSeesAndEndsOnesLogins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPeopled(t)
+		id, first := p.person("bob", "viewer")
+		logIn := func(agent string) string {
+			time.Sleep(time.Second)
+			w := p.do(request{method: "POST", path: "/v1/login", body: `{"name":"bob","password":"` + goodPassword + `"}`, header: map[string]string{
+				"Content-Type": "application/json", "User-Agent": agent,
+			}})
+			return cookieOf(t, w)
+		}
+		second, third := logIn("a\u202ebrowser\x1b[2J "+strings.Repeat("é", 400)), logIn("curl")
+		list := data[[]sessionView](t, p.jsonAs(third, "GET", "/v1/me/sessions", ""))
+		require.Len(t, list, 3)
+		require.Equal(t, []bool{true, false, false}, []bool{list[0].Current, list[1].Current, list[2].Current}, "the newest first")
+		require.Equal(t, "curl", list[0].Agent)
+		require.Equal(t, "192.0.2.1", list[0].Address)
+		require.LessOrEqual(t, len(list[1].Agent), mostAgent)
+		require.Equal(t, "abrowser[2J "+strings.Repeat("é", (mostAgent-12)/2), list[1].Agent, "nothing that steers what shows it")
+
+		require.Equal(t, 404, p.jsonAs(p.ada, "DELETE", "/v1/me/sessions/"+list[1].ID, "").Code, "another's")
+		require.Equal(t, 200, p.jsonAs(third, "DELETE", "/v1/me/sessions/"+list[1].ID, "").Code)
+		require.Equal(t, 404, p.jsonAs(third, "DELETE", "/v1/me/sessions/"+list[1].ID, "").Code, "again")
+		require.Equal(t, 401, p.jsonAs(second, "GET", "/v1/me/sessions", "").Code)
+		require.Equal(t, 200, p.jsonAs(first, "GET", "/v1/me/sessions", "").Code)
+		require.Equal(t, 200, p.jsonAs(third, "DELETE", "/v1/me/sessions", "").Code)
+		require.Equal(t, 401, p.jsonAs(first, "GET", "/v1/me/sessions", "").Code)
+		require.Len(t, data[[]sessionView](t, p.jsonAs(third, "GET", "/v1/me/sessions", "")), 1)
+
+		require.Equal(t, 403, p.jsonAs(third, "DELETE", "/v1/people/"+id+"/sessions", "").Code, "for an admin")
+		require.Equal(t, 200, p.jsonAs(p.ada, "DELETE", "/v1/people/"+id+"/sessions", "").Code)
+		require.Equal(t, 401, p.jsonAs(third, "GET", "/v1/me/sessions", "").Code)
+		require.Equal(t, 404, p.jsonAs(p.ada, "DELETE", "/v1/people/none/sessions", "").Code)
+		logIn("again")
+		time.Sleep(sessionLife - time.Second)
+		last := logIn("and again")
+		require.Len(t, data[[]sessionView](t, p.jsonAs(last, "GET", "/v1/me/sessions", "")), 1, "what is over is not told")
+	})
+}
+
+func TestTokenSaysWhenItWasUsed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPeopled(t)
+		token := p.token("viewer", "90d")
+		used := func() *time.Time {
+			return data[[]tokenView](t, p.jsonAs(p.ada, "GET", "/v1/tokens", ""))[0].UsedAt
+		}
+		require.Nil(t, used())
+		first := time.Now()
+		for range 3 {
+			require.Equal(t, 200, p.jsonAs(token, "GET", "/v1/runs", "").Code)
+			require.Equal(t, first.UnixMicro(), used().UnixMicro(), "once a minute is enough")
+			time.Sleep(useEvery/2 - time.Second)
+		}
+		require.Equal(t, 200, p.jsonAs(token, "GET", "/v1/runs", "").Code)
+		require.True(t, used().After(first))
+	})
+}
+
+func TestKeysAreToldByTheirFingerprints(t *testing.T) {
+	t.Parallel()
+	p := newPeopled(t, func(c *Config, _ *engine.Config) {
+		c.KeysFrom = map[string]string{Fingerprint(testKey): "PAWL_SIGNING_KEY", Fingerprint(testEventKey): "pawl.yaml: event-key"}
+	})
+	list := func() []secretView { return data[[]secretView](t, p.jsonAs(p.ada, "GET", "/v1/keys", "")) }
+	keys := list()
+	require.Len(t, keys, 4)
+	require.Equal(t, secretView{"signing", false, Fingerprint(testKey), "PAWL_SIGNING_KEY", nil}, keys[0])
+	require.Equal(t, secretView{"signing", true, Fingerprint(previousKey), "", nil}, keys[1])
+	require.Equal(t, secretView{"event", false, Fingerprint(testEventKey), "pawl.yaml: event-key", nil}, keys[3])
+	require.Regexp(t, "^[0-9a-f]{8}$", keys[0].Fingerprint)
+
+	p.do(request{method: "GET", path: "/v1/runs", header: map[string]string{"Authorization": "Bearer " + previousKey}})
+	require.NotNil(t, list()[1].LastUsedAt, "an app still has the key of before")
+	require.Nil(t, list()[0].LastUsedAt)
+	p.do(request{method: "POST", path: "/e/wrong", body: `{"name":"a"}`})
+	require.Nil(t, list()[3].LastUsedAt)
+	p.do(request{method: "POST", path: "/e/" + testEventKey, body: `{"name":"a"}`})
+	require.NotNil(t, list()[3].LastUsedAt)
+	body := p.jsonAs(p.ada, "GET", "/v1/keys", "").Body.String()
+	for _, secret := range []string{testKey, testEventKey, previousKey, strings.TrimPrefix(testKey, "signkey-test-")[:16]} {
+		require.NotContains(t, body, secret)
+	}
+	require.Empty(t, data[[]secretView](t, newFixture(t, func(c *Config, _ *engine.Config) { c.Keys, c.EventKeys = wire.Keyring{}, nil }).get("/v1/keys")), "dev has none")
+}
+
+// What is told once must be readable, whatever is redacted elsewhere.
+func TestSecretsToldOnceAreNotRedacted(t *testing.T) {
+	t.Parallel()
+	rules, err := redact.Parse([]string{"token"})
+	require.NoError(t, err)
+	p := newPeopled(t, func(c *Config, _ *engine.Config) { c.Redact = rules })
+	require.True(t, strings.HasPrefix(p.token("viewer", "1d"), tokenPrefix))
+	id, _ := p.person("bob", "viewer")
+	require.Equal(t, 200, p.come(p.link(id), "another good one").Code)
 }
 
 func TestPeopleAreInTheAuditLog(t *testing.T) {

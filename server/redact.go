@@ -58,7 +58,7 @@ func (w *redacting) finish(rules redact.Rules) error {
 
 // redacts reports whether the answers of a route go through the rules.
 func (s *Server) redacts(rt *route) bool {
-	return s.rules.Any() && rt.who == signingKey && !rt.ofSDKs()
+	return s.rules.Any() && rt.who == signingKey && !rt.ofSDKs() && !rt.tells
 }
 
 // redacted works for a request whose answer goes through the rules. What was taken

@@ -43,6 +43,7 @@ type route struct {
 	body   int64 // the most bytes its body may have; 0: no body is read
 	json   bool  // the body has to be called JSON
 	packed bool  // the body may come compressed: nobody looks into it
+	tells  bool  // its answer has a secret, told this once, and goes through no rule of redaction
 	lets   bool  // the handler lets go of the body before it has answered
 	// live says of which requests the handler reads the body itself, as it comes;
 	// nil: of none.

@@ -185,6 +185,60 @@ func TestDevAnswersOnlyToThisMachine(t *testing.T) {
 	require.Equal(t, 200, newFixture(t, serving).do(request{method: "GET", path: "/health", host: "pawl.example"}).Code)
 }
 
+// A page that has rebound its own name to this machine's address gets nothing from any
+// route, and neither does one from what is no route.
+func TestDevRefusesOtherHostsEverywhere(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, draining)
+	for _, rt := range append(routes(), route{method: "GET", pattern: "/runs"}, route{method: "POST", pattern: "/nothing"}) {
+		path := wildcards.Replace(strings.Replace(rt.pattern, "{key}", "anything", 1))
+		for _, host := range []string{"evil.example", "evil.example:8288", "127.0.0.1.evil.example", "192.168.0.7:8288"} {
+			w := f.do(request{method: rt.method, path: path, host: host, header: map[string]string{"Accept": "text/html"}})
+			require.Equal(t, http.StatusMisdirectedRequest, w.Code, "%s %s of %s", rt.method, path, host)
+			require.Empty(t, w.Header().Get("Access-Control-Allow-Origin"))
+		}
+	}
+}
+
+// hostile are the headers by which browsers say that a page of another origin asks:
+// those of today, and older ones that send no Sec-Fetch-Site.
+var hostile = []map[string]string{
+	{"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"},
+	{"Origin": "http://localhost:9999", "Sec-Fetch-Site": "same-site"},
+	{"Origin": "https://evil.example"},
+	{"Origin": "null"},
+}
+
+// In dev nobody shows a key, and a browser would act for any page: each route that
+// changes something refuses those of other origins, but for those that the protocol
+// lets pages of any origin ask. No other answer can be read by such a page.
+func TestDevRefusesOtherOriginsEverywhere(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, draining)
+	var open []string
+	for _, rt := range routes() {
+		path := wildcards.Replace(strings.Replace(rt.pattern, "{key}", "anything", 1))
+		if rt.cors || rt.pattern == "/e" {
+			if rt.method != "GET" {
+				open = append(open, rt.method+" "+rt.pattern)
+			}
+			continue
+		}
+		for _, header := range hostile {
+			w := f.do(request{method: rt.method, path: path, header: header})
+			name := rt.method + " " + path
+			require.Empty(t, w.Header().Get("Access-Control-Allow-Origin"), name)
+			if rt.method != "GET" {
+				require.Equal(t, http.StatusForbidden, w.Code, name)
+				require.Contains(t, w.Body.String(), "a page of another origin may not do this", name)
+			}
+		}
+	}
+	require.ElementsMatch(t, []string{
+		"POST /e/{key}", "POST /e/{$}", "POST /e", "POST /x/{host}/{rest...}", "PUT /x/{host}/{rest...}", "PATCH /x/{host}/{rest...}", "DELETE /x/{host}/{rest...}",
+	}, open, "what pages of any origin may do: a new one is a decision")
+}
+
 // TestOtherOriginsMaySendEventsOnly covers row 17 with its pre-flight request.
 func TestOtherOriginsMaySendEventsOnly(t *testing.T) {
 	t.Parallel()

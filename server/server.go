@@ -32,8 +32,11 @@ type Config struct {
 	Dev       bool
 	Keys      wire.Keyring // of apps and of whoever reads; not asked for in Dev
 	EventKeys []string     // of whoever sends events; not asked for in Dev
-	Version   string       // of this program, for people
-	Log       *slog.Logger // default: nothing is logged
+	// KeysFrom says where keys were given, such as PAWL_SIGNING_KEY, by Fingerprint; nil:
+	// that is not known.
+	KeysFrom map[string]string
+	Version  string       // of this program, for people
+	Log      *slog.Logger // default: nothing is logged
 
 	// Endpoints are the durable endpoints that anybody may ask at /x/ in their apps'
 	// place: URLs, each of an endpoint and of all whose path begins with its path.
@@ -74,12 +77,15 @@ const defaultHeldBytes = 256 << 20
 
 // Server is an http.Handler in front of one engine.
 type Server struct {
-	eng       *engine.Engine
-	dev       bool
-	keys      wire.Keyring
-	eventKeys [][sha256.Size]byte
-	version   string
-	log       *slog.Logger
+	eng      *engine.Engine
+	dev      bool
+	keys     wire.Keyring
+	signers  []*signer // keys one by one, the current one first
+	senders  []*sender
+	keysFrom map[string]string // where keys were given, by fingerprint
+	used     *uses             // of tokens
+	version  string
+	log      *slog.Logger
 
 	kind   string // what X-Inngest-Server-Kind says
 	mux    *http.ServeMux
@@ -127,7 +133,8 @@ func New(eng *engine.Engine, c Config) *Server {
 		tokens: ticket.New(eng.Secret()),
 
 		endpoints: c.Endpoints,
-		public:    c.PublicURL, rules: c.Redact, logins: newLogins(c.Setup), openID: newOpenID(c.OpenID, c.PublicURL),
+		signers:   signers(c.Keys), keysFrom: c.KeysFrom, used: &uses{noted: map[string]time.Time{}},
+		public: c.PublicURL, rules: c.Redact, logins: newLogins(c.Setup), openID: newOpenID(c.OpenID, c.PublicURL),
 		draining: c.Draining, unsynced: c.Unsynced, gather: c.Metrics,
 		keepAlive: cmp.Or(c.KeepAlive, usualKeepAlive),
 	}
@@ -141,7 +148,7 @@ func New(eng *engine.Engine, c Config) *Server {
 		s.kind = wire.KindDev
 	}
 	for _, key := range c.EventKeys {
-		s.eventKeys = append(s.eventKeys, sha256.Sum256([]byte(key)))
+		s.senders = append(s.senders, &sender{hash: sha256.Sum256([]byte(key))})
 	}
 	table := routes()
 	s.specification = sync.OnceValue(func() []byte { return specification(table) })

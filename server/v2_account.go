@@ -77,7 +77,7 @@ func (s *Server) keyList(kind string, n int) []keyV2 {
 }
 
 func (s *Server) eventKeysV2(w http.ResponseWriter, r *http.Request, _ []byte) {
-	n := len(s.eventKeys)
+	n := len(s.senders)
 	if s.dev {
 		n = 0
 	}

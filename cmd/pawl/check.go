@@ -13,6 +13,7 @@ import (
 	"github.com/pawlhq/pawl/internal/store"
 	"github.com/pawlhq/pawl/internal/store/sqlite"
 	"github.com/pawlhq/pawl/internal/wire"
+	"github.com/pawlhq/pawl/server"
 )
 
 const (
@@ -226,6 +227,19 @@ func (s settings) keyring() (*wire.Keyring, error) {
 		ring.Previous = []wire.Key{previous}
 	}
 	return ring, nil
+}
+
+// keysFrom says where keys were given, by their fingerprints.
+func (s settings) keysFrom() map[string]string {
+	from := map[string]string{}
+	for setting, keys := range map[string][]string{
+		"event-key": s.EventKey, "signing-key": {s.SigningKey}, "signing-key-previous": {s.SigningKeyPrevious},
+	} {
+		for _, key := range keys {
+			from[server.Fingerprint(key)] = s.from[setting]
+		}
+	}
+	return from
 }
 
 // counted is a number of things in words.

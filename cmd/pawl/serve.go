@@ -112,7 +112,7 @@ func (p *process) run(ctx context.Context) (err error) {
 	syncer := p.syncer(eng, listener.Addr())
 	cfg.Unsynced = syncer.unsynced
 	if keys != nil {
-		cfg.Keys = *keys
+		cfg.Keys, cfg.KeysFrom = *keys, p.keysFrom()
 	}
 	if cfg.Redact, err = redact.Parse(p.Redact); err != nil {
 		return err // the settings were checked

@@ -67,6 +67,8 @@ type settings struct {
 	DebugListen        string        `key:"debug-listen" in:"dev serve" help:"Loopback address for profiles, as host:port; empty: none"`
 	LogFormat          string        `key:"log-format" in:"dev serve" default:"text" help:"Form of the log: text or json"`
 	LogLevel           string        `key:"log-level" in:"dev serve" default:"info" help:"Least that is logged: debug, info, warn or error"`
+
+	from map[string]string // where each was given, in words
 }
 
 // size is a number of bytes.
@@ -84,9 +86,12 @@ type setting struct {
 // allSettings reads the tags.
 func allSettings(mode string) []setting {
 	t := reflect.TypeFor[settings]()
-	list := make([]setting, t.NumField())
-	for i := range list {
+	var list []setting
+	for i := range t.NumField() {
 		f := t.Field(i)
+		if !f.IsExported() {
+			continue
+		}
 		s := setting{key: f.Tag.Get("key"), help: f.Tag.Get("help") + f.Tag.Get(mode), modes: strings.Fields(f.Tag.Get("in")), index: i, kind: f.Type}
 		s.usual = f.Tag.Get("default")
 		if strings.Contains(s.usual, ";") { // one for each command
@@ -97,7 +102,7 @@ func allSettings(mode string) []setting {
 				}
 			}
 		}
-		list[i] = s
+		list = append(list, s)
 	}
 	return list
 }
@@ -193,6 +198,7 @@ func (l *loader) load() (settings, error) {
 			l.unread[s.key] = true
 		}
 	}
+	out.from = l.given
 	l.check(&out)
 	if len(l.problems) > 0 {
 		return settings{}, usageError{problemList(l.problems)}

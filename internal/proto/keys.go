@@ -92,6 +92,17 @@ func (k Key) Hashed() string {
 	return k.prefix + k.hash
 }
 
+// Fingerprint tells one key from another without telling what it is: the first eight
+// hex digits of the SHA-256 of the key as it was given, which is not what Hashed is made
+// of. The zero Key has "".
+func (k Key) Fingerprint() string {
+	if k.IsZero() {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(k.prefix + k.secret))
+	return hex.EncodeToString(sum[:4])
+}
+
 // Bytes is how many bytes the secret stands for, 0 for the zero Key.
 func (k Key) Bytes() int {
 	if k.IsZero() {
