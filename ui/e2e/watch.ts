@@ -7,7 +7,7 @@ export async function watch(page: Page) {
   page.on("console", (message) => {
     // Said by the policy listener below, with what it comes from.
     if (message.text().startsWith("Applying inline style violates")) return;
-    if (message.type() === "error" && !/Failed to load resource.*(404|409|400|ERR_|50\d|401)/.test(message.text()))
+    if (message.type() === "error" && !/Failed to load resource.*(40[01349]|429|ERR_|50\d)/.test(message.text()))
       wrong.push(message.text());
   });
   page.on("request", (request) => {

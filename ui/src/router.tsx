@@ -87,6 +87,32 @@ export const loginRoute = createRoute({
   component: lazyRouteComponent(() => import("./pages/Login"), "Login"),
 });
 
+const people = createRoute({
+  getParentRoute: () => root,
+  path: "/people",
+  component: lazyRouteComponent(() => import("./pages/People"), "People"),
+});
+const tokens = createRoute({
+  getParentRoute: () => root,
+  path: "/tokens",
+  component: lazyRouteComponent(() => import("./pages/Tokens"), "Tokens"),
+});
+const keys = createRoute({
+  getParentRoute: () => root,
+  path: "/keys",
+  component: lazyRouteComponent(() => import("./pages/Keys"), "Keys"),
+});
+const account = createRoute({
+  getParentRoute: () => root,
+  path: "/account",
+  component: lazyRouteComponent(() => import("./pages/Account"), "Account"),
+});
+const welcome = createRoute({
+  getParentRoute: () => root,
+  path: "/welcome",
+  component: lazyRouteComponent(() => import("./pages/Login"), "Welcome"),
+});
+
 const setup = createRoute({
   getParentRoute: () => root,
   path: "/setup",
@@ -108,7 +134,12 @@ export const router = createRouter({
     appsRoute,
     audit,
     settings,
+    people,
+    tokens,
+    keys,
+    account,
     loginRoute,
+    welcome,
     setup,
   ]),
   basepath: new URL(document.baseURI).pathname,

@@ -8,6 +8,7 @@ import {
   FileClock,
   Gauge,
   Inbox,
+  KeyRound,
   Menu,
   MoonStar,
   Search,
@@ -16,6 +17,8 @@ import {
   SquareFunction,
   Sun,
   SunMoon,
+  Ticket,
+  Users,
   X,
 } from "lucide-react";
 import { type ReactNode, useEffect } from "react";
@@ -26,6 +29,7 @@ import { groupsQuery, meQuery, queryClient, serverQuery } from "@/api/queries";
 import { cn } from "@/lib/cn";
 import { useCommand, useCommands, useKeys } from "@/lib/keys";
 import { usePrefs } from "@/lib/prefs";
+import { shown } from "@/lib/text";
 import { Help, Palette } from "./Palette";
 import { Button } from "./ui/button";
 import { Toasts } from "./ui/toast";
@@ -38,6 +42,9 @@ const places = [
   { to: "/functions", label: "Functions", icon: <SquareFunction />, keys: "g f" },
   { to: "/schedules", label: "Schedules", icon: <CalendarClock />, keys: "g s" },
   { to: "/apps", label: "Apps", icon: <AppWindow />, keys: "g a" },
+  { to: "/people", label: "People", icon: <Users />, keys: "g p", serve: true },
+  { to: "/tokens", label: "API tokens", icon: <Ticket />, keys: "g t", serve: true },
+  { to: "/keys", label: "Keys", icon: <KeyRound />, keys: "g k", serve: true },
   { to: "/audit", label: "Audit log", icon: <FileClock />, keys: "g l" },
   { to: "/settings", label: "Settings", icon: <Settings2 />, keys: "g ," },
 ] as const;
@@ -63,7 +70,14 @@ function OpenLetters() {
   );
 }
 
+/** The places that there are: in dev there are no people and no keys. */
+function usePlaces() {
+  const me = useQuery(meQuery);
+  return places.filter((place) => !("serve" in place) || me.data?.dev === false);
+}
+
 function Places({ onPick }: { onPick?: () => void }) {
+  const places = usePlaces();
   return (
     <nav aria-label="Main" className="flex flex-col gap-0.5 px-3">
       {places.map((place) => (
@@ -97,9 +111,9 @@ function Me() {
   if (!me.data?.name || me.data.dev) return null;
   return (
     <div className="flex items-center gap-2">
-      <span className="min-w-0 flex-1 truncate text-soft" title={me.data.role}>
-        {me.data.name} <span className="text-faint">· {me.data.role}</span>
-      </span>
+      <Link to="/account" className="min-w-0 flex-1 truncate text-soft hover:text-ink hover:underline" title="Your account">
+        {shown(me.data.name)} <span className="text-faint">· {me.data.role}</span>
+      </Link>
       <Button kind="quiet" size="small" className="-mr-2 h-6" onClick={() => void logOut().finally(() => location.assign(`${base}/login`))}>
         Log out
       </Button>
@@ -163,7 +177,12 @@ export function Shell() {
   const navigate = useNavigate();
   const path = useRouterState({ select: (s) => s.location.pathname });
   useKeys();
+  const places = usePlaces();
+  const me = useQuery(meQuery);
   useCommand([
+    ...(me.data?.dev === false
+      ? [{ id: "/account", label: "Go to your account", group: "Go", run: () => void navigate({ to: "/account" }) }]
+      : []),
     ...places.map((place) => ({
       id: place.to,
       label: `Go to ${place.label.toLowerCase()}`,
@@ -184,13 +203,18 @@ export function Shell() {
     () =>
       queryClient.getQueryCache().subscribe((event) => {
         const error = event.query.state.error;
-        if (event.type === "updated" && error instanceof ApiError && error.status === 401 && !location.pathname.endsWith("/login")) {
+        if (
+          event.type === "updated" &&
+          error instanceof ApiError &&
+          error.status === 401 &&
+          !/\/(login|setup|welcome)$/.test(location.pathname)
+        ) {
           void navigate({ to: "/login", search: { to: location.pathname + location.search } });
         }
       }),
     [navigate],
   );
-  if (path.endsWith("/login") || path.endsWith("/setup")) return <Outlet />;
+  if (/\/(login|setup|welcome)$/.test(path)) return <Outlet />;
   return (
     <div className="flex min-h-dvh flex-col md:flex-row">
       <a

@@ -1,9 +1,11 @@
-import { useQuery } from "@tanstack/react-query";
+import { queryOptions, useQuery } from "@tanstack/react-query";
 import { type FormEvent, type ReactNode, useState } from "react";
 import { logIn, makeFirstAdmin } from "@/api/actions";
-import { base } from "@/api/client";
+import { ApiError, base } from "@/api/client";
+import { comeByLink } from "@/api/people";
 import { meQuery } from "@/api/queries";
 import { useTitle } from "@/components/layout";
+import { PasswordInput } from "@/components/people";
 import { Bones, Failed } from "@/components/states";
 import { Button, buttonStyle } from "@/components/ui/button";
 import { Field, inputStyle } from "@/components/ui/confirm";
@@ -27,13 +29,15 @@ function Frame({ title, children }: { title: string; children: ReactNode }) {
 function Form({
   action,
   newPassword,
+  known,
   onSubmit,
 }: {
   action: string;
   newPassword?: boolean;
+  known?: string;
   onSubmit: (name: string, password: string) => Promise<unknown>;
 }) {
-  const [name, setName] = useState("");
+  const [name, setName] = useState(known ?? "");
   const [password, setPassword] = useState("");
   const [problem, setProblem] = useState("");
   const [busy, setBusy] = useState(false);
@@ -52,14 +56,19 @@ function Form({
   return (
     <form onSubmit={submit} className="space-y-4">
       <Field label="Name">
-        <input className={inputStyle} autoComplete="username" required value={name} onChange={(e) => setName(e.target.value)} />
-      </Field>
-      <Field label="Password">
         <input
           className={inputStyle}
-          type="password"
-          autoComplete={newPassword ? "new-password" : "current-password"}
+          autoComplete="username"
           required
+          maxLength={200}
+          readOnly={known !== undefined}
+          value={name}
+          onChange={(e) => setName(e.target.value)}
+        />
+      </Field>
+      <Field label="Password" hint={newPassword && "At least 12 characters"}>
+        <PasswordInput
+          autoComplete={newPassword ? "new-password" : "current-password"}
           value={password}
           onChange={(e) => setPassword(e.target.value)}
         />
@@ -111,6 +120,50 @@ export function Login() {
           Log in with {me.data.openid}
         </a>
       )}
+    </Frame>
+  );
+}
+
+const linkQuery = (token: string) =>
+  queryOptions({ queryKey: ["link", token], queryFn: () => comeByLink(token), enabled: token !== "", retry: false });
+
+/** Where who has been given a link by an admin sets a password. */
+export function Welcome() {
+  useTitle("Welcome");
+  const [token] = useState(() => location.hash.slice(1));
+  const link = useQuery(linkQuery(token));
+  if (!token)
+    return (
+      <Frame title="The link is not whole">
+        <p className="text-sm text-soft">Copy all of it, with what comes after the #.</p>
+      </Frame>
+    );
+  if (link.isPending) return <Bones rows={3} className="mx-auto mt-40 max-w-sm" />;
+  if (link.isError)
+    return (
+      <Frame title={link.error instanceof ApiError ? "This link does not work" : "The server does not answer"}>
+        <p role="alert" className="text-sm text-soft">
+          {link.error instanceof ApiError ? link.error.message : "It may be starting again."}
+        </p>
+        {!(link.error instanceof ApiError) && (
+          <Button className="mt-4 w-full" onClick={() => void link.refetch()}>
+            Try again
+          </Button>
+        )}
+      </Frame>
+    );
+  return (
+    <Frame title="Welcome to Pawl">
+      <p className="mb-4 text-sm text-soft">Set the password by which you log in from now on. The link works once.</p>
+      <Form
+        action="Set the password"
+        newPassword
+        known={link.data.name}
+        onSubmit={async (_, password) => {
+          await comeByLink(token, password);
+          goOn("/");
+        }}
+      />
     </Frame>
   );
 }

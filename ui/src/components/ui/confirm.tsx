@@ -1,9 +1,12 @@
+import { useQuery } from "@tanstack/react-query";
 import { type ReactNode, useState } from "react";
+import { lacks, type Role } from "@/api/people";
+import { meQuery } from "@/api/queries";
 import { Button } from "./button";
 import { Dialog } from "./dialog";
 import { tellError } from "./toast";
 
-/** Asks before something that cannot be undone, and shows that it is being done. */
+/** Asks before something that cannot be undone, and shows that it is being done. Who may not is told why. */
 export function Confirm({
   open,
   onOpenChange,
@@ -12,6 +15,7 @@ export function Confirm({
   action,
   danger,
   disabled,
+  needs = "operator",
   onConfirm,
 }: {
   open: boolean;
@@ -21,9 +25,11 @@ export function Confirm({
   action: string;
   danger?: boolean;
   disabled?: boolean;
+  needs?: Role;
   onConfirm: () => Promise<unknown>;
 }) {
   const [busy, setBusy] = useState(false);
+  const why = lacks(useQuery(meQuery).data, needs);
   return (
     <Dialog open={open} onOpenChange={onOpenChange} title={title}>
       <form
@@ -41,9 +47,14 @@ export function Confirm({
         }}
       >
         <div className="space-y-3 text-sm text-soft">{children}</div>
+        {why && (
+          <p role="alert" className="mt-4 rounded-md bg-warn-wash px-3 py-2 text-sm text-warn">
+            {why}
+          </p>
+        )}
         <div className="mt-5 flex justify-end gap-2">
           <Button onClick={() => onOpenChange(false)}>Leave it</Button>
-          <Button type="submit" kind={danger ? "danger" : "main"} disabled={busy || disabled}>
+          <Button type="submit" kind={danger ? "danger" : "main"} disabled={busy || disabled || why !== ""}>
             {busy ? "At work…" : action}
           </Button>
         </div>

@@ -12,6 +12,7 @@ export function Dialog({
   description,
   children,
   wide,
+  firm,
 }: {
   open: boolean;
   onOpenChange: (open: boolean) => void;
@@ -19,9 +20,11 @@ export function Dialog({
   description?: ReactNode;
   children: ReactNode;
   wide?: boolean;
+  /** A click beside it does not close it. */
+  firm?: boolean;
 }) {
   return (
-    <Base.Root open={open} onOpenChange={onOpenChange}>
+    <Base.Root open={open} onOpenChange={onOpenChange} disablePointerDismissal={firm}>
       <Base.Portal>
         <Base.Backdrop className="fixed inset-0 z-40 bg-black/35 transition-opacity data-ending-style:opacity-0 data-starting-style:opacity-0" />
         <Base.Popup

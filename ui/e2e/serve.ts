@@ -1,0 +1,87 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { freePort, until } from "./setup";
+
+const root = new URL("../..", import.meta.url).pathname;
+
+export const keys = {
+  signing: `signkey-prod-${"a1".repeat(32)}`,
+  previous: `signkey-prod-${"b2".repeat(32)}`,
+  event: "event-key-of-the-shop",
+};
+
+/** `pawl serve` on an empty store, with a shop on the official SDK. */
+export async function serve() {
+  const children: ChildProcess[] = [];
+  const dir = mkdtempSync(join(tmpdir(), "pawl-e2e-"));
+  const [port, appPort] = [await freePort(), await freePort()];
+  const base = `http://127.0.0.1:${port}`;
+  const pawl = spawn(
+    `${root}bin/pawl`,
+    [
+      "serve",
+      "--listen",
+      `127.0.0.1:${port}`,
+      "--db",
+      `sqlite:${join(dir, "pawl.db")}`,
+      "--app",
+      `http://127.0.0.1:${appPort}/api/inngest`,
+    ],
+    {
+      env: { ...process.env, PAWL_SIGNING_KEY: keys.signing, PAWL_SIGNING_KEY_PREVIOUS: keys.previous, PAWL_EVENT_KEY: keys.event },
+      stdio: ["ignore", "pipe", process.env.PAWL_E2E_LOG ? "inherit" : "ignore"],
+      cwd: dir,
+    },
+  );
+  children.push(pawl);
+  let out = "";
+  pawl.stdout!.on("data", (chunk) => {
+    out += chunk;
+  });
+  const app = spawn(process.execPath, [`${root}ui/e2e/app.mjs`], {
+    env: {
+      ...process.env,
+      PORT: String(appPort),
+      INNGEST_DEV: "0",
+      INNGEST_BASE_URL: base,
+      INNGEST_SIGNING_KEY: keys.signing,
+      INNGEST_EVENT_KEY: keys.event,
+    },
+    stdio: process.env.PAWL_E2E_LOG ? "inherit" : "ignore",
+  });
+  children.push(app);
+  const signed = { headers: { Authorization: `Bearer ${keys.signing}` } };
+  await until("the start of pawl", async () => (await fetch(`${base}/health`)).ok);
+  await until("the setup link", async () => /\/setup#\S+/.test(out));
+  await until("the app's sync", async () => (await (await fetch(`${base}/v1/apps`, signed)).json()).data.length > 0);
+  /** A run that waits, for somebody to cancel. */
+  const waiting = async (order: string): Promise<string> => {
+    const sent = await fetch(`${base}/e/${keys.event}`, {
+      method: "POST",
+      body: JSON.stringify({ name: "refund/asked", data: { order } }),
+    });
+    const [event] = (await sent.json()).ids;
+    let run = "";
+    await until("a run that waits", async () => {
+      run = (await (await fetch(`${base}/v1/events/${event}/runs`, signed)).json()).data[0].run_id;
+      return (await (await fetch(`${base}/v1/runs/${run}/why`, signed)).json()).data.reason === "event";
+    });
+    return run;
+  };
+  return {
+    base,
+    link: /http:\S+\/setup#\S+/.exec(out)![0],
+    signed,
+    waiting,
+    stop: async () => {
+      for (const child of children) {
+        const gone = new Promise((done) => child.once("exit", done));
+        child.kill("SIGTERM");
+        await gone;
+      }
+      rmSync(dir, { recursive: true });
+    },
+  };
+}
