@@ -77,10 +77,11 @@ async function harmless(page: Page, where: string) {
     const bad: string[] = [];
     for (const at of all) {
       const tag = at.tagName.toLowerCase();
+      if (at.matches("img.cm-widgetBuffer:not([src])")) continue; // of the editor itself
       if (at.classList.contains("evil") || ["evil", "iframe", "object", "embed", "img", "animate"].includes(tag))
         bad.push(at.outerHTML.slice(0, 200));
       if (tag === "script" && !(at as HTMLScriptElement).src.startsWith(location.origin)) bad.push(at.outerHTML.slice(0, 200));
-      if ((tag === "base" || tag === "meta" || tag === "form") && /evil/.test(at.outerHTML)) bad.push(at.outerHTML.slice(0, 200));
+      if ((tag === "base" || tag === "meta") && /evil/.test(at.outerHTML)) bad.push(at.outerHTML.slice(0, 200));
       for (const { name, value } of at.attributes) {
         if (name.startsWith("on")) bad.push(`${tag} ${name}=${value.slice(0, 100)}`);
         if (["href", "src", "action", "formaction", "xlink:href", "srcdoc"].includes(name)) {
@@ -143,7 +144,7 @@ for (const width of [360, 1440]) {
       "/events": "evil/<img",
       [`/events/${ids.event}`]: "onerror",
       [`/events/${encoded}`]: /It is not here|could not be read/,
-      [`/events?name=${encoded}`]: /event/i,
+      [`/events?name=${encoded}`]: "No event <img",
       "/functions": "Steps <img",
       "/functions/evil-steps": "Starts on",
       "/functions/evil-waits": "onerror",
@@ -160,7 +161,7 @@ for (const width of [360, 1440]) {
     for (const what of Object.keys(corpus)) screens[`/runs/${ids[`evil-fails-${what}`]}`] = "Failed";
     for (const [at, ready] of Object.entries(screens)) {
       await page.goto(base + at);
-      await expect(page.getByText(ready).first(), at).toBeVisible();
+      await expect(page.getByRole("main").getByText(ready).first(), at).toBeVisible();
       await expect(page.getByLabel("Loading"), at).toHaveCount(0);
       await harmless(page, at);
     }

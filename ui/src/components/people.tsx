@@ -105,12 +105,19 @@ export function Secret({
   );
 }
 
-/** A password, which can be looked at while it is typed. */
-export function PasswordInput({ className, ...props }: ComponentProps<"input">) {
+/** A password, which can be looked at while it is typed. Its name is not that of the button in it. */
+export function PasswordInput({ label, className, ...props }: ComponentProps<"input"> & { label: string }) {
   const [seen, setSeen] = useState(false);
   return (
     <span className="relative block">
-      <input {...props} type={seen ? "text" : "password"} required maxLength={256} className={cn(inputStyle, "pr-9", className)} />
+      <input
+        {...props}
+        aria-label={label}
+        type={seen ? "text" : "password"}
+        required
+        maxLength={256}
+        className={cn(inputStyle, "pr-9", className)}
+      />
       <button
         type="button"
         aria-label={seen ? "Hide what is typed" : "Show what is typed"}

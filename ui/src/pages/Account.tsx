@@ -91,10 +91,10 @@ function Password({ name }: { name: string }) {
       <form onSubmit={submit} className="space-y-3">
         <input type="text" autoComplete="username" value={name} readOnly hidden />
         <Field label="Password of now">
-          <PasswordInput autoComplete="current-password" value={old} onChange={(e) => setOld(e.target.value)} />
+          <PasswordInput label="Password of now" autoComplete="current-password" value={old} onChange={(e) => setOld(e.target.value)} />
         </Field>
         <Field label="New password" hint="At least 12 characters. Your other logins end.">
-          <PasswordInput autoComplete="new-password" value={next} onChange={(e) => setNext(e.target.value)} />
+          <PasswordInput label="New password" autoComplete="new-password" value={next} onChange={(e) => setNext(e.target.value)} />
         </Field>
         {problem && (
           <p role="alert" className="text-sm text-bad">

@@ -68,6 +68,7 @@ function Form({
       </Field>
       <Field label="Password" hint={newPassword && "At least 12 characters"}>
         <PasswordInput
+          label="Password"
           autoComplete={newPassword ? "new-password" : "current-password"}
           value={password}
           onChange={(e) => setPassword(e.target.value)}
