@@ -20,13 +20,19 @@ let admin: BrowserContext;
 let viewer: BrowserContext;
 let ada: Page;
 let vic: Page;
-const checks: (() => Promise<void>)[] = [];
+const checks = new Map<BrowserContext, () => Promise<void>>();
 
 async function somebody(browser: Browser): Promise<[BrowserContext, Page]> {
   const context = await browser.newContext({ locale: "en-GB", timezoneId: "UTC", viewport: { width: 1440, height: 900 } });
   const page = await context.newPage();
-  checks.push(await watch(page));
+  checks.set(context, await watch(page));
   return [context, page];
+}
+
+/** They go, and nothing has gone wrong on their page. */
+async function bye(context: BrowserContext) {
+  await checks.get(context)?.();
+  await context.close();
 }
 
 test.beforeAll(async ({ browser }) => {
@@ -36,9 +42,8 @@ test.beforeAll(async ({ browser }) => {
   [viewer, vic] = await somebody(browser);
 });
 test.afterAll(async () => {
-  for (const check of checks) await check();
-  await admin.close();
-  await viewer.close();
+  await bye(admin);
+  await bye(viewer);
   await pawl.stop();
 });
 
@@ -141,7 +146,7 @@ test("wrong passwords are refused and then slowed down; one comes back to where 
     expect(new URL(page.url()).origin).toBe(pawl.base);
     await asks(page, "POST", "/v1/logout");
   }
-  await context.close();
+  await bye(context);
 });
 
 test("somebody is invited by a link that works once", async () => {
@@ -235,7 +240,7 @@ test("one changes one's own password, and sees and ends one's logins", async ({ 
   await expect(phone, "the other login has ended").toHaveURL(/\/login/);
   await logIn(phone, "vic", better);
   await expect(phone.getByRole("heading", { name: "Runs" })).toBeVisible();
-  await context.close();
+  await bye(context);
 });
 
 test("a page of another origin does nothing in the name of who is logged in", async () => {
@@ -388,7 +393,7 @@ test("a role is changed, a password reset, somebody shut out, let in and removed
   await question(ada).getByRole("button", { name: "Remove" }).click();
   await expect(ada.getByText("vic is removed")).toBeVisible();
   await expect(ada.getByRole("button", { name: "Manage vic" })).toHaveCount(0);
-  await context.close();
+  await bye(context);
 
   await ada.getByRole("button", { name: "Manage ada@example.com" }).click();
   await ada.getByRole("button", { name: "Remove" }).click();
