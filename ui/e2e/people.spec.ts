@@ -42,9 +42,12 @@ test.beforeAll(async ({ browser }) => {
   [viewer, vic] = await somebody(browser);
 });
 test.afterAll(async () => {
-  await bye(admin);
-  await bye(viewer);
-  await pawl.stop();
+  try {
+    await bye(admin);
+    await bye(viewer);
+  } finally {
+    await pawl.stop();
+  }
 });
 
 const shot = (page: Page, name: string) => page.screenshot({ path: `e2e/shots/people/${name}.png` });
