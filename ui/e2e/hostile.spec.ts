@@ -148,7 +148,7 @@ for (const width of [360, 1440]) {
       "/functions": "Steps <img",
       "/functions/evil-steps": "Starts on",
       "/functions/evil-waits": "onerror",
-      [`/functions/${encoded}`]: /There is no|It is not here|could not be read/,
+      [`/functions/${encoded}`]: "No app serves this function now",
       "/schedules": "evil-steps",
       "/apps": "evil",
       "/audit": "pause",
