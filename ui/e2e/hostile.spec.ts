@@ -97,7 +97,13 @@ async function harmless(page: Page, where: string) {
       polluted: ({} as { polluted?: number }).polluted,
       turns: /[\u202a-\u202e\u2066-\u2069\u200e\u200f\u001b\u009b\u0008]/.exec(words)?.[0],
       title: document.title,
-      sideways: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+      // Which elements make the page wider than the window.
+      sideways:
+        document.documentElement.scrollWidth > document.documentElement.clientWidth
+          ? [...document.querySelectorAll("main *")]
+              .filter((at) => at.getBoundingClientRect().right > innerWidth)
+              .map((at) => `${at.tagName} ${at.className} ${at.textContent?.slice(0, 40)}`)
+          : [],
       hidden: getComputedStyle(document.body).display === "none",
     };
   });
@@ -107,7 +113,7 @@ async function harmless(page: Page, where: string) {
     polluted: undefined,
     turns: undefined,
     title: found.title,
-    sideways: 0,
+    sideways: [],
     hidden: false,
   });
   expect(found.title, where).not.toMatch(/[\u202a-\u202e\u2066-\u2069]/);
@@ -153,7 +159,6 @@ for (const width of [360, 1440]) {
       "/apps": "evil",
       "/audit": "pause",
       "/settings": "This server",
-      [`/${encoded}`]: "There is no such page",
       [`/login?to=${encodeURIComponent(corpus.url!)}`]: "Log in",
       [`/setup#${corpus.image}`]: "The first admin",
       [`/welcome#${corpus.image}`]: /link|Welcome/i,
@@ -186,6 +191,7 @@ test("texts stay texts in what is opened: steps, payloads, letters, the palette,
   await expect(page.getByText("__proto__").first(), "keys are shown as they are").toBeVisible();
   await shot(page, "event");
   await page.goto(`${base}/audit`);
+  await expect(page.getByRole("listitem").first()).toBeVisible();
   for (const line of await page.getByRole("listitem").getByRole("button").all()) await line.click();
   await expect(page.getByText("onerror").first()).toBeVisible();
   await harmless(page, "audit");

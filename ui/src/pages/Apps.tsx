@@ -36,7 +36,7 @@ export function Apps() {
       ) : apps.isError && !apps.data ? (
         <Failed error={apps.error} retry={() => void apps.refetch()} />
       ) : (
-        <div className="grid gap-4 md:grid-cols-2">
+        <div className="grid grid-cols-1 gap-4 md:grid-cols-2">
           {apps.data?.map((app) => (
             <AppCard key={app.id} app={app} />
           ))}
@@ -81,9 +81,9 @@ function AppCard({ app }: { app: Schemas["App"] }) {
         )}
         <Fact name="Functions">
           {many(app.functions.length, "function")}
-          <span className="block text-xs text-soft">
+          <span className="block text-xs break-words text-soft">
             {app.functions.slice(0, 8).map((f) => (
-              <Link key={f.slug} to="/functions/$slug" params={{ slug: f.slug }} className="mr-3 inline-block hover:text-accent">
+              <Link key={f.slug} to="/functions/$slug" params={{ slug: f.slug }} className="mr-3 inline-block max-w-full break-words hover:text-accent">
                 {shown(f.name || f.slug)}
               </Link>
             ))}
