@@ -62,7 +62,7 @@ func (e *Engine) Rerun(ctx context.Context, run string, how Rerun) (string, erro
 		what = durable.ActRetry
 	}
 	act := newAct(now, how.By, what, durable.RunObject(run), facts{
-		"as": r.Start.Run.ID, "function": r.Start.Run.Function, "from": how.From.Step, "input": how.From.Input, "edited": r.Edited.ID,
+		"as": r.Start.Run.ID, "function": r.Start.Run.Function, "from": how.From.Step, "input": how.From.Input, "output": how.From.Output, "edited": r.Edited.ID,
 	})
 	r.Act = &act
 	if err := e.store.Rerun(ctx, now, r); err != nil {
@@ -112,9 +112,26 @@ func (e *Engine) rerun(ctx context.Context, run string, how Rerun, now time.Time
 	case err != nil:
 		return store.Rerun{}, &RerunError{err.Error()}
 	}
+	if err := e.fits(r.Start, how.From, f); err != nil {
+		return store.Rerun{}, err
+	}
 	r.Start.Waits = e.cancellations(f, r.Start.Run, now)
 	r.Start.Single = e.single(ctx, f, match.NewDoc(ev.Body), now)
 	return r, nil
+}
+
+// fits says that a result which is given is larger than a step's can be.
+func (e *Engine) fits(s durable.Start, from durable.From, f durable.Function) error {
+	p := e.policy(f)
+	switch {
+	case from.Output == nil:
+		return nil
+	case len(from.Output) > p.MaxOutput:
+		return &RerunError{fmt.Sprintf("output has %d bytes; a step's result has %d at most", len(from.Output), p.MaxOutput)}
+	case s.Run.Bytes > p.MaxState:
+		return &RerunError{fmt.Sprintf("with this output the run's steps have %d bytes of results; the limit is %d", s.Run.Bytes, p.MaxState)}
+	}
+	return nil
 }
 
 // edited is an event that stands in for another.

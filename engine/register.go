@@ -83,6 +83,11 @@ func (e *Engine) Function(slug string) (durable.Function, bool) {
 	return e.apps.Load().table.Function(slug)
 }
 
+// Versions returns a function in its versions, the newest first, or store.ErrNotFound.
+func (e *Engine) Versions(ctx context.Context, slug string, limit int) ([]durable.FunctionVersion, error) {
+	return e.store.Versions(ctx, slug, limit)
+}
+
 func (e *Engine) loadApps(ctx context.Context) error {
 	apps, fns, err := e.store.LoadApps(ctx)
 	if err != nil {

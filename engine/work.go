@@ -84,7 +84,7 @@ func (e *Engine) call(ctx context.Context, l store.Lease, claim durable.Claim) {
 	began := time.Now()
 	ctx, at, traced := e.tracer.call(ctx, from, l.Step, l.Attempt)
 	req.Trace = at
-	answer := e.client.Call(ctx, *req)
+	answer, exchange := e.client.Exchange(ctx, *req)
 	if ctx.Err() != nil {
 		traced(nil)
 		return // the lease was lost or the server stops: the item is claimed anew
@@ -94,7 +94,7 @@ func (e *Engine) call(ctx context.Context, l store.Lease, claim durable.Claim) {
 	}
 	e.metrics.answered(from.function, answer, time.Since(began))
 	e.seen(ctx, req.App, answer)
-	e.settle(ctx, l, news(claim, answer, targeted, time.Now()))
+	e.settleBy(ctx, l, news(claim, answer, targeted, time.Now()), asked{exchange: exchange})
 	traced(&answer)
 }
 
@@ -172,7 +172,7 @@ func (e *Engine) request(r *durable.Run, f durable.Function, l store.Lease) *cal
 		return &call.Request{
 			App: r.App, URL: f.URL, RunID: r.ID, StepID: l.Step, RequestID: NewID(), ItemID: itemID(l),
 			Generation: l.Generation, Version: r.Protocol, Entry: r.Events[0].Body, Plan: r.Plan,
-			Attempt: l.Attempt, MaxAttempts: f.MaxAttempts(),
+			Attempt: l.Attempt, MaxAttempts: f.MaxAttempts(), Seq: r.Seq, Input: l.Data,
 		}
 	}
 	c := wire.Call{
@@ -196,7 +196,8 @@ func (e *Engine) request(r *durable.Run, f durable.Function, l store.Lease) *cal
 	c.UseAPI = r.Bytes+eventBytes(r) > wire.MaxRequestBytes && !strings.HasPrefix(e.apps.Load().apps[r.App].SDK, "go:")
 	return &call.Request{
 		App: r.App, URL: f.URL, RunID: r.ID, StepID: l.Step, RequestID: NewID(), ItemID: c.ItemID,
-		Generation: l.Generation, Version: r.Protocol, Body: c.AppendBody(nil),
+		Generation: l.Generation, Version: r.Protocol, Body: c.AppendBody(nil), Plan: r.Plan,
+		Seq: r.Seq, Attempt: l.Attempt, Input: l.Data,
 	}
 }
 
@@ -244,9 +245,13 @@ const settleAgain = time.Second
 // is kept and offered again: the app has done its part. It reports whether the
 // run knows it now, because of this or from before.
 func (e *Engine) settle(ctx context.Context, l store.Lease, in durable.Input) bool {
+	return e.settleBy(ctx, l, in, asked{})
+}
+
+func (e *Engine) settleBy(ctx context.Context, l store.Lease, in durable.Input, by asked) bool {
 	run := l.Run
 	for {
-		_, err := e.transition(ctx, run, in, nil)
+		_, err := e.move(ctx, run, in, by, nil)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
 			e.drop(ctx, l)
@@ -280,10 +285,11 @@ func (e *Engine) transition(ctx context.Context, run string, in durable.Input,
 	return e.move(ctx, run, in, asked{}, inspect)
 }
 
-// asked is what somebody said who has a run moved.
+// asked is what goes along when a run is moved.
 type asked struct {
-	once *store.Once  // it happens once for a key; nil: each time
-	act  *durable.Act // nil: nobody did
+	once     *store.Once    // it happens once for a key; nil: each time
+	act      *durable.Act   // of whoever asked for it; nil: nobody did
+	exchange *call.Exchange // of the try that the news is of, if it failed
 }
 
 // move is transition for somebody.
@@ -326,6 +332,9 @@ func (e *Engine) move(ctx context.Context, run string, in durable.Input, by aske
 			row = newsOf(r, c)
 		}
 		d := store.Decision{Change: c, Once: by.once, Act: by.act}
+		if by.exchange != nil {
+			d.Exchange = kept(c, by.exchange)
+		}
 		if r.Cron != "" && c.Head != nil && c.Head.Status.Final() {
 			d.Rouse = e.heldFor(r.Function, r.Cron)
 		}

@@ -18,6 +18,7 @@ const maxControlBody = 64 << 10
 // controlRoutes are those by which operators hold back and let go.
 var controlRoutes = []route{
 	{method: "GET", pattern: "/v1/controls", who: signingKey, serve: (*Server).listControls},
+	{method: "GET", pattern: "/v1/functions/{slug}/versions", who: signingKey, serve: (*Server).listVersions},
 	{method: "POST", pattern: "/v1/functions/{slug}/pause", who: signingKey, mark: act, serve: (*Server).pause, body: maxControlBody, json: true},
 	{method: "POST", pattern: "/v1/functions/{slug}/resume", who: signingKey, mark: act, serve: (*Server).resume, body: maxControlBody, json: true},
 	{method: "PUT", pattern: "/v1/functions/{slug}/limits", who: signingKey, mark: act, serve: (*Server).setLimits, body: maxControlBody, json: true},

@@ -14,6 +14,7 @@ import (
 var letterRoutes = []route{
 	{method: "GET", pattern: "/v1/dead-letters", who: signingKey, serve: (*Server).listLetters},
 	{method: "GET", pattern: "/v1/dead-letters/groups", who: signingKey, serve: (*Server).listLetterGroups},
+	{method: "GET", pattern: "/v1/dead-letters/groups/{fingerprint}", who: signingKey, serve: (*Server).showLetterGroup},
 	{method: "POST", pattern: "/v1/dead-letters/retry", who: signingKey, mark: act, serve: (*Server).retryLetters, body: maxLetterBody, json: true},
 	{method: "GET", pattern: "/v1/dead-letters/jobs", who: signingKey, serve: (*Server).listRetryJobs},
 	{method: "GET", pattern: "/v1/dead-letters/jobs/{id}", who: signingKey, serve: (*Server).showRetryJob},
@@ -134,9 +135,13 @@ func (s *Server) listLetterGroups(w http.ResponseWriter, r *http.Request, _ []by
 		s.failWith(w, r, err, "cursor must be that of the last row")
 		return
 	}
-	views := make([]letterGroupView, len(list))
+	views := make([]groupTrendView, len(list))
+	now := time.Now()
 	for i, g := range list {
-		views[i] = viewLetterGroup(g)
+		if views[i], err = s.withTrend(r, g, now); err != nil {
+			s.failWith(w, r, err, "")
+			return
+		}
 	}
 	s.reply(w, views)
 }

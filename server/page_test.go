@@ -158,6 +158,17 @@ func TestTraceTellsWhatHasChanged(t *testing.T) {
 	links = data[linksView](t, f.get("/v1/runs/"+again+"/links"))
 	require.Equal(t, run, links.Original.RunID)
 	require.Equal(t, run, links.Reruns[0].RunID)
+
+	// With other data the event is another, and the chain goes on; from each run of it
+	// the whole is seen.
+	third := data[startedView](t, f.post("/v1/runs/"+again+"/rerun", `{"data":{"a":2}}`)).RunID
+	for _, id := range []string{run, again, third} {
+		var chain []string
+		for _, r := range data[linksView](t, f.get("/v1/runs/"+id+"/links")).Chain {
+			chain = append(chain, r.RunID)
+		}
+		require.Equal(t, []string{run, again, third}, chain)
+	}
 }
 
 func TestLinksLeadToParentAndChild(t *testing.T) {

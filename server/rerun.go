@@ -60,8 +60,25 @@ type rerunIn struct {
 // fromStepIn is the step from which a run is started anew; what was before it is
 // not run again.
 type fromStepIn struct {
-	StepID string         `json:"stepId"`         // its id or its name
-	Input  jsontext.Value `json:"input,omitzero"` // an array of arguments in place of the step's own
+	StepID string         `json:"stepId"`          // its id or its name
+	Input  jsontext.Value `json:"input,omitzero"`  // an array of arguments in place of the step's own
+	Output jsontext.Value `json:"output,omitzero"` // the step's result, which it then has without being run
+}
+
+// from is where a run begins that is started anew, or what is wrong with it.
+func (in fromStepIn) from() (from durable.From, wrong string) {
+	from = durable.From{Step: in.StepID, Input: orNothing(in.Input)}
+	if len(in.Output) > 0 { // null is a result
+		from.Output = in.Output.Clone()
+	}
+	switch {
+	case in.StepID != "":
+	case from.Input != nil:
+		wrong = "fromStep.input needs fromStep.stepId: the step that it is for"
+	case from.Output != nil:
+		wrong = "fromStep.output needs fromStep.stepId: the step that it is for"
+	}
+	return from, wrong
 }
 
 // What people send about a dead letter.
@@ -105,14 +122,12 @@ func (s *Server) rerun(w http.ResponseWriter, r *http.Request, body []byte) {
 		fail(w, http.StatusBadRequest, message)
 		return
 	}
-	if in.FromStep.StepID == "" && orNothing(in.FromStep.Input) != nil {
-		fail(w, http.StatusBadRequest, "fromStep.input needs fromStep.stepId: the step that it is for")
+	from, wrong := in.FromStep.from()
+	if wrong != "" {
+		fail(w, http.StatusBadRequest, wrong)
 		return
 	}
-	s.startAnew(w, r, body, engine.Rerun{
-		From: durable.From{Step: in.FromStep.StepID, Input: orNothing(in.FromStep.Input)},
-		Data: orNothing(in.Data),
-	})
+	s.startAnew(w, r, body, engine.Rerun{From: from, Data: orNothing(in.Data)})
 }
 
 // orNothing is a copy of v that outlives the body it is in; nil for null.

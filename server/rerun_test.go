@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -156,6 +157,45 @@ func TestRerunFromAStep(t *testing.T) {
 	require.Equal(t, []string{"charge", "mail"}, []string{steps[0].Name, steps[1].Name})
 	require.True(t, steps[0].Copied)
 	require.False(t, steps[1].Copied)
+}
+
+// A step whose result is given does not run; the function goes on from that result.
+func TestRerunWithAResult(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Value
+	f := newFixture(t, withApp(func(r *http.Request) *http.Response {
+		body, _ := io.ReadAll(r.Body)
+		asked.Store(string(body))
+		if strings.Contains(string(body), `"aaaa"`) {
+			return sdk(200, `"paid"`)
+		}
+		return sdk(206, `[{"op":"StepFailed","id":"aaaa","displayName":"charge","error":{"name":"Declined","message":"no"}}]`)
+	}))
+	f.register()
+	run := f.ended(`{"name":"order/paid"}`)
+	path := "/v1/runs/" + run.RunID + "/rerun"
+	again := f.end(data[startedView](t, f.post(path, `{"fromStep":{"stepId":"charge","output":{"id":"ch_1","cents":12345678901234567890}}}`)).RunID)
+	require.Equal(t, "Completed", again.Status)
+	require.Contains(t, asked.Load(), `{"aaaa":{"data":{"id":"ch_1","cents":12345678901234567890}}}`, "as it was given")
+	steps := data[stepsView](t, f.get("/v1/runs/"+again.RunID+"/steps")).Steps
+	require.Len(t, steps, 1)
+	require.Equal(t, "charge", steps[0].Name)
+	require.Equal(t, "completed", steps[0].Status)
+	require.True(t, steps[0].Given)
+	require.Empty(t, steps[0].Attempts, "nobody has run it")
+	require.Contains(t, f.get("/v1/audit").Body.String(), `"ch_1"`, "the audit log says what was given")
+
+	null := f.end(data[startedView](t, f.post(path, `{"fromStep":{"stepId":"charge","output":null}}`)).RunID)
+	require.Equal(t, "Completed", null.Status, "null is a result")
+	for body, want := range map[string]string{
+		`{"fromStep":{"output":1}}`:                                                      "fromStep.output needs fromStep.stepId",
+		`{"fromStep":{"stepId":"charge","input":[],"output":1}}`:                         "input or output",
+		`{"fromStep":{"stepId":"charge","output":"` + strings.Repeat("x", 5<<20) + `"}}`: "",
+	} {
+		w := f.post(path, body)
+		require.GreaterOrEqual(t, w.Code, 400, "%.60s", body)
+		require.Contains(t, w.Body.String(), want)
+	}
 }
 
 func TestRetryMany(t *testing.T) {

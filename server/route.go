@@ -87,6 +87,7 @@ func routes() []route {
 		{method: "GET", pattern: "/v0/runs/{run}/actions", who: signingKey, serve: (*Server).actions},
 
 		{method: "GET", pattern: "/v1/events", who: signingKey, serve: (*Server).listEvents},
+		{method: "GET", pattern: "/v1/events/shape", who: signingKey, serve: (*Server).shapeOfEvents},
 		{method: "GET", pattern: "/v1/events/{event}", who: signingKey, serve: (*Server).showEvent},
 		{method: "GET", pattern: "/v1/events/{event}/runs", who: signingKey, serve: (*Server).runsOfEvent},
 		{method: "GET", pattern: "/v1/runs", who: signingKey, serve: (*Server).listRuns},
@@ -97,6 +98,7 @@ func routes() []route {
 		{method: "GET", pattern: "/v1/runs/{run}/trace", who: signingKey, serve: (*Server).trace},
 		{method: "GET", pattern: "/v1/runs/{run}/links", who: signingKey, serve: (*Server).links},
 		{method: "GET", pattern: "/v1/runs/{run}/steps/{step}", who: signingKey, serve: (*Server).showStep},
+		{method: "GET", pattern: "/v1/runs/{run}/exchanges/{n}", who: signingKey, serve: (*Server).showExchange},
 		{method: "GET", pattern: "/v1/runs/{run}", who: signingKey, serve: (*Server).showRun},
 		{method: "DELETE", pattern: "/v1/runs/{run}", who: signingKey, mark: act, serve: (*Server).cancelRun},
 		{method: "GET", pattern: "/v1/runs/{run}/jobs", who: signingKey, serve: (*Server).jobs},

@@ -32,11 +32,14 @@ type stepView struct {
 	TimedOut  bool           `json:"timed_out,omitzero"` // nothing came
 	Reason    string         `json:"reason,omitzero"`    // why the run was cancelled, or a deferred call refused
 	Copied    bool           `json:"copied,omitzero"`    // from the run that this one repeats
+	Given     bool           `json:"given,omitzero"`     // whoever started the run anew gave the result; the step did not run
 }
 
 // attemptView is one try of a step, or of the function's body.
 type attemptView struct {
-	Attempt   int            `json:"attempt"` // from 1
+	Attempt   int            `json:"attempt"`           // from 1
+	Seq       int            `json:"seq"`               // of the journal's entry that tells of it
+	Exchange  bool           `json:"exchange,omitzero"` // what was sent and answered is kept
 	StartedAt *time.Time     `json:"started_at"`
 	EndedAt   *time.Time     `json:"ended_at"`
 	Error     jsontext.Value `json:"error,omitzero"`
@@ -50,7 +53,7 @@ const bodyName = "function body"
 func foldSteps(journal []durable.Entry, run durable.Status) []stepView {
 	var order []*stepView
 	byID := map[string]*stepView{}
-	for _, e := range journal {
+	for i, e := range journal {
 		if e.Kind == durable.Nothing {
 			continue
 		}
@@ -63,7 +66,7 @@ func foldSteps(journal []durable.Entry, run durable.Status) []stepView {
 		if e.Data != nil {
 			e.Data = readable(e.Data)
 		}
-		v.fold(e)
+		v.fold(e, i+1)
 	}
 	views := make([]stepView, len(order))
 	for i, v := range order {
@@ -94,7 +97,8 @@ func (v *stepView) leave(run durable.Status) {
 	}
 }
 
-func (v *stepView) fold(e durable.Entry) {
+// fold takes in the n-th entry of the journal.
+func (v *stepView) fold(e durable.Entry, n int) {
 	if e.Step == durable.Discovery {
 		v.Name, v.Op = bodyName, "Function"
 	} else {
@@ -120,13 +124,13 @@ func (v *stepView) fold(e durable.Entry) {
 		v.StartedAt, v.Until = timeOrNull(e.At), timeOrNull(e.Until)
 	case durable.Tried:
 		v.Status = "retrying"
-		v.try(e, e.Data)
+		v.try(e, n, e.Data)
 	case durable.StepDone:
 		v.Status = "completed"
 		v.Output = inMemo(e.Data, "data")
 		v.EndedAt = timeOrNull(e.At)
-		if v.Until == nil { // a step that rests has no tries
-			v.try(e, nil)
+		if v.Until == nil && !v.Given { // a step that rests has no tries
+			v.try(e, n, nil)
 		}
 		v.TimedOut = v.WaitsFor != nil && string(e.Data) == "null"
 	case durable.StepFailed:
@@ -134,20 +138,22 @@ func (v *stepView) fold(e durable.Entry) {
 		v.Error = inMemo(e.Data, "error")
 		v.EndedAt = timeOrNull(e.At)
 		if v.Until == nil {
-			v.try(e, v.Error)
+			v.try(e, n, v.Error)
 		}
 	case durable.BodyFailed:
 		v.Status = "failed"
 		v.Error = e.Data
 		v.EndedAt = timeOrNull(e.At)
-		v.try(e, e.Data)
+		v.try(e, n, e.Data)
 	case durable.StepMissed:
 		v.Status = "missed"
+	case durable.Given:
+		v.Given, v.StartedAt = true, nil
 	case durable.Stopped:
 		v.Status, v.Reason, v.EndedAt = "cancelled", textOf(e.Data), timeOrNull(e.At)
 	case durable.Unreachable:
 		v.Status = "unreachable"
-		v.try(e, e.Data)
+		v.try(e, n, e.Data)
 	case durable.Lapsed:
 		v.Status, v.Reason = "taken over", "the app was not heard of any more; Pawl has entered the endpoint again"
 	case durable.Deferred:
@@ -169,9 +175,9 @@ func textOf(v jsontext.Value) string {
 	return string(b)
 }
 
-func (v *stepView) try(e durable.Entry, err jsontext.Value) {
+func (v *stepView) try(e durable.Entry, n int, err jsontext.Value) {
 	v.Attempts = append(v.Attempts, attemptView{
-		Attempt: e.Attempt + 1, StartedAt: timeOrNull(began(e)), EndedAt: timeOrNull(e.At),
+		Attempt: e.Attempt + 1, Seq: n, StartedAt: timeOrNull(began(e)), EndedAt: timeOrNull(e.At),
 		Error: err, NextAt: timeOrNull(e.Until),
 	})
 }

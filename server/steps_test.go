@@ -26,7 +26,7 @@ func TestFoldSteps(t *testing.T) {
 			"a step that finished",
 			[]durable.Entry{{Step: "a", Kind: durable.StepDone, Op: "StepRun", Name: "A", At: at(3), Started: at(1), Took: time.Second, Data: durable.JSON(`{"data":[1]}`)}},
 			durable.Running,
-			[]stepView{{Step: "a", Name: "A", Op: "StepRun", Status: "completed", Output: durable.JSON(`[1]`), StartedAt: p(1), EndedAt: p(3), Attempts: []attemptView{{Attempt: 1, StartedAt: p(1), EndedAt: p(3)}}}},
+			[]stepView{{Step: "a", Name: "A", Op: "StepRun", Status: "completed", Output: durable.JSON(`[1]`), StartedAt: p(1), EndedAt: p(3), Attempts: []attemptView{{Attempt: 1, Seq: 1, StartedAt: p(1), EndedAt: p(3)}}}},
 		},
 		{
 			"a branch that is planned",
@@ -42,14 +42,14 @@ func TestFoldSteps(t *testing.T) {
 			},
 			durable.Failed,
 			[]stepView{{Step: "a", Name: "A", Op: "StepFailed", Status: "failed", Error: boom, EndedAt: p(3), Attempts: []attemptView{
-				{Attempt: 1, EndedAt: p(1), Error: boom, NextAt: p(2)}, {Attempt: 2, EndedAt: p(3), Error: boom},
+				{Attempt: 1, Seq: 1, EndedAt: p(1), Error: boom, NextAt: p(2)}, {Attempt: 2, Seq: 2, EndedAt: p(3), Error: boom},
 			}}},
 		},
 		{
 			"a step that is tried again",
 			[]durable.Entry{{Step: "a", Kind: durable.Tried, Op: "StepError", Name: "A", At: at(1), Until: at(2), Data: boom}},
 			durable.Running,
-			[]stepView{{Step: "a", Name: "A", Op: "StepError", Status: "retrying", Attempts: []attemptView{{Attempt: 1, EndedAt: p(1), Error: boom, NextAt: p(2)}}}},
+			[]stepView{{Step: "a", Name: "A", Op: "StepError", Status: "retrying", Attempts: []attemptView{{Attempt: 1, Seq: 1, EndedAt: p(1), Error: boom, NextAt: p(2)}}}},
 		},
 		{
 			"a sleep",
@@ -70,13 +70,13 @@ func TestFoldSteps(t *testing.T) {
 			"a body that failed once and then returned",
 			[]durable.Entry{{Kind: durable.Tried, Name: "Error", At: at(1), Until: at(2), Data: boom}},
 			durable.Completed,
-			[]stepView{{Name: bodyName, Op: "Function", Status: "completed", Attempts: []attemptView{{Attempt: 1, EndedAt: p(1), Error: boom, NextAt: p(2)}}}},
+			[]stepView{{Name: bodyName, Op: "Function", Status: "completed", Attempts: []attemptView{{Attempt: 1, Seq: 1, EndedAt: p(1), Error: boom, NextAt: p(2)}}}},
 		},
 		{
 			"a body that failed for good",
 			[]durable.Entry{{Kind: durable.BodyFailed, Name: "Error", At: at(1), Data: boom}},
 			durable.Failed,
-			[]stepView{{Name: bodyName, Op: "Function", Status: "failed", Error: boom, EndedAt: p(1), Attempts: []attemptView{{Attempt: 1, EndedAt: p(1), Error: boom}}}},
+			[]stepView{{Name: bodyName, Op: "Function", Status: "failed", Error: boom, EndedAt: p(1), Attempts: []attemptView{{Attempt: 1, Seq: 1, EndedAt: p(1), Error: boom}}}},
 		},
 		{
 			"steps that were open when the run was cancelled",
@@ -88,7 +88,7 @@ func TestFoldSteps(t *testing.T) {
 			durable.Cancelled,
 			[]stepView{
 				{Step: "s", Name: "S", Op: "Sleep", Status: "cancelled", StartedAt: p(1)},
-				{Step: "a", Name: "A", Op: "StepError", Status: "cancelled", Attempts: []attemptView{{Attempt: 1, EndedAt: p(1), Error: boom}}},
+				{Step: "a", Name: "A", Op: "StepError", Status: "cancelled", Attempts: []attemptView{{Attempt: 1, Seq: 2, EndedAt: p(1), Error: boom}}},
 				{Name: bodyName, Op: "Function", Status: "cancelled", Reason: "enough", EndedAt: p(2)},
 			},
 		},

@@ -122,8 +122,14 @@ var told = sync.OnceValue(func() map[string]about {
 			id: "listEvents", what: "Events of the last hour, or of a time that is given; newest first", data: []eventView{},
 			query: []param{paramLimit(20, 51), lastRow("internal_id"), paramText("name", "of the event"), paramTime("received_after", "at or after"), paramTime("received_before", "before")},
 		},
-		"GET /v1/events/{event}":      {id: "getEvent", what: "An event", data: eventView{}},
-		"GET /v1/events/{event}/runs": {id: "listRunsOfEvent", what: "The runs that an event started", data: []runView{}},
+		"GET /v1/events/shape": {
+			id: "shapeOfEvents", what: "The members of the data of the newest events of a name, with their types; no values", data: shapeView{},
+			query: []param{needed(paramTexts("name", "of an event; up to five"))},
+		},
+		"GET /v1/functions/{slug}/versions":         {id: "listVersions", what: "A function in its versions, and what each changed; the newest first", data: []versionView{}},
+		"GET /v1/dead-letters/groups/{fingerprint}": {id: "getDeadGroup", what: "A group of dead letters, and how it grew", data: groupTrendView{}},
+		"GET /v1/events/{event}":                    {id: "getEvent", what: "An event", data: eventView{}},
+		"GET /v1/events/{event}/runs":               {id: "listRunsOfEvent", what: "The runs that an event started", data: []runView{}},
 		"GET /v1/runs": {
 			id: "listRuns", what: "Runs, newest first", data: []runView{},
 			query: []param{paramLimit(20, 200), lastRow("run_id"), paramText("function", "slug"), paramText("status", "", "Scheduled", "Queued", "Running", "Completed", "Failed", "Cancelled")},
@@ -144,11 +150,12 @@ var told = sync.OnceValue(func() map[string]about {
 		"GET /v1/runs/{run}/trace": {
 			id: "traceRun", what: "A run with its steps, without their results", data: traceView{}, query: []param{paramNumber("after", "seq of the answer before: only steps that have changed since", 0, 0, 1<<30)},
 		},
-		"GET /v1/runs/{run}/links":        {id: "linksOfRun", what: "What belongs to a run: events, parent, children, reruns, dead letter", data: linksView{}},
-		"GET /v1/runs/{run}/steps/{step}": {id: "getStep", what: "A step with its result or error; step is its hashed id, or \"step\" for the function's body", data: stepView{}},
-		"GET /v1/runs/{run}":              {id: "getRun", what: "A run", data: runView{}},
-		"DELETE /v1/runs/{run}":           {id: "cancelRun", what: "Cancel a run; one that has ended stays as it is", codes: []int{http.StatusBadRequest}},
-		"GET /v1/runs/{run}/jobs":         {id: "listJobs", what: "What is queued for a run", data: []jobView{}},
+		"GET /v1/runs/{run}/links":         {id: "linksOfRun", what: "What belongs to a run: events, parent, children, reruns, dead letter", data: linksView{}},
+		"GET /v1/runs/{run}/steps/{step}":  {id: "getStep", what: "A step with its result or error; step is its hashed id, or \"step\" for the function's body", data: stepView{}},
+		"GET /v1/runs/{run}/exchanges/{n}": {id: "getExchange", what: "What was sent to the app and what it answered in a try that failed; n is the try's seq. The newest 20 of a run are kept", data: exchangeView{}},
+		"GET /v1/runs/{run}":               {id: "getRun", what: "A run", data: runView{}},
+		"DELETE /v1/runs/{run}":            {id: "cancelRun", what: "Cancel a run; one that has ended stays as it is", codes: []int{http.StatusBadRequest}},
+		"GET /v1/runs/{run}/jobs":          {id: "listJobs", what: "What is queued for a run", data: []jobView{}},
 		"GET /v1/runs/{run}/steps": {
 			id: "listSteps", what: "A run with its steps; with wait, once there is news of it", data: stepsView{},
 			query: []param{paramNumber("after", "seq of the answer before", 0, 0, 1<<30), paramText("wait", "how long to wait for news at most, such as 30s")},
@@ -252,7 +259,7 @@ var told = sync.OnceValue(func() map[string]about {
 			query: letterFilters(paramText("state", "open when it is not given", "open", "retried", "discarded", "all")),
 		},
 		"GET /v1/dead-letters/groups": {
-			id: "listDeadLetterGroups", what: "Dead letters that look alike, counted", data: []letterGroupView{},
+			id: "listDeadLetterGroups", what: "Dead letters that look alike, counted", data: []groupTrendView{},
 			query: []param{paramLimit(20, 200), lastRow("cursor"), paramText("function", "slug"), paramText("class", "of the failure", letterClasses...), paramText("state", "open: only groups with an open letter", "open", "all")},
 		},
 		"GET /v1/dead-letters/{run}": {id: "getDeadLetter", what: "A dead letter", data: letterView{}},

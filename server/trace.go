@@ -1,9 +1,11 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -32,6 +34,7 @@ type spanView struct {
 	TimedOut    bool           `json:"timed_out,omitzero"`
 	Reason      string         `json:"reason,omitzero"`
 	Copied      bool           `json:"copied,omitzero"`
+	Given       bool           `json:"given,omitzero"`   // whoever started the run anew gave the result
 	Problem     string         `json:"problem,omitzero"` // the error in a line
 	OutputBytes int            `json:"output_bytes"`
 	Tries       []tryView      `json:"tries"`
@@ -60,7 +63,7 @@ const mostWaitsFor = 2 << 10
 func viewSpan(v stepView) spanView {
 	s := spanView{
 		Step: stepWord(v.Step), Name: v.Name, Op: v.Op, Status: v.Status, Parallel: v.Parallel, StartedAt: v.StartedAt, EndedAt: v.EndedAt,
-		Until: v.Until, TimedOut: v.TimedOut, Reason: v.Reason, Copied: v.Copied, OutputBytes: len(v.Output), Tries: make([]tryView, len(v.Attempts)),
+		Until: v.Until, TimedOut: v.TimedOut, Reason: v.Reason, Copied: v.Copied, Given: v.Given, OutputBytes: len(v.Output), Tries: make([]tryView, len(v.Attempts)),
 	}
 	if len(v.WaitsFor) <= mostWaitsFor {
 		s.WaitsFor = v.WaitsFor
@@ -143,22 +146,34 @@ func (s *Server) showStep(w http.ResponseWriter, r *http.Request, _ []byte) {
 		return
 	}
 	for _, step := range v.Steps {
-		if stepWord(step.Step) == r.PathValue("step") {
-			s.reply(w, step)
+		if stepWord(step.Step) != r.PathValue("step") {
+			continue
+		}
+		kept, err := s.eng.History().Exchanges(r.Context(), id)
+		if err != nil {
+			s.failWith(w, r, err, noRun(id))
 			return
 		}
+		for i, a := range step.Attempts {
+			step.Attempts[i].Exchange = slices.Contains(kept, a.Seq)
+		}
+		s.reply(w, step)
+		return
 	}
 	fail(w, http.StatusNotFound, noStep(id, r.PathValue("step")))
 }
 
 // linksView is what belongs to a run.
 type linksView struct {
-	Run      runView       `json:"run"`
-	Events   []eventView   `json:"events"` // that started it
-	Parent   *childView    `json:"parent"` // the run and step that wait for it
-	Children []childView   `json:"children"`
-	Original *rowView      `json:"original"` // the first run of the chain that this one repeats
-	Reruns   []rowView     `json:"reruns"`   // of the same event, beside this one
+	Run      runView     `json:"run"`
+	Events   []eventView `json:"events"` // that started it
+	Parent   *childView  `json:"parent"` // the run and step that wait for it
+	Children []childView `json:"children"`
+	Original *rowView    `json:"original"` // the first run of the chain that this one repeats
+	Reruns   []rowView   `json:"reruns"`   // of the same event, beside this one
+	// Chain is the first run and all that repeat it, this one among them, in the order
+	// in which they were started; empty when there is but one.
+	Chain    []rowView     `json:"chain"`
 	Letter   *letterView   `json:"dead_letter"`
 	Function *functionView `json:"function"` // null: it is not known any more
 }
@@ -173,6 +188,7 @@ type childView struct {
 const (
 	mostEvents   = 100
 	mostReruns   = 50
+	mostChain    = 100
 	mostChildren = 50
 )
 
@@ -195,7 +211,7 @@ func (s *Server) links(w http.ResponseWriter, r *http.Request, _ []byte) {
 }
 
 func (s *Server) loadLinks(ctx context.Context, run *durable.Run) (v linksView, err error) {
-	v = linksView{Run: s.viewRun(run), Reruns: []rowView{}, Children: []childView{}}
+	v = linksView{Run: s.viewRun(run), Reruns: []rowView{}, Chain: []rowView{}, Children: []childView{}}
 	for _, e := range run.Events[:min(len(run.Events), mostEvents)] {
 		v.Events = append(v.Events, viewEvent(e))
 	}
@@ -217,6 +233,9 @@ func (s *Server) loadLinks(ctx context.Context, run *durable.Run) (v linksView, 
 			return v, err
 		}
 	}
+	if v.Chain, err = s.chain(ctx, run, v.Original); err != nil {
+		return v, err
+	}
 	if len(run.Events) > 0 {
 		same, err := s.eng.History().Runs(ctx, store.RunFilter{Event: run.Events[0].ID}, store.Page{Limit: mostReruns})
 		if err != nil {
@@ -236,6 +255,27 @@ func (s *Server) loadLinks(ctx context.Context, run *durable.Run) (v linksView, 
 	}
 	v.Children, err = s.children(ctx, run)
 	return v, err
+}
+
+// chain is what a run repeats and what repeats it, of which original is the first; it
+// is nil when it is not kept any more.
+func (s *Server) chain(ctx context.Context, run *durable.Run, original *rowView) ([]rowView, error) {
+	if run.Original == "" {
+		v := viewRow(run)
+		original = &v
+	}
+	repeats, err := s.eng.History().Repeats(ctx, cmp.Or(run.Original, run.ID), mostChain)
+	list := []rowView{}
+	if err != nil || len(repeats) == 0 {
+		return list, err
+	}
+	if original != nil {
+		list = append(list, *original)
+	}
+	for _, r := range repeats {
+		list = append(list, viewRow(r))
+	}
+	return list, nil
 }
 
 // row is a run in a list; nil when it is not kept any more.

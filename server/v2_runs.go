@@ -233,8 +233,9 @@ func (s *Server) rerunV2(w http.ResponseWriter, r *http.Request, body []byte) {
 		refuseV2(w, http.StatusBadRequest, codeInvalid, message)
 		return
 	}
-	if in.FromStep.StepID == "" && orNothing(in.FromStep.Input) != nil {
-		refuseV2(w, http.StatusBadRequest, codeMissing, "fromStep.input needs fromStep.stepId: the step that it is for")
+	from, wrong := in.FromStep.from()
+	if wrong != "" {
+		refuseV2(w, http.StatusBadRequest, codeMissing, wrong)
 		return
 	}
 	id := r.PathValue("run")
@@ -244,7 +245,7 @@ func (s *Server) rerunV2(w http.ResponseWriter, r *http.Request, body []byte) {
 		return
 	}
 	run, err := s.eng.Rerun(r.Context(), id, engine.Rerun{
-		From: durable.From{Step: in.FromStep.StepID, Input: orNothing(in.FromStep.Input)}, Data: orNothing(in.Data),
+		From: from, Data: orNothing(in.Data),
 		Once: key, Reply: func(run string) []byte { return []byte(run) }, By: s.actor(r),
 	})
 	if replayedV2(w, err, func(e store.KeyEntry) { s.replyV2(w, invokedV2{string(e.Reply)}) }) {

@@ -73,12 +73,15 @@ func rerunCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "rerun RUN", Short: "Start a run anew, from its start or from a step", Args: args(cobra.ExactArgs(1)), RunE: rerun,
 		Long: `Starts a run anew, for the same event. With --from the results of the steps
-before that step are copied, and it is the first to run again. The dead letter
-of the run, if it has one, is closed.`,
-		Example: "pawl runs rerun 01JQDAE4RQF8MBCR55T5AK4KXS --from charge\npawl runs rerun 01JQDAE4RQF8MBCR55T5AK4KXS --from charge --input '[{\"amount\": 7}]'",
+before that step are copied, and it is the first to run again; with --output the
+step does not run, and has that result. The dead letter of the run, if it has one,
+is closed.`,
+		Example: "pawl runs rerun 01JQDAE4RQF8MBCR55T5AK4KXS --from charge\npawl runs rerun 01JQDAE4RQF8MBCR55T5AK4KXS --from charge --input '[{\"amount\": 7}]'\n" +
+			"pawl runs rerun 01JQDAE4RQF8MBCR55T5AK4KXS --from charge --output '{\"id\": \"ch_1\"}'",
 	}
 	c.Flags().String("from", "", "Step to begin at: its name, or its id if several have that name")
 	c.Flags().String("input", "", "What the step is called with: a JSON array or @FILE; TypeScript apps only")
+	c.Flags().String("output", "", "The result of that step, which then does not run: JSON or @FILE")
 	c.Flags().String("data", "", "Other data for the event: JSON, @FILE, or - for standard input")
 	return c
 }
@@ -121,6 +124,7 @@ func rerun(c *cobra.Command, list []string) error {
 	type from struct {
 		StepID string         `json:"stepId"`
 		Input  jsontext.Value `json:"input,omitzero"`
+		Output jsontext.Value `json:"output,omitzero"`
 	}
 	var body struct {
 		FromStep *from          `json:"fromStep,omitzero"`
@@ -132,14 +136,22 @@ func rerun(c *cobra.Command, list []string) error {
 	}
 	step, _ := c.Flags().GetString("from")
 	text, _ := c.Flags().GetString("input")
+	output, _ := c.Flags().GetString("output")
 	switch {
 	case step != "":
 		body.FromStep = &from{StepID: step}
 	case text != "":
 		return usageError{errors.New("--input needs --from: the step that it is for")}
+	case output != "":
+		return usageError{errors.New("--output needs --from: the step that it is for")}
 	}
 	if text != "" {
 		if body.FromStep.Input, err = readInput(text); err != nil {
+			return err
+		}
+	}
+	if output != "" {
+		if body.FromStep.Output, err = readJSON("--output", output); err != nil {
 			return err
 		}
 	}
@@ -148,17 +160,26 @@ func rerun(c *cobra.Command, list []string) error {
 
 // readInput reads the arguments of a step.
 func readInput(text string) (jsontext.Value, error) {
+	b, err := readJSON("--input", text)
+	if _, wrong := errors.AsType[usageError](err); wrong || err == nil && b.Kind() != '[' {
+		return nil, usageError{errors.New("--input must be a JSON array: the arguments of the step, such as [1, \"a\"]")}
+	}
+	return b, err
+}
+
+// readJSON reads what a flag says: JSON, or @FILE with some.
+func readJSON(flag, text string) (jsontext.Value, error) {
 	b := []byte(text)
 	if path, ok := strings.CutPrefix(text, "@"); ok {
 		var err error
 		if b, err = os.ReadFile(path); err != nil {
-			return nil, fmt.Errorf("read the input: %w", err)
+			return nil, fmt.Errorf("%s: %w", flag, err)
 		}
 	}
-	if err := wire.CheckJSON(b); err != nil || jsontext.Value(bytes.TrimSpace(b)).Kind() != '[' {
-		return nil, usageError{errors.New("--input must be a JSON array: the arguments of the step, such as [1, \"a\"]")}
+	if err := wire.CheckJSON(b); err != nil {
+		return nil, usageError{fmt.Errorf("%s must be JSON: %w", flag, err)}
 	}
-	return b, nil
+	return bytes.TrimSpace(b), nil
 }
 
 func startAnew(c *cobra.Command, of, path string, body any) error {

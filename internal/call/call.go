@@ -106,11 +106,22 @@ type Request struct {
 	Plan  bool
 	// Which try it is, from 0, and how many there are, of an Entry.
 	Attempt, MaxAttempts int
+
+	// For the record of a try that fails: see Sent.
+	Seq   int
+	Input jsontext.Value
 }
 
 // Call sends a request and reads the answer. It never fails: what went wrong
 // on the way is an answer of kind wire.Failed that says so.
 func (c *Client) Call(ctx context.Context, r Request) wire.Answer {
+	a, _ := c.Exchange(ctx, r)
+	return a
+}
+
+// Exchange is Call, with what was sent and answered if the try has failed; nil
+// otherwise.
+func (c *Client) Exchange(ctx context.Context, r Request) (wire.Answer, *Exchange) {
 	ctx, cancel := context.WithTimeout(ctx, maxCall)
 	defer cancel()
 	if r.Entry != nil {
@@ -118,28 +129,34 @@ func (c *Client) Call(ctx context.Context, r Request) wire.Answer {
 	}
 	u, err := wire.CallURL(r.URL, r.StepID)
 	if err != nil {
-		return failed(wire.CodeUnreachable, err.Error())
+		return failed(wire.CodeUnreachable, err.Error()), nil
 	}
 	if strings.HasPrefix(u, "ws") {
-		return failed("connect_unsupported", "the app is connected over WebSocket, which this version of Pawl cannot do; serve it over HTTP")
+		return failed("connect_unsupported", "the app is connected over WebSocket, which this version of Pawl cannot do; serve it over HTTP"), nil
 	}
 	body := r.Body
 	if !c.key.IsZero() {
 		// What is signed is what is sent: SDKs rebuild the canonical form.
 		if body, err = wire.Canonical(body); err != nil {
-			return failed(wire.CodeUnknown, fmt.Sprintf("the run's state cannot be signed: %v", err))
+			return failed(wire.CodeUnknown, fmt.Sprintf("the run's state cannot be signed: %v", err)), nil
 		}
 	}
 	req, err := c.request(ctx, http.MethodPost, u, body)
 	if err != nil {
-		return failed(wire.CodeUnreachable, err.Error())
+		return failed(wire.CodeUnreachable, err.Error()), nil
 	}
 	r.mark(req.Header)
+	at := time.Now()
 	status, header, answer, err := c.do(req)
 	if err != nil {
-		return problem(err, r.URL)
+		a := problem(err, r.URL)
+		return a, record(r, req, r.Body, at, nil)
 	}
-	return wire.ReadAnswer(status, header, answer, time.Now())
+	a := wire.ReadAnswer(status, header, answer, time.Now())
+	if !broke(a) {
+		return a, nil
+	}
+	return a, record(r, req, r.Body, at, received(status, header, answer))
 }
 
 // mark says in the headers of a request what it is.

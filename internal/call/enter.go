@@ -13,14 +13,14 @@ import (
 
 // enter sends the request of an endpoint's run once more, and reads what that
 // gives. The SDK fetches what the run knows. Source: spec/05 §4.
-func (c *Client) enter(ctx context.Context, r Request) wire.Answer {
+func (c *Client) enter(ctx context.Context, r Request) (wire.Answer, *Exchange) {
 	e, err := wire.ReadEndpoint(r.Entry)
 	if err != nil {
-		return never(fmt.Sprintf("the endpoint cannot be entered again: %v", err))
+		return never(fmt.Sprintf("the endpoint cannot be entered again: %v", err)), nil
 	}
 	req, err := http.NewRequestWithContext(ctx, e.Method, e.URL.String(), bytesReader(e.Body))
 	if err != nil {
-		return never("the endpoint cannot be entered again: its request cannot be built")
+		return never("the endpoint cannot be entered again: its request cannot be built"), nil
 	}
 	h := req.Header
 	if e.ContentType != "" {
@@ -41,11 +41,16 @@ func (c *Client) enter(ctx context.Context, r Request) wire.Answer {
 	// Without this header an SDK takes the request for a new one, and starts
 	// another run: it is there even when nothing is signed.
 	h.Set(wire.HeaderSignature, c.entrySignature(e, r.RunID))
+	at := time.Now()
 	status, header, answer, err := c.do(req)
 	if err != nil {
-		return problem(err, e.URL.String())
+		return problem(err, e.URL.String()), record(r, req, e.Body, at, nil)
 	}
-	return wire.ReadEndpointAnswer(e, status, header, answer, time.Now())
+	a := wire.ReadEndpointAnswer(e, status, header, answer, time.Now())
+	if !broke(a) && status < http.StatusInternalServerError {
+		return a, nil
+	}
+	return a, record(r, req, e.Body, at, received(status, header, answer))
 }
 
 // entrySignature signs what the SDK at the other end looks at: the body, in its

@@ -46,6 +46,13 @@ type Function struct {
 	Archived bool          // no longer served; its runs in progress go on
 }
 
+// FunctionVersion is a function as its app told of it at one time.
+type FunctionVersion struct {
+	Function
+	Made       time.Time // zero: not known
+	AppVersion string
+}
+
 // MaxAttempts is how often one request of a run of f is tried.
 func (f Function) MaxAttempts() int { return f.Retries + 1 }
 

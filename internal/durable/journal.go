@@ -23,7 +23,10 @@ const (
 	DeferredRefused EntryKind = 13
 	// Lapsed: whoever served the request in which the run began was not heard of
 	// any more; the endpoint is entered again.
-	Lapsed      EntryKind = 14
+	Lapsed EntryKind = 14
+	// Given: the result of the step, which the next entry has, was given by whoever
+	// started the run anew.
+	Given       EntryKind = 15
 	Unreachable EntryKind = 10 // the app cannot be reached; it is tried again until it can be, or for too long
 )
 

@@ -27,6 +27,7 @@ func TestRerun(t *testing.T) {
 		{Kind: Nothing},
 		entry(StepDone, "nap", "", ""),
 		entry(StepPlanned, "e", "twice", "StepPlanned"), entry(StepPlanned, "never", "never", "StepPlanned"),
+		entry(StepAsleep, "ev", "ev-name", "WaitForEvent"),
 		{Kind: BodyFailed},
 	}
 	of := newWorld(t, order).r
@@ -52,6 +53,14 @@ func TestRerun(t *testing.T) {
 		{"an input that is no array", From{Step: "b", Input: JSON(`{}`)}, nil, nil, ErrInput},
 		{"an input that is no JSON", From{Step: "b", Input: JSON(`[1`)}, nil, nil, ErrInput},
 		{"an input for a sleep", From{Step: "nap", Input: JSON(`[]`)}, nil, nil, ErrNoInput},
+		{"with a result for a step", From{Step: "a", Output: JSON(`7`)}, []string{"a"}, []string{" start", Discovery}, nil},
+		{"with a result for one that failed", From{Step: "b", Output: JSON(`null`)}, []string{"a", "c", "b"}, []string{" start", Discovery}, nil},
+		{"with a result that is no JSON", From{Step: "a", Output: JSON(`{`)}, nil, nil, ErrOutput},
+		{"with a result for a sleep", From{Step: "nap", Output: JSON(`1`)}, nil, nil, ErrOutput},
+		{"with an event for a wait", From{Step: "ev", Output: JSON(`{"name":"paid"}`)}, []string{"a", "c", "b", "nap", "ev"}, []string{" start", Discovery}, nil},
+		{"with no event for a wait", From{Step: "ev", Output: JSON(`null`)}, []string{"a", "c", "b", "nap", "ev"}, []string{" start", Discovery}, nil},
+		{"with what is no event for a wait", From{Step: "ev", Output: JSON(`{"data":1}`)}, nil, nil, ErrOutput},
+		{"with both", From{Step: "a", Input: JSON(`[]`), Output: JSON(`1`)}, nil, nil, ErrBoth},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -91,6 +100,41 @@ func TestRerun(t *testing.T) {
 	s, err := Rerun(&again, nil, From{}, f, Event{Target: &Target{Parent: Ref{"p", "s"}}}, "new", later)
 	if err != nil || s.Run.Original != "first" || !s.Run.Parent.Zero() {
 		t.Errorf("a rerun of a rerun: %+v, %v", s.Run, err)
+	}
+}
+
+// A result that is given is what the function gets, in the form in which SDKs read it,
+// and the journal says that nobody ran the step for it.
+func TestRerunWithOutput(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ op, output, memo string }{
+		{"StepRun", `{"a":1.0}`, `{"data":{"a":1.0}}`},
+		{"StepFailed", `null`, `{"data":null}`},
+		{"InvokeFunction", `7`, `{"data":7}`},
+		{"WaitForEvent", `{"name":"x","data":{}}`, `{"name":"x","data":{}}`},
+		{"WaitForEvent", `null`, `null`},
+		{"WaitForSignal", `{"signal":"s","data":1}`, `{"data":{"signal":"s","data":1}}`},
+		{"WaitForSignal", `null`, `null`},
+	} {
+		w := newWorld(t, order)
+		was := []Entry{{Step: "a", Kind: StepFailed, Op: tt.op, Name: "charge", At: noon, Data: JSON(`{"error":{}}`)}}
+		s, err := Rerun(w.r, was, From{Step: "a", Output: JSON(tt.output)}, Function{Slug: "shop-pay", App: "shop"}, order, runID, noon)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := string(s.Run.Steps["a"].Memo); got != tt.memo {
+			t.Errorf("%s %s: the memo is %s", tt.op, tt.output, got)
+		}
+		if len(s.Entries) != 2 || s.Entries[0].Kind != Given || s.Entries[1].Kind != StepDone {
+			t.Errorf("%s: the journal is %v", tt.op, s.Entries)
+		}
+		if s.Run.Open != 0 || s.Run.Items[Discovery] == nil {
+			t.Errorf("%s: the function is not entered: %+v", tt.op, s.Run)
+		}
+		audit := NewAudit(s.Run)
+		if flaws := audit.Flaws(nil, noon); len(flaws) > 0 {
+			t.Errorf("%s: %v", tt.op, flaws)
+		}
 	}
 }
 

@@ -23,6 +23,9 @@ type Letters interface {
 	// DeadGroups lists groups, the one that grew last first. The page's cursor
 	// is LetterGroup.Cursor.
 	DeadGroups(ctx context.Context, f GroupFilter, p Page) ([]LetterGroup, error)
+	// Trend returns, hour by hour from the one that from is in, how many letters came
+	// to a group, as far back as TrendSpan; hours without one are left out.
+	Trend(ctx context.Context, fingerprint string, from time.Time) ([]TrendPoint, error)
 	// RetryJob returns a job, and RetryJobs lists them, the newest first.
 	RetryJob(ctx context.Context, id string) (RetryJob, error)
 	RetryJobs(ctx context.Context, p Page) ([]RetryJob, error)
@@ -53,6 +56,15 @@ type Reruns interface {
 	// at step.Next, or gone when the job has ended. It fails with ErrLeaseLost,
 	// also when the job was stopped meanwhile.
 	Retry(ctx context.Context, l Lease, now time.Time, step RetryStep) error
+}
+
+// TrendSpan is how far back a trend is kept.
+const TrendSpan = 30 * 24 * time.Hour
+
+// TrendPoint is how many letters came to a group in one hour.
+type TrendPoint struct {
+	Hour    time.Time // its beginning, UTC
+	Letters int
 }
 
 // LetterState says what became of a dead letter.

@@ -75,6 +75,8 @@ type Apps interface {
 	Schedule(ctx context.Context, start []durable.Item, stop []durable.Ref) error
 	// LoadApps returns every app, and every function in its newest version.
 	LoadApps(ctx context.Context) ([]durable.App, []durable.Function, error)
+	// Versions returns a function in its versions, the newest first.
+	Versions(ctx context.Context, slug string, limit int) ([]durable.FunctionVersion, error)
 }
 
 // Accepted is an event with the runs that it starts.
@@ -99,7 +101,19 @@ type Decision struct {
 	// Rouse are items of no run that become due at once, if they are there.
 	Rouse []durable.Ref
 	Act   *durable.Act // of whoever asked for it; nil: nobody did
+	// Exchange is kept with the entry that tells of the try which it was, nil when
+	// there is nothing to keep.
+	Exchange *Exchange
 }
+
+// Exchange is what was sent to an app and what it answered, in a try that failed.
+type Exchange struct {
+	Entry int // of Change.Entries
+	Data  durable.JSON
+}
+
+// MostExchanges is how many of them are kept of a run, the newest.
+const MostExchanges = 20
 
 // Settled is what follows from an item that is no run's.
 type Settled struct {
@@ -290,8 +304,15 @@ type History interface {
 	Run(ctx context.Context, id string) (*durable.Run, error)
 	// Runs lists runs as Run does, without the bodies of their events.
 	Runs(ctx context.Context, f RunFilter, p Page) ([]*durable.Run, error)
+	// Repeats lists the runs that repeat a run, which is the first of their chain,
+	// as Runs does, the oldest first.
+	Repeats(ctx context.Context, original string, limit int) ([]*durable.Run, error)
 	// Journal returns the entries of a run, in order, from the one after seq.
 	Journal(ctx context.Context, run string, seq int) ([]durable.Entry, error)
+	// Exchange returns what was sent and answered in the try that the n-th entry of
+	// a run's journal tells of, or ErrNotFound; Exchanges says of which it is kept.
+	Exchange(ctx context.Context, run string, n int) (durable.JSON, error)
+	Exchanges(ctx context.Context, run string) ([]int, error)
 	// Items returns what is queued for a run.
 	Items(ctx context.Context, run string) ([]durable.Item, error)
 }

@@ -87,7 +87,7 @@ test("an input is edited and the dead letter retried with it", async ({ page }) 
   await page.keyboard.insertText('{"id": "o-edit", "customer": "c-edit", "card": "ok", "amount": 12345678901234567890}');
   await page.getByRole("button", { name: "Start the run" }).click();
   await expect(page.getByText("It is tried again")).toBeVisible();
-  await expect(page.getByText("Repeats")).toBeVisible();
+  await expect(page.getByRole("list", { name: "The run and what repeats it" })).toContainText("This run, with other data");
   await expect(page.getByText("12345678901234567890").first()).toBeVisible();
   await expect(page.getByRole("button", { name: /^send receipt: completed/ })).toBeVisible({ timeout: 60_000 });
 });
@@ -95,12 +95,50 @@ test("an input is edited and the dead letter retried with it", async ({ page }) 
 test("a run is run again from a step, whose earlier results are copied", async ({ page }) => {
   await page.goto(`${shop()}/runs/${ids().good}`);
   await page.getByRole("button", { name: /^send receipt: completed/ }).click();
-  await expect(page.getByRole("region", { name: "Step send receipt" }).getByText("Result")).toBeVisible();
+  await expect(page.getByRole("region", { name: "Step send receipt" }).getByRole("heading", { name: /^Result/ })).toBeVisible();
   await shot(page, "step");
   await page.getByRole("button", { name: "Rerun from here" }).click();
   await page.getByRole("button", { name: "Start the run" }).click();
   await expect(page.getByText("A run has started")).toBeVisible();
   await expect(page.getByText("copied").first()).toBeVisible();
+});
+
+test("what was sent in a try that failed, and what came back, is shown as it was", async ({ page }) => {
+  await page.goto(`${shop()}/runs/${ids().failing}`);
+  const failure = page.getByTestId("failure");
+  await failure.getByRole("button", { name: "Request and answer" }).click();
+  const exchange = failure.getByTestId("exchange");
+  await expect(exchange).toContainText("POST http://127.0.0.1:");
+  await expect(exchange).toContainText("byte by byte");
+  await expect(exchange).toContainText("X-Inngest-Sdk");
+  await expect(exchange.getByRole("heading")).toContainText([/POST/, /^(206|400|500) /]);
+  await shot(page, "exchange");
+});
+
+test("a step's result is edited, and the run goes on from it", async ({ page }) => {
+  const [event] = await send(shop(), { name: "order/placed", data: { id: "o-given", customer: "c-given", amount: 1, card: "declined" } });
+  const [run] = await ended(shop(), event!);
+  await page.goto(`${shop()}/runs/${run!.run_id}`);
+  await page.getByRole("button", { name: /^charge card: failed/ }).click();
+  await page.getByRole("button", { name: "Edit the result and rerun" }).click();
+  const editor = page.getByTestId("editor").getByRole("textbox");
+  await editor.press("ControlOrMeta+a");
+  await page.keyboard.insertText('{"charge": "ch_by_hand", "amount": 12345678901234567890}');
+  await shot(page, "edit-result");
+  await page.getByRole("button", { name: "Start the run" }).click();
+  await expect(page.getByText("A run has started")).toBeVisible();
+  await expect(page.getByRole("button", { name: /^send receipt: completed/ })).toBeVisible({ timeout: 60_000 });
+  await expect(page.getByText("ch_by_hand").first()).toBeVisible();
+  await page.getByRole("button", { name: /^charge card: completed/ }).click();
+  const step = page.getByRole("region", { name: "Step charge card" });
+  await expect(step.getByText("12345678901234567890")).toBeVisible();
+  await expect(step.getByText("Given by whoever started this run")).toBeVisible();
+  // The chain of replays leads back to the run that failed.
+  const chain = page.getByRole("list", { name: "The run and what repeats it" });
+  await expect(chain.getByRole("listitem")).toHaveCount(2);
+  await shot(page, "chain");
+  await chain.getByRole("link").click();
+  await expect(page.getByTestId("failure")).toBeVisible();
 });
 
 test("dead letters are retried in bulk with progress, and one is discarded", async ({ page }) => {
@@ -175,6 +213,39 @@ test("an event is sent, and a schedule made and removed", async ({ page }) => {
   await page.getByRole("button", { name: /Remove the schedule/ }).click();
   await page.getByRole("button", { name: "Remove", exact: true }).click();
   await expect(page.getByText("made by a person")).toHaveCount(0);
+});
+
+test("editors and the filter know what events have", async ({ page }) => {
+  await page.goto(`${shop()}/events?name=order%2Fplaced`);
+  await page.getByRole("button", { name: "Send an event" }).click();
+  const editor = page.getByTestId("editor").getByRole("textbox");
+  await editor.press("ControlOrMeta+a");
+  await page.keyboard.insertText('{"name": "order/placed", "data": {');
+  await expect(page.getByText("what the newest events have")).toBeVisible();
+  await page.keyboard.type('"cust');
+  await expect(page.getByTestId("editor").getByRole("option").first()).toContainText('"customer"');
+  await shot(page, "hints");
+  await page.keyboard.press("Enter");
+  await expect(editor).toContainText('"customer": ""');
+
+  await page.goto(`${shop()}/runs?q=event%3Aorder%2Fplaced`);
+  const filter = page.getByRole("combobox");
+  await filter.fill("event:order/placed data.cust");
+  await expect(page.getByRole("option", { name: /data.customer=/ })).toBeVisible();
+  await shot(page, "paths");
+});
+
+test("what changed a function is told, and how a group of dead letters grew", async ({ page }) => {
+  await page.goto(`${shop()}/functions/shop-checkout`);
+  await expect(page.getByRole("list", { name: "Versions" })).toContainText("Version 1");
+  await page.goto(`${shop()}/dead-letters`);
+  await page
+    .getByRole("link", { name: /insufficient funds/ })
+    .first()
+    .click();
+  await expect(page.getByRole("img", { name: /failures? in 48 hours/ })).toBeVisible();
+  await expect(page.getByRole("img", { name: /failures? in 30 days/ })).toBeVisible();
+  await shot(page, "trend");
 });
 
 test("everything is done by keyboard", async ({ page }) => {

@@ -61,7 +61,7 @@ for (const { name, at, ready } of pages) {
         await expect(page.getByText(ready).first()).toBeVisible();
         await expect(page.getByLabel("Loading")).toHaveCount(0);
         const look = `${scheme}-${size.width}`;
-        await page.screenshot({ path: `e2e/shots/${look}/${name}.png` });
+        await page.screenshot({ path: `e2e/shots/${look}/${name}.png`, animations: "disabled" });
         expect(
           await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth),
           `${look}: nothing sticks out to the side`,

@@ -103,6 +103,11 @@ func (s *Store) applyChange(w *write) error {
 			return err
 		}
 	}
+	if x := w.exchange; x != nil {
+		if err := insertExchange(c, w.run, w.n+x.Entry+1, x.Data); err != nil {
+			return err
+		}
+	}
 	if h := w.change.Head; h != nil {
 		if err := updateHead(c, w.run, *h); err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/internal/durable"
+	"github.com/pawlhq/pawl/internal/store"
 )
 
 // SaveApp writes an app and the changed ones of its functions.
@@ -54,8 +55,8 @@ func writeApp(c *conn, a durable.App, versions []durable.Function) error {
 		if err != nil {
 			return fmt.Errorf("options of %s: %w", f.Slug, err)
 		}
-		stmt := c.Prep(`INSERT INTO functions (slug, version, id, app, name, url, retries, triggers, config, unheld, archived)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
+		stmt := c.Prep(`INSERT INTO functions (slug, version, id, app, name, url, retries, triggers, config, unheld, archived, made, app_version)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
 		stmt.BindText(1, f.Slug)
 		stmt.BindInt64(2, int64(f.Version))
 		for i, v := range []string{f.ID, f.App, f.Name, f.URL} {
@@ -66,11 +67,36 @@ func writeApp(c *conn, a durable.App, versions []durable.Function) error {
 		stmt.BindText(9, string(f.Config))
 		stmt.BindText(10, string(unheld))
 		stmt.BindBool(11, f.Archived)
+		stmt.BindInt64(12, max(micros(a.SyncedAt), micros(a.ArchivedAt)))
+		stmt.BindText(13, a.AppVersion)
 		if err := exec(stmt); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// Versions returns a function in its versions.
+func (s *Store) Versions(ctx context.Context, slug string, limit int) (list []durable.FunctionVersion, err error) {
+	err = s.read(ctx, func(c *conn) error {
+		stmt := c.Prep(`SELECT version, id, app, name, url, retries, config, archived, made, app_version FROM functions
+			WHERE slug = ? ORDER BY version DESC LIMIT ?`)
+		stmt.BindText(1, slug)
+		stmt.BindInt64(2, int64(limit))
+		return rows(stmt, func() {
+			list = append(list, durable.FunctionVersion{
+				Function: durable.Function{
+					Slug: slug, Version: stmt.ColumnInt(0), ID: stmt.ColumnText(1), App: stmt.ColumnText(2), Name: stmt.ColumnText(3),
+					URL: stmt.ColumnText(4), Retries: stmt.ColumnInt(5), Config: durable.JSON(stmt.ColumnText(6)), Archived: stmt.ColumnBool(7),
+				},
+				Made: fromMicros(stmt.ColumnInt64(8)), AppVersion: stmt.ColumnText(9),
+			})
+		})
+	})
+	if err == nil && len(list) == 0 {
+		err = fmt.Errorf("function %s: %w", slug, store.ErrNotFound)
+	}
+	return list, err
 }
 
 // LoadApps returns all apps and the newest version of each function. A function

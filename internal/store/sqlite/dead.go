@@ -29,6 +29,9 @@ func insertLetter(c *conn, l durable.DeadLetter) (open int, err error) {
 	if err := exec(stmt); err != nil {
 		return 0, err
 	}
+	if err := countTrend(c, l); err != nil {
+		return 0, err
+	}
 	stmt = c.Prep(`INSERT INTO dead_groups
 			(fingerprint, function, app, class, title, open, retried, discarded, live, first, last, newest)
 		VALUES (?, ?, ?, ?, ?, 1, 0, 0, 1, ?6, ?6, ?7)

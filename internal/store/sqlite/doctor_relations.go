@@ -152,6 +152,16 @@ var relations = []relation{
 		"the run is not the only one of its function that was started for the event", "", "",
 	},
 	{
+		ruleOrphan, `SELECT DISTINCT run, '', '' FROM exchanges WHERE NOT EXISTS (SELECT 1 FROM runs WHERE id = exchanges.run)`,
+		"what was sent and answered is kept of a run that is not there",
+		`DELETE FROM exchanges WHERE run = $run`, "it is removed",
+	},
+	{
+		ruleOrphan, `SELECT DISTINCT fingerprint, '', '' FROM dead_trend WHERE NOT EXISTS (SELECT 1 FROM dead_groups AS g WHERE g.fingerprint = dead_trend.fingerprint)`,
+		"letters are counted by the hour of a group that is not there",
+		`DELETE FROM dead_trend WHERE fingerprint = $run`, "the counts are removed",
+	},
+	{
 		ruleOrphan, `SELECT DISTINCT run, '', '' FROM streams WHERE NOT EXISTS (SELECT 1 FROM runs WHERE id = streams.run)`,
 		"the stream of a run that is not there",
 		`DELETE FROM streams WHERE run = $run`, "it is removed",

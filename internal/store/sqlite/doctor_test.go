@@ -192,6 +192,16 @@ func TestDoctor(t *testing.T) {
 			run:  func(*ward) string { return gone },
 		},
 		{
+			name: "an exchange of no run", rule: "orphan", cured: true,
+			harm: func(w *ward) { w.harm(`INSERT INTO exchanges (run, n, data) VALUES (?, 1, x'78')`, gone) },
+			run:  func(*ward) string { return gone },
+		},
+		{
+			name: "a trend of no group", rule: "orphan", cured: true,
+			harm: func(w *ward) { w.harm(`INSERT INTO dead_trend VALUES (?, 1, 1)`, gone) },
+			run:  func(*ward) string { return gone },
+		},
+		{
 			name: "a stream of no run", rule: "orphan", cured: true,
 			harm: func(w *ward) { w.harm(`INSERT INTO streams (run, n, step, data) VALUES (?, 1, '', x'78')`, gone) },
 			run:  func(*ward) string { return gone },

@@ -291,6 +291,7 @@ func removeRun(c *conn, r endedRun, b *budget) (whole bool, err error) {
 	for _, sql := range [...]string{
 		`DELETE FROM retries WHERE run = ? AND EXISTS (SELECT 1 FROM retry_jobs WHERE id = job AND state <> 0)`,
 		`DELETE FROM run_events WHERE run = ?`,
+		`DELETE FROM exchanges WHERE run = ?`,
 		`DELETE FROM runs WHERE id = ?`,
 	} {
 		stmt = c.Prep(sql)
@@ -343,6 +344,11 @@ func removeLetter(c *conn, run string) error {
 		return err
 	}
 	stmt = c.Prep(`DELETE FROM dead_groups WHERE fingerprint = ? AND open + retried + discarded <= 0`)
+	stmt.BindText(1, fingerprint)
+	if err := exec(stmt); err != nil || c.Changes() == 0 {
+		return err
+	}
+	stmt = c.Prep(`DELETE FROM dead_trend WHERE fingerprint = ?`)
 	stmt.BindText(1, fingerprint)
 	return exec(stmt)
 }

@@ -21,27 +21,49 @@ func (s *Store) Runs(ctx context.Context, f store.RunFilter, p store.Page) (list
 		if err != nil {
 			return err
 		}
-		for _, id := range ids {
-			stmt := c.Prep(`SELECT ` + runColumns + `, events.name, events.at FROM runs
-				LEFT JOIN events ON events.id = runs.event WHERE runs.id = ?`)
-			stmt.BindText(1, id)
-			err := rows(stmt, func() {
-				r := scanRun(stmt)
-				r.Events[0].Name, r.Events[0].At = stmt.ColumnText(runWidth), fromMicros(stmt.ColumnInt64(runWidth+1))
-				list = append(list, r)
-			})
-			if err != nil {
-				return err
-			}
-			if n := len(list); n > 0 && list[n-1].ID == id {
-				if err := readOthers(c, list[n-1]); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
+		list, err = listRuns(c, ids)
+		return err
 	})
 	return list, err
+}
+
+// Repeats lists the runs that repeat another.
+func (s *Store) Repeats(ctx context.Context, original string, limit int) (list []*durable.Run, err error) {
+	err = s.read(ctx, func(c *conn) error {
+		var ids []string
+		stmt := c.Prep(`SELECT id FROM runs WHERE original = ? AND original <> '' ORDER BY id LIMIT ?`)
+		stmt.BindText(1, original)
+		stmt.BindInt64(2, int64(limit))
+		if err := rows(stmt, func() { ids = append(ids, stmt.ColumnText(0)) }); err != nil {
+			return err
+		}
+		list, err = listRuns(c, ids)
+		return err
+	})
+	return list, err
+}
+
+// listRuns are the runs of those ids as lists have them.
+func listRuns(c *conn, ids []string) (list []*durable.Run, err error) {
+	for _, id := range ids {
+		stmt := c.Prep(`SELECT ` + runColumns + `, events.name, events.at FROM runs
+			LEFT JOIN events ON events.id = runs.event WHERE runs.id = ?`)
+		stmt.BindText(1, id)
+		err := rows(stmt, func() {
+			r := scanRun(stmt)
+			r.Events[0].Name, r.Events[0].At = stmt.ColumnText(runWidth), fromMicros(stmt.ColumnInt64(runWidth+1))
+			list = append(list, r)
+		})
+		if err != nil {
+			return nil, err
+		}
+		if n := len(list); n > 0 && list[n-1].ID == id {
+			if err := readOthers(c, list[n-1]); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return list, nil
 }
 
 // chooseRuns returns the ids of a list, in its order.

@@ -95,7 +95,7 @@ func (s *Store) transition(ctx context.Context, id string, decide func(*durable.
 	}
 	w := newWrite(time.Now())
 	w.head, w.run, w.n, w.change, w.accepted, w.rouse = h, id, h.run.Seq, d.Change, d.Accepted, d.Rouse
-	w.once, w.act = d.Once, d.Act
+	w.once, w.act, w.exchange = d.Once, d.Act, d.Exchange
 	if w.begins = d.Head != nil && h.run.Status == durable.Queued && d.Head.Status != durable.Queued; w.begins {
 		w.waited = weightOf(h.run.Events)
 	}

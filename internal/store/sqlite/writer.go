@@ -30,6 +30,7 @@ type write struct {
 	run      string
 	n        int // journal entries before the change
 	change   durable.Change
+	exchange *store.Exchange // of a try that the change tells of
 	final    bool
 	lane     string // in which the run, which ends, began
 	rerun    bool   // the run repeats another

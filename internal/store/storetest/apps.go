@@ -53,6 +53,18 @@ var appTests = []test{
 			same(d, []durable.Function{bill, ship2}, fns)
 			d.reopen()
 		}
+		versions, err := d.Versions(d.Context(), ship.Slug, 11)
+		require.NoError(d, err)
+		require.Len(d, versions, 11)
+		require.Equal(d, 12, versions[0].Version)
+		require.True(d, versions[0].Made.Equal(noon.Add(time.Hour)))
+		require.Equal(d, "1.2", versions[0].AppVersion)
+		versions, err = d.Versions(d.Context(), ship.Slug, 50)
+		require.NoError(d, err)
+		require.True(d, versions[11].Made.Equal(noon), "the first was told of then")
+		require.Equal(d, ship.Config, versions[11].Config)
+		_, err = d.Versions(d.Context(), "none", 5)
+		require.ErrorIs(d, err, store.ErrNotFound)
 	}},
 	{"saves an app with all its functions or not at all", func(d *db) {
 		app := durable.App{Name: "shop", Checksum: "c1", SyncedAt: noon}

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"fmt"
 	"sync"
 	"time"
 
@@ -11,6 +12,57 @@ import (
 )
 
 var rerunTests = []test{
+	{"keeps what was sent and answered in the newest tries of a run", func(d *db) {
+		e := event("order/placed")
+		run := d.accept(store.Accepted{Event: e, Starts: starts(start("shop-charge", e, noon))})[0]
+		const tries = store.MostExchanges + 3
+		for i := range tries {
+			require.NoError(d, d.Transition(d.Context(), run, func(*durable.Run) (store.Decision, error) {
+				return store.Decision{
+					Change:   durable.Change{Entries: []durable.Entry{done(fmt.Sprint("a", i)), {Kind: durable.Tried, At: noon, Data: durable.JSON(`{}`)}}},
+					Exchange: &store.Exchange{Entry: 1, Data: durable.JSON(fmt.Sprint(i))},
+				}, nil
+			}))
+		}
+		d.reopen()
+		kept, err := d.Exchanges(d.Context(), run)
+		require.NoError(d, err)
+		require.Len(d, kept, store.MostExchanges)
+		require.Equal(d, 2*tries, kept[len(kept)-1], "the place of its entry")
+		data, err := d.Exchange(d.Context(), run, 2*tries)
+		require.NoError(d, err)
+		require.Equal(d, fmt.Sprint(tries-1), string(data))
+		for _, n := range []int{2, 2*tries - 1, 0} {
+			_, err = d.Exchange(d.Context(), run, n)
+			require.ErrorIs(d, err, store.ErrNotFound)
+		}
+		d.change(run, durable.Change{Drop: []string{durable.Discovery}, Head: &durable.Head{Status: durable.Completed, Started: noon, Ended: noon, Protocol: 2}})
+		_, err = d.Sweep(d.Context(), noon.Add(time.Hour), store.Retention{Runs: time.Minute}, 1000)
+		require.NoError(d, err)
+		kept, err = d.Exchanges(d.Context(), run)
+		require.NoError(d, err)
+		require.Empty(d, kept, "they leave with their run")
+	}},
+	{"counts the letters of a group by the hour", func(d *db) {
+		var l durable.DeadLetter
+		for _, ago := range []time.Duration{40 * 24 * time.Hour, 3 * time.Hour, time.Minute, 0} {
+			l = d.fail("shop-charge", durable.ClassError, "boom", noon.Add(-ago))
+		}
+		d.reopen()
+		points, err := d.Trend(d.Context(), l.Fingerprint, noon.Add(-store.TrendSpan))
+		require.NoError(d, err)
+		counts := map[time.Duration]int{}
+		for _, p := range points {
+			counts[noon.Truncate(time.Hour).Sub(p.Hour)] = p.Letters
+		}
+		require.Equal(d, map[time.Duration]int{3 * time.Hour: 1, time.Hour: 1, 0: 1}, counts)
+		points, err = d.Trend(d.Context(), l.Fingerprint, noon)
+		require.NoError(d, err)
+		require.Len(d, points, 1)
+		points, err = d.Trend(d.Context(), "none", time.Time{})
+		require.NoError(d, err)
+		require.Empty(d, points)
+	}},
 	{"starts a run anew and closes its letter", func(d *db) {
 		l := d.fail("shop-charge", durable.ClassError, "boom", noon)
 		r := d.rerun(l.Run, done("a"), done("b"))
@@ -30,6 +82,14 @@ var rerunTests = []test{
 			entries, err := d.Journal(d.Context(), run.ID, 0)
 			require.NoError(d, err)
 			same(d, r.Start.Entries, entries)
+			chain, err := d.Repeats(d.Context(), l.Run, 5)
+			require.NoError(d, err)
+			require.Len(d, chain, 1)
+			require.Equal(d, run.ID, chain[0].ID)
+			require.NotEmpty(d, chain[0].Events[0].Name)
+			chain, err = d.Repeats(d.Context(), run.ID, 5)
+			require.NoError(d, err)
+			require.Empty(d, chain)
 			g, err := d.DeadGroup(d.Context(), l.Fingerprint)
 			require.NoError(d, err)
 			require.Equal(d, [3]int{0, 1, 0}, [3]int{g.Open, g.Retried, g.Discarded})

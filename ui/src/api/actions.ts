@@ -16,9 +16,14 @@ export async function cancelRun(run: string) {
   fresh(["run", run]);
 }
 
-export async function rerun(run: string, how: { step?: string; input?: unknown[]; data?: unknown } = {}): Promise<string> {
+export async function rerun(
+  run: string,
+  how: { step?: string; input?: unknown[]; output?: unknown; data?: unknown } = {},
+): Promise<string> {
   const body = {
-    ...(how.step ? { fromStep: { stepId: how.step, ...(how.input ? { input: how.input } : {}) } } : {}),
+    ...(how.step
+      ? { fromStep: { stepId: how.step, ...(how.input ? { input: how.input } : {}), ...("output" in how ? { output: how.output } : {}) } }
+      : {}),
     ...(how.data === undefined ? {} : { data: how.data }),
   };
   const answer = await data(api.POST("/v1/runs/{run}/rerun", { params: { path: { run }, header: once() }, body: body as never }));

@@ -30,6 +30,9 @@ type RunStatus = "QUEUED" | "RUNNING" | "COMPLETED" | "FAILED" | "CANCELLED" | "
 
 export const pageOfRuns = 100;
 
+/** The pages after the first, which somebody is on the way to. */
+const pageOfMoreRuns = 200;
+
 const searchRuns = (search: Search, cursor?: string, signal?: AbortSignal) =>
   data(
     api.GET("/v1/runs/search", {
@@ -38,7 +41,7 @@ const searchRuns = (search: Search, cursor?: string, signal?: AbortSignal) =>
         query: {
           ...search,
           status: search.status?.map((s) => s.toUpperCase() as RunStatus),
-          limit: pageOfRuns,
+          limit: cursor ? pageOfMoreRuns : pageOfRuns,
           cursor: cursor || undefined,
         },
       },
@@ -105,6 +108,11 @@ export const stepQuery = (id: string, step: string, version: string) =>
     queryFn: ({ signal }) =>
       exact<Schemas["Step"]>(api.GET("/v1/runs/{run}/steps/{step}", { signal, params: { path: { run: id, step } }, parseAs: "text" })),
   });
+export const exchangeQuery = (id: string, n: number) =>
+  queryOptions({
+    queryKey: ["exchange", id, n],
+    queryFn: ({ signal }) => data(api.GET("/v1/runs/{run}/exchanges/{n}", { signal, params: { path: { run: id, n: String(n) } } })),
+  });
 
 export const lettersQuery = (query: { fingerprint?: string; function?: string; state?: "open" | "retried" | "discarded" | "all" }) =>
   infiniteQueryOptions({
@@ -120,7 +128,12 @@ export const groupsQuery = (state: "open" | "all") =>
     queryFn: ({ pageParam, signal }) =>
       data(api.GET("/v1/dead-letters/groups", { signal, params: { query: { state, limit: 100, cursor: pageParam || undefined } } })),
     initialPageParam: "",
-    getNextPageParam: (last: Schemas["LetterGroup"][]) => (last.length === 100 ? last.at(-1)?.cursor : undefined),
+    getNextPageParam: (last: Schemas["GroupTrend"][]) => (last.length === 100 ? last.at(-1)?.cursor : undefined),
+  });
+export const groupQuery = (fingerprint: string) =>
+  queryOptions({
+    queryKey: ["letters", "group", fingerprint],
+    queryFn: ({ signal }) => data(api.GET("/v1/dead-letters/groups/{fingerprint}", { signal, params: { path: { fingerprint } } })),
   });
 export const jobsQuery = queryOptions({
   queryKey: ["letters", "jobs"],
@@ -146,6 +159,21 @@ export const eventsQuery = (query: { name?: string; hours: number }) =>
       ),
     initialPageParam: "",
     getNextPageParam: (last: Schemas["Event"][]) => (last.length === 50 ? last.at(-1)?.internal_id : undefined),
+  });
+/** What the newest events of some names have in their data. It is asked for anew when a page is opened after a minute. */
+export const shapeQuery = (names: string[]) =>
+  queryOptions({
+    queryKey: ["shape", names],
+    queryFn: ({ signal }) => data(api.GET("/v1/events/shape", { signal, params: { query: { name: names.slice(0, 5) } } })),
+    enabled: names.length > 0,
+    staleTime: 60_000,
+    retry: false,
+  });
+export const versionsQuery = (slug: string) =>
+  queryOptions({
+    queryKey: ["apps", "versions", slug],
+    queryFn: ({ signal }) =>
+      exact<Schemas["Version"][]>(api.GET("/v1/functions/{slug}/versions", { signal, params: { path: { slug } }, parseAs: "text" })),
   });
 export const eventQuery = (id: string) =>
   queryOptions({

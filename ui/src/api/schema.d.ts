@@ -297,6 +297,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/dead-letters/groups/{fingerprint}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A group of dead letters, and how it grew */
+        get: operations["getDeadGroup"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/dead-letters/jobs": {
         parameters: {
             query?: never;
@@ -400,6 +417,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/events/shape": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The members of the data of the newest events of a name, with their types; no values */
+        get: operations["shapeOfEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/events/{event}": {
         parameters: {
             query?: never;
@@ -485,6 +519,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/functions/{slug}/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A function in its versions, and what each changed; the newest first */
+        get: operations["listVersions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/http/runs/{run}/output": {
         parameters: {
             query?: never;
@@ -515,23 +566,6 @@ export interface paths {
         post?: never;
         /** Forget a key: the next request with it is a new one */
         delete: operations["voidKey"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/keys": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Keys by which programs are let in, without the keys (admin) */
-        get: operations["listSecrets"];
-        put?: never;
-        post?: never;
-        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -605,41 +639,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/v1/me/sessions": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Where one is logged in */
-        get: operations["listLogins"];
-        put?: never;
-        post?: never;
-        /** End one's other logins */
-        delete: operations["endOtherLogins"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/me/sessions/{id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post?: never;
-        /** End one of one's logins */
-        delete: operations["endLogin"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/v1/overview": {
         parameters: {
             query?: never;
@@ -691,40 +690,6 @@ export interface paths {
         head?: never;
         /** Change what somebody may do, or how they log in; their logins end (admin) */
         patch: operations["changePerson"];
-        trace?: never;
-    };
-    "/v1/people/{id}/link": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Make a link by which somebody sets a password, once, within three days; its token is told this once, and goes after the # of /welcome (admin) */
-        post: operations["linkPerson"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/people/{id}/sessions": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post?: never;
-        /** End all logins of somebody (admin) */
-        delete: operations["endLogins"];
-        options?: never;
-        head?: never;
-        patch?: never;
         trace?: never;
     };
     "/v1/realtime/connect": {
@@ -842,6 +807,23 @@ export interface paths {
         post?: never;
         /** Cancel a run; one that has ended stays as it is */
         delete: operations["cancelRun"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/runs/{run}/exchanges/{n}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What was sent to the app and what it answered in a try that failed; n is the try's seq. The newest 20 of a run are kept */
+        get: operations["getExchange"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -1082,23 +1064,6 @@ export interface paths {
         post?: never;
         /** Forget a token (admin) */
         delete: operations["removeToken"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/welcome": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Whose a link to set a password is; with a password, set it and log in */
-        post: operations["welcome"];
-        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -1480,8 +1445,10 @@ export interface components {
             ended_at: string | null;
             /** @description any JSON value */
             error?: unknown;
+            exchange?: boolean;
             /** Format: date-time */
             next_at?: string;
+            seq: number;
             /** Format: date-time */
             started_at: string | null;
         };
@@ -1527,6 +1494,13 @@ export interface components {
             started_after?: string;
             /** Format: date-time */
             started_before: string;
+        };
+        Change: {
+            /** @description any JSON value */
+            from?: unknown;
+            path: string;
+            /** @description any JSON value */
+            to?: unknown;
         };
         Changed: {
             app: string;
@@ -1651,6 +1625,18 @@ export interface components {
             user?: unknown;
             v?: string;
         };
+        Exchange: {
+            answer: components["schemas"]["Received"] | null;
+            request: components["schemas"]["Sent"];
+            /** Format: date-time */
+            sent_at: string;
+            took_ms: number;
+        };
+        Field: {
+            path: string;
+            seen: number;
+            types: string[];
+        };
         Found: {
             cursor: string;
             runs: components["schemas"]["Row"][];
@@ -1660,6 +1646,8 @@ export interface components {
         FromStepIn: {
             /** @description any JSON value */
             input?: unknown;
+            /** @description any JSON value */
+            output?: unknown;
             stepId: string;
         };
         Function: {
@@ -1689,6 +1677,24 @@ export interface components {
             notHeld?: string[];
             slug: string;
             triggers: components["schemas"]["TriggerV2"][];
+        };
+        GroupTrend: {
+            app: string;
+            /** @enum {string} */
+            class: "error" | "non_retriable" | "unreachable" | "crash" | "timeout" | "protocol" | "limit";
+            cursor: string;
+            discarded: number;
+            fingerprint: string;
+            /** Format: date-time */
+            first_failed_at: string;
+            function: string;
+            /** Format: date-time */
+            last_failed_at: string;
+            newest_run_id: string;
+            open: number;
+            retried: number;
+            title: string;
+            trend: components["schemas"]["Trend"];
         };
         Healthy: {
             message: string;
@@ -1791,23 +1797,6 @@ export interface components {
             fingerprint?: string;
             function?: string;
         };
-        LetterGroup: {
-            app: string;
-            /** @enum {string} */
-            class: "error" | "non_retriable" | "unreachable" | "crash" | "timeout" | "protocol" | "limit";
-            cursor: string;
-            discarded: number;
-            fingerprint: string;
-            /** Format: date-time */
-            first_failed_at: string;
-            function: string;
-            /** Format: date-time */
-            last_failed_at: string;
-            newest_run_id: string;
-            open: number;
-            retried: number;
-            title: string;
-        };
         LimitV2: {
             isPlanLimit: boolean;
             value: number;
@@ -1817,12 +1806,8 @@ export interface components {
             limits: unknown;
             reason?: string;
         };
-        Link: {
-            /** Format: date-time */
-            expires_at: string;
-            token: string;
-        };
         Links: {
+            chain: components["schemas"]["Row"][];
             children: components["schemas"]["Child"][];
             dead_letter: components["schemas"]["Letter"] | null;
             events: components["schemas"]["Event"][];
@@ -1840,7 +1825,6 @@ export interface components {
             dev: boolean;
             name?: string;
             openid?: string;
-            password?: boolean;
             role?: string;
             setup?: boolean;
         };
@@ -1895,14 +1879,10 @@ export interface components {
             created_at: string;
             disabled: boolean;
             id: string;
-            /** Format: date-time */
-            link_until: string | null;
             name: string;
             openid: boolean;
             password: boolean;
             role: string;
-            /** Format: date-time */
-            seen_at: string | null;
         };
         PersonIn: {
             disabled?: boolean;
@@ -1914,6 +1894,16 @@ export interface components {
             p50_ms: number;
             p95_ms: number;
             p99_ms: number;
+        };
+        Received: {
+            body: string;
+            bytes: number;
+            headers: {
+                [key: string]: string;
+            };
+            left_out?: string;
+            status: number;
+            status_text: string;
         };
         RefV2: {
             id: string;
@@ -2068,13 +2058,16 @@ export interface components {
             /** @enum {string} */
             overlap?: "allow" | "skip" | "queue" | "replace";
         };
-        Secret: {
-            fingerprint: string;
-            from: string;
-            kind: string;
-            /** Format: date-time */
-            last_used_at: string | null;
-            previous: boolean;
+        Sent: {
+            body: string;
+            bytes: number;
+            exact: boolean;
+            headers: {
+                [key: string]: string;
+            };
+            left_out?: string;
+            method: string;
+            url: string;
         };
         SentV2: {
             eventId: string;
@@ -2086,20 +2079,14 @@ export interface components {
             unsynced: components["schemas"]["Unsynced"][];
             version: string;
         };
-        Session: {
-            address: string;
-            agent: string;
-            /** Format: date-time */
-            created_at: string;
-            current: boolean;
-            /** Format: date-time */
-            expires_at: string;
-            id: string;
-        };
         SetupIn: {
             name: string;
             password: string;
             token: string;
+        };
+        Shape: {
+            fields: components["schemas"]["Field"][];
+            looked: number;
         };
         SignalIn: {
             /** @description any JSON value */
@@ -2110,6 +2097,7 @@ export interface components {
             copied?: boolean;
             /** Format: date-time */
             ended_at: string | null;
+            given?: boolean;
             name: string;
             op: string;
             output_bytes: number;
@@ -2156,6 +2144,7 @@ export interface components {
             ended_at: string | null;
             /** @description any JSON value */
             error?: unknown;
+            given?: boolean;
             name: string;
             op: string;
             /** @description any JSON value */
@@ -2207,8 +2196,6 @@ export interface components {
             name: string;
             role: string;
             token?: string;
-            /** Format: date-time */
-            used_at: string | null;
         };
         TokenIn: {
             life?: string;
@@ -2232,6 +2219,10 @@ export interface components {
         TraceTreeV2: {
             rootSpan: components["schemas"]["SpanV2"];
             runId: string;
+        };
+        Trend: {
+            days: number[];
+            hours: number[];
         };
         Trigger: {
             cron?: string;
@@ -2263,14 +2254,15 @@ export interface components {
             problem: string;
             url: string;
         };
-        Welcome: {
+        Version: {
+            app_version: string;
+            archived?: boolean;
+            changes: components["schemas"]["Change"][];
+            /** @description any JSON value */
+            config: unknown;
             /** Format: date-time */
-            expires_at: string;
-            name: string;
-        };
-        WelcomeIn: {
-            password?: string;
-            token: string;
+            made_at: string | null;
+            version: number;
         };
         Why: {
             reason: string;
@@ -3089,13 +3081,42 @@ export interface operations {
                 };
                 content: {
                     "application/json": {
-                        data: components["schemas"]["LetterGroup"][];
+                        data: components["schemas"]["GroupTrend"][];
                         metadata: components["schemas"]["Metadata"];
                     };
                 };
             };
             400: components["responses"]["Refusal400"];
             401: components["responses"]["Refusal401"];
+            500: components["responses"]["Refusal500"];
+            503: components["responses"]["Refusal503"];
+        };
+    };
+    getDeadGroup: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                fingerprint: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        data: components["schemas"]["GroupTrend"];
+                        metadata: components["schemas"]["Metadata"];
+                    };
+                };
+            };
+            401: components["responses"]["Refusal401"];
+            404: components["responses"]["Refusal404"];
             500: components["responses"]["Refusal500"];
             503: components["responses"]["Refusal503"];
         };
@@ -3344,6 +3365,36 @@ export interface operations {
             503: components["responses"]["Refusal503"];
         };
     };
+    shapeOfEvents: {
+        parameters: {
+            query: {
+                /** @description of an event; up to five */
+                name: string[];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        data: components["schemas"]["Shape"];
+                        metadata: components["schemas"]["Metadata"];
+                    };
+                };
+            };
+            400: components["responses"]["Refusal400"];
+            401: components["responses"]["Refusal401"];
+            500: components["responses"]["Refusal500"];
+            503: components["responses"]["Refusal503"];
+        };
+    };
     getEvent: {
         parameters: {
             query?: never;
@@ -3516,6 +3567,35 @@ export interface operations {
             507: components["responses"]["Refusal507"];
         };
     };
+    listVersions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        data: components["schemas"]["Version"][];
+                        metadata: components["schemas"]["Metadata"];
+                    };
+                };
+            };
+            401: components["responses"]["Refusal401"];
+            404: components["responses"]["Refusal404"];
+            500: components["responses"]["Refusal500"];
+            503: components["responses"]["Refusal503"];
+        };
+    };
     getOutput: {
         parameters: {
             query: {
@@ -3613,32 +3693,6 @@ export interface operations {
             400: components["responses"]["Refusal400"];
             401: components["responses"]["Refusal401"];
             404: components["responses"]["Refusal404"];
-            500: components["responses"]["Refusal500"];
-            503: components["responses"]["Refusal503"];
-        };
-    };
-    listSecrets: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        data: components["schemas"]["Secret"][];
-                        metadata: components["schemas"]["Metadata"];
-                    };
-                };
-            };
-            401: components["responses"]["Refusal401"];
             500: components["responses"]["Refusal500"];
             503: components["responses"]["Refusal503"];
         };
@@ -3762,96 +3816,12 @@ export interface operations {
             400: components["responses"]["Refusal400"];
             401: components["responses"]["Refusal401"];
             403: components["responses"]["Refusal403"];
-            404: components["responses"]["Refusal404"];
             413: components["responses"]["Refusal413"];
             415: components["responses"]["Refusal415"];
             429: components["responses"]["Refusal429"];
             500: components["responses"]["Refusal500"];
             503: components["responses"]["Refusal503"];
             507: components["responses"]["Refusal507"];
-        };
-    };
-    listLogins: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        data: components["schemas"]["Session"][];
-                        metadata: components["schemas"]["Metadata"];
-                    };
-                };
-            };
-            401: components["responses"]["Refusal401"];
-            404: components["responses"]["Refusal404"];
-            500: components["responses"]["Refusal500"];
-            503: components["responses"]["Refusal503"];
-        };
-    };
-    endOtherLogins: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        data: components["schemas"]["Done"];
-                        metadata: components["schemas"]["Metadata"];
-                    };
-                };
-            };
-            401: components["responses"]["Refusal401"];
-            404: components["responses"]["Refusal404"];
-            500: components["responses"]["Refusal500"];
-            503: components["responses"]["Refusal503"];
-        };
-    };
-    endLogin: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        data: components["schemas"]["Done"];
-                        metadata: components["schemas"]["Metadata"];
-                    };
-                };
-            };
-            401: components["responses"]["Refusal401"];
-            404: components["responses"]["Refusal404"];
-            500: components["responses"]["Refusal500"];
-            503: components["responses"]["Refusal503"];
         };
     };
     overview: {
@@ -4010,65 +3980,6 @@ export interface operations {
             500: components["responses"]["Refusal500"];
             503: components["responses"]["Refusal503"];
             507: components["responses"]["Refusal507"];
-        };
-    };
-    linkPerson: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        data: components["schemas"]["Link"];
-                        metadata: components["schemas"]["Metadata"];
-                    };
-                };
-            };
-            401: components["responses"]["Refusal401"];
-            404: components["responses"]["Refusal404"];
-            409: components["responses"]["Refusal409"];
-            500: components["responses"]["Refusal500"];
-            503: components["responses"]["Refusal503"];
-        };
-    };
-    endLogins: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        data: components["schemas"]["Done"];
-                        metadata: components["schemas"]["Metadata"];
-                    };
-                };
-            };
-            401: components["responses"]["Refusal401"];
-            404: components["responses"]["Refusal404"];
-            500: components["responses"]["Refusal500"];
-            503: components["responses"]["Refusal503"];
         };
     };
     connect: {
@@ -4334,6 +4245,36 @@ export interface operations {
                 content?: never;
             };
             400: components["responses"]["Refusal400"];
+            401: components["responses"]["Refusal401"];
+            404: components["responses"]["Refusal404"];
+            500: components["responses"]["Refusal500"];
+            503: components["responses"]["Refusal503"];
+        };
+    };
+    getExchange: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run: string;
+                n: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        data: components["schemas"]["Exchange"];
+                        metadata: components["schemas"]["Metadata"];
+                    };
+                };
+            };
             401: components["responses"]["Refusal401"];
             404: components["responses"]["Refusal404"];
             500: components["responses"]["Refusal500"];
@@ -4865,43 +4806,6 @@ export interface operations {
             404: components["responses"]["Refusal404"];
             500: components["responses"]["Refusal500"];
             503: components["responses"]["Refusal503"];
-        };
-    };
-    welcome: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** @description at most 16384 bytes */
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["WelcomeIn"];
-            };
-        };
-        responses: {
-            /** @description done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        data: components["schemas"]["Welcome"];
-                        metadata: components["schemas"]["Metadata"];
-                    };
-                };
-            };
-            400: components["responses"]["Refusal400"];
-            401: components["responses"]["Refusal401"];
-            403: components["responses"]["Refusal403"];
-            404: components["responses"]["Refusal404"];
-            413: components["responses"]["Refusal413"];
-            415: components["responses"]["Refusal415"];
-            500: components["responses"]["Refusal500"];
-            503: components["responses"]["Refusal503"];
-            507: components["responses"]["Refusal507"];
         };
     };
     getAccount: {

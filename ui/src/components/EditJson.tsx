@@ -1,4 +1,7 @@
+import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
+import { shapeQuery } from "@/api/queries";
+import { hintsAt, nameIn } from "@/lib/hints";
 import { parseExact, write } from "@/lib/json";
 import { JsonEditor } from "./JsonEditor";
 import { Button } from "./ui/button";
@@ -12,6 +15,8 @@ export default function EditJson({
   action,
   onClose,
   onSubmit,
+  events,
+  event,
 }: {
   title: string;
   description: string;
@@ -19,10 +24,28 @@ export default function EditJson({
   action: string;
   onClose: () => void;
   onSubmit: (value: unknown) => Promise<unknown>;
+  /** The names of the events whose data is edited. */
+  events?: string[];
+  /** It is a whole event that is edited, which has its name in it. */
+  event?: boolean;
 }) {
   const [text, setText] = useState(() => write(value));
   const [problem, setProblem] = useState("");
   const [busy, setBusy] = useState(false);
+  const named = event ? nameIn(text) : undefined;
+  const shape = useQuery(shapeQuery(named ? [named] : (events ?? [])));
+  const fields = shape.data?.fields ?? [];
+  const hints = (path: string[]) => {
+    if (!event) return hintsAt(fields, path);
+    if (path.length === 0)
+      return [
+        { label: "name", detail: "string", empty: '""' },
+        { label: "data", detail: "object", empty: "{}" },
+        { label: "id", detail: "string: it happens once in a day", empty: '""' },
+        { label: "ts", detail: "number: milliseconds since 1970", empty: "0" },
+      ];
+    return path[0] === "data" ? hintsAt(fields, path.slice(1)) : [];
+  };
   const submit = async () => {
     let parsed: unknown;
     try {
@@ -44,14 +67,16 @@ export default function EditJson({
   };
   return (
     <Dialog open onOpenChange={(open) => !open && onClose()} title={title} description={description} wide>
-      <JsonEditor value={text} onChange={setText} onSubmit={() => void submit()} label={title} />
+      <JsonEditor value={text} onChange={setText} onSubmit={() => void submit()} label={title} hints={hints} />
       {problem && (
         <p role="alert" className="mt-3 text-sm text-bad">
           {problem}
         </p>
       )}
       <div className="mt-4 flex items-center justify-end gap-2">
-        <span className="mr-auto hidden text-xs text-faint sm:inline">⌘ Enter or Ctrl Enter: {action.toLowerCase()}</span>
+        <span className="mr-auto hidden text-xs text-faint sm:inline">
+          {fields.length > 0 && "Ctrl Space: what the newest events have · "}⌘ Enter or Ctrl Enter: {action.toLowerCase()}
+        </span>
         <Button onClick={onClose}>Leave it</Button>
         <Button kind="main" disabled={busy} onClick={() => void submit()}>
           {busy ? "At work…" : action}

@@ -10,11 +10,13 @@ export function FilterBox({
   onChange,
   known,
   placeholder,
+  onFocus,
 }: {
   value: string;
   onChange: (value: string) => void;
-  known: { functions: string[]; apps: string[]; events: string[] };
+  known: { functions: string[]; apps: string[]; events: string[]; fields: { path: string; types: string[] }[] };
   placeholder: string;
+  onFocus?: () => void;
 }) {
   const [text, setText] = useState(value);
   const [cursor, setCursor] = useState(value.length);
@@ -44,7 +46,7 @@ export function FilterBox({
   const pick = (i: number) => {
     const option = options[i];
     if (!option) return;
-    const done = !option.text.endsWith(":") && !option.text.endsWith(".");
+    const done = !/[:.=]$/.test(option.text);
     const next = `${text.slice(0, from)}${option.text}${done ? " " : ""}${text.slice(to).trimStart()}`;
     const end = from + option.text.length + (done ? 1 : 0);
     setText(next);
@@ -84,7 +86,10 @@ export function FilterBox({
           setAt(-1);
         }}
         onSelect={(event) => setCursor(event.currentTarget.selectionStart ?? 0)}
-        onFocus={() => setOpen(true)}
+        onFocus={() => {
+          setOpen(true);
+          onFocus?.();
+        }}
         onBlur={() => setTimeout(() => setOpen(false), 120)}
         onKeyDown={(event) => {
           if (event.key === "ArrowDown" && showing) setAt((at + 1) % options.length);

@@ -19,10 +19,24 @@ export function Took({ run, className }: { run: Row; className?: string }) {
 }
 
 /** What a run says of itself in a line. */
-const detail = (run: Row) => run.problem || (run.cron ? `cron ${run.cron}` : run.event_name);
+const detail = (run: Row) =>
+  run.problem ||
+  (run.cron ? `cron ${run.cron}` : run.event_name === "inngest/function.invoked" ? "invoked by another run" : run.event_name);
 
-/** plain: the function is known from what is around it. */
-export const RunRow = memo(function RunRow({ run, chosen, index, plain }: { run: Row; chosen?: boolean; index?: number; plain?: boolean }) {
+/** plain: the function is known from what is around it; caused: the event is. */
+export const RunRow = memo(function RunRow({
+  run,
+  chosen,
+  index,
+  plain,
+  caused,
+}: {
+  run: Row;
+  chosen?: boolean;
+  index?: number;
+  plain?: boolean;
+  caused?: boolean;
+}) {
   return (
     <Link
       to="/runs/$run"
@@ -30,7 +44,7 @@ export const RunRow = memo(function RunRow({ run, chosen, index, plain }: { run:
       data-row={index}
       preload={false}
       className={cn(
-        "grid grid-cols-[auto_minmax(0,1fr)_auto] items-center gap-x-3 px-4 py-2 text-sm hover:bg-sunken",
+        "grid h-full grid-cols-[auto_minmax(0,1fr)_auto] content-center items-center gap-x-3 px-4 py-2 text-sm hover:bg-sunken",
         plain ? "md:grid-cols-[7rem_minmax(0,1fr)_5.5rem_5.5rem]" : "md:grid-cols-[7rem_minmax(0,15rem)_minmax(0,1fr)_5.5rem_5.5rem]",
         chosen && "bg-accent-wash shadow-[inset_2px_0_var(--accent)] hover:bg-accent-wash",
       )}
@@ -47,7 +61,7 @@ export const RunRow = memo(function RunRow({ run, chosen, index, plain }: { run:
           run.problem && "text-bad",
         )}
       >
-        {shown(detail(run))}
+        {shown(caused ? (run.problem ?? "") : detail(run))}
       </span>
       <Took run={run} className="hidden text-right text-soft md:inline" />
       <Ago at={run.queued_at} className="text-right text-soft" />

@@ -1,7 +1,7 @@
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { Link, useNavigate } from "@tanstack/react-router";
-import { Play, X } from "lucide-react";
-import { useState } from "react";
+import { PencilLine, Play, X } from "lucide-react";
+import { lazy, Suspense, useState } from "react";
 import { rerun } from "@/api/actions";
 import type { Schemas, Span } from "@/api/client";
 import { stepQuery } from "@/api/queries";
@@ -9,6 +9,7 @@ import { failureOf, write } from "@/lib/json";
 import { useNow } from "@/lib/now";
 import { ago, bytes, clock, lasted, shown } from "@/lib/text";
 import { ErrorView } from "./ErrorView";
+import { Exchange } from "./Exchange";
 import { JsonView } from "./JsonView";
 import { Ago, Fact, Facts } from "./layout";
 import { Bones, Failed } from "./states";
@@ -17,6 +18,8 @@ import { Button } from "./ui/button";
 import { Confirm } from "./ui/confirm";
 import { tell } from "./ui/toast";
 import { opWord, spanTook } from "./Waterfall";
+
+const EditJson = lazy(() => import("./EditJson"));
 
 const waitWords: Record<string, string> = {
   event: "Event",
@@ -53,11 +56,12 @@ export function StepDetail({
   const step = useQuery({ ...stepQuery(run.run_id, span.step, version), placeholderData: keepPreviousData });
   const detail = step.data?.step === span.step || (span.step === "step" && step.data?.step === "") ? step.data : undefined;
   const now = useNow();
-  const [asking, setAsking] = useState(false);
+  const [asking, setAsking] = useState<"rerun" | "result">();
   const navigate = useNavigate();
   const took = spanTook(span, now);
   const body = span.step === "step";
   const failed = detail?.attempts.filter((a) => a.error) ?? [];
+  const one = failed.length === 1 && detail?.error != null;
   return (
     <section aria-label={`Step ${shown(span.name)}`} className="min-w-0">
       <div className="sticky top-0 z-10 flex items-start gap-3 rounded-t-xl border-b border-line bg-panel px-4 py-3">
@@ -75,7 +79,7 @@ export function StepDetail({
         </Button>
       </div>
       <div className="space-y-5 p-4">
-        {(span.started_at || span.until || span.reason || span.waits_for != null || child) && (
+        {(span.started_at || span.ended_at || span.until || span.reason || span.waits_for != null || child) && (
           <Facts>
             {span.started_at && (
               <Fact name={span.waits_for ? "Since" : "Started"}>
@@ -105,6 +109,7 @@ export function StepDetail({
                 <span className="text-faint">{child.run.status.toLowerCase()}</span>
               </Fact>
             )}
+            {span.given && <Fact name="Result">Given by whoever started this run; the step did not run</Fact>}
             {span.copied && <Fact name="Result">Copied from the run that this one repeats</Fact>}
           </Facts>
         )}
@@ -123,27 +128,35 @@ export function StepDetail({
                 <JsonView value={detail.output} label="result" />
               </div>
             )}
-            {failed.length > 0 && !(failed.length === 1 && detail.error != null) && (
+            {one && failed[0]?.exchange && <Exchange run={run.run_id} n={failed[0].seq} />}
+            {failed.length > 0 && !one && (
               <div>
                 <h3 className="mb-1.5 text-xs font-semibold text-faint">Failed tries</h3>
                 <ol className="space-y-2">
                   {failed.map((a) => (
-                    <Try key={a.attempt} attempt={a} last={a === failed.at(-1) && detail.error == null} />
+                    <Try key={a.seq} run={run.run_id} attempt={a} last={a === failed.at(-1) && detail.error == null} />
                   ))}
                 </ol>
               </div>
             )}
             {!body && (run.ended_at !== null || detail.status === "completed") && (
-              <Button onClick={() => setAsking(true)}>
-                <Play /> Rerun from here
-              </Button>
+              <div className="flex flex-wrap gap-2">
+                <Button onClick={() => setAsking("rerun")}>
+                  <Play /> Rerun from here
+                </Button>
+                {span.op !== "Sleep" && (
+                  <Button onClick={() => setAsking("result")}>
+                    <PencilLine /> Edit the result and rerun
+                  </Button>
+                )}
+              </div>
             )}
           </>
         ) : null}
       </div>
       <Confirm
-        open={asking}
-        onOpenChange={setAsking}
+        open={asking === "rerun"}
+        onOpenChange={(open) => setAsking(open ? "rerun" : undefined)}
         title={`Rerun from ${shown(span.name)}`}
         action="Start the run"
         onConfirm={async () => {
@@ -154,11 +167,27 @@ export function StepDetail({
       >
         <p>A new run starts with the results of the steps that had ended before this one. This step and what follows run again.</p>
       </Confirm>
+      {asking === "result" && (
+        <Suspense>
+          <EditJson
+            title={`The result of ${shown(span.name)}`}
+            description="A new run starts in which this step has this result without being run. The steps that had ended before it keep theirs; what follows runs again."
+            value={detail?.output === undefined ? null : detail.output}
+            action="Start the run"
+            onClose={() => setAsking(undefined)}
+            onSubmit={async (output) => {
+              const started = await rerun(run.run_id, { step: span.step, output });
+              tell("A run has started", { run: started });
+              await navigate({ to: "/runs/$run", params: { run: started } });
+            }}
+          />
+        </Suspense>
+      )}
     </section>
   );
 }
 
-function Try({ attempt, last }: { attempt: Schemas["Attempt"]; last: boolean }) {
+function Try({ run, attempt, last }: { run: string; attempt: Schemas["Attempt"]; last: boolean }) {
   const [open, setOpen] = useState(last);
   const failure = failureOf(attempt.error);
   return (
@@ -174,9 +203,10 @@ function Try({ attempt, last }: { attempt: Schemas["Attempt"]; last: boolean }) 
         {attempt.ended_at && <Ago at={attempt.ended_at} className="text-xs text-faint" />}
       </button>
       {open && failure && (
-        <div className="border-t border-line p-3">
+        <div className="space-y-2 border-t border-line p-3">
           <ErrorView failure={failure} bare />
-          {attempt.next_at && <p className="mt-2 text-xs text-faint">The next try was due {clock(attempt.next_at)}</p>}
+          {attempt.exchange && <Exchange run={run} n={attempt.seq} />}
+          {attempt.next_at && <p className="text-xs text-faint">The next try was due {clock(attempt.next_at)}</p>}
         </div>
       )}
     </li>

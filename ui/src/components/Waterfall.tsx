@@ -1,6 +1,6 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { ChevronsLeftRight, GitFork } from "lucide-react";
-import { memo, useEffect, useMemo, useRef, useState } from "react";
+import { memo, useCallback, useEffect, useMemo, useRef, useState } from "react";
 import type { Schemas, Span } from "@/api/client";
 import { type Axis, axisOf, place, ticks } from "@/lib/axis";
 import { cn } from "@/lib/cn";
@@ -19,7 +19,7 @@ const resting = new Set(["Sleep", "WaitForEvent", "WaitForSignal", "InvokeFuncti
 /** What is drawn of a step: its tries, the pauses between them, and rests. */
 function barsOf(span: Span, now: number): Bar[] {
   const bars: Bar[] = [];
-  if (span.copied) {
+  if (span.copied || span.given) {
     const at = ms(span.ended_at) ?? now;
     return [{ from: at, to: at, kind: "copied" }];
   }
@@ -46,7 +46,7 @@ function barsOf(span: Span, now: number): Bar[] {
 /** The time that a step took in all. */
 export function spanTook(span: Span, now: number): number | undefined {
   const bars = barsOf(span, now);
-  if (bars.length === 0 || span.copied) return undefined;
+  if (bars.length === 0 || span.copied || span.given) return undefined;
   return Math.max(...bars.map((b) => b.to)) - Math.min(...bars.map((b) => b.from));
 }
 
@@ -106,12 +106,13 @@ export function Waterfall({
   const isShort = axis.pieces.some((p) => p.rest);
 
   const scroller = useRef<HTMLDivElement>(null);
+  const key = useCallback((i: number) => spans[i]?.step ?? i, [spans]);
   const virtual = useVirtualizer({
     count: spans.length,
     getScrollElement: () => scroller.current,
     estimateSize: () => rowHeight,
     overscan: 12,
-    getItemKey: (i) => spans[i]?.step ?? i,
+    getItemKey: key,
   });
   const at = spans.findIndex((s) => s.step === chosen);
   const move = (by: number) => {
@@ -282,7 +283,7 @@ const SpanRow = memo(function SpanRow({
         })}
       </span>
       <span className="tabular w-14 shrink-0 pr-3 text-right text-xs text-soft">
-        {span.copied ? "copied" : took === undefined ? "" : lasted(took)}
+        {span.given ? "given" : span.copied ? "copied" : took === undefined ? "" : lasted(took)}
       </span>
     </button>
   );

@@ -105,11 +105,11 @@ export function Id({ children, label }: { children: string; label: string }) {
 
 export function Code({ children, className }: { children: string; className?: string }) {
   return (
-    <div className={cn("relative rounded-lg border border-line bg-sunken", className)}>
-      <pre className="overflow-x-auto p-3 pr-10 font-mono text-xs leading-relaxed" tabIndex={0}>
+    <div className={cn("flex items-start rounded-lg border border-line bg-sunken", className)}>
+      <pre className="min-w-0 flex-1 overflow-x-auto p-3 font-mono text-xs leading-relaxed" tabIndex={0}>
         {children}
       </pre>
-      <CopyButton text={children} label="Copy" className="absolute top-2 right-2 bg-sunken" />
+      <CopyButton text={children} label="Copy" className="m-2 ml-0" />
     </div>
   );
 }

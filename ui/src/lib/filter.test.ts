@@ -65,6 +65,18 @@ describe("completion", () => {
     expect(options("status:failed")).toEqual([]);
   });
 
+  test("knows what is in the data of events", () => {
+    const fields = [
+      { path: "customer", types: ["object"] },
+      { path: "customer.id", types: ["string"] },
+      { path: "items[].sku", types: ["string"] },
+    ];
+    const found = (text: string) => complete(text, text.length, { ...known, fields }).options.map((o) => o.text);
+    expect(found("data.")).toEqual(["data.customer.", "data.customer.id="]);
+    expect(found("data.customer.")).toEqual(["data.customer.id="]);
+    expect(found("data.customer.id=")).toEqual([]);
+  });
+
   test("is about the word at the cursor", () => {
     expect(complete("status:fa app:shop", 9, known)).toMatchObject({ from: 0, to: 9 });
   });

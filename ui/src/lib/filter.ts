@@ -133,12 +133,24 @@ export const without = (text: string, key: string) =>
 export function complete(
   text: string,
   cursor: number,
-  known: { functions: string[]; apps: string[]; events: string[] },
+  known: { functions: string[]; apps: string[]; events: string[]; fields?: { path: string; types: string[] }[] },
 ): { from: number; to: number; options: { text: string; hint?: string }[] } {
   const word = words(text).find((w) => w.from <= cursor && cursor <= w.to) ?? { text: "", from: cursor, to: cursor };
   const typed = word.text.slice(0, cursor - word.from);
   const at = typed.indexOf(":");
   const place = { from: word.from, to: word.to };
+  const path = /^data\.([^=~!]*)$/.exec(typed)?.[1];
+  if (path !== undefined) {
+    const options = (known.fields ?? [])
+      .filter((f) => !f.path.includes("[]") && f.path.toLowerCase().includes(path.toLowerCase()))
+      .slice(0, 12)
+      .map((f) => {
+        const more = f.types.length === 1 && f.types[0] === "object";
+        return { text: `data.${f.path}${more ? "." : "="}`, hint: f.types.join(" or ") };
+      })
+      .filter((o) => o.text !== typed);
+    return { ...place, options };
+  }
   if (at < 0) {
     const options = keys
       .filter((k) => k.key.startsWith(typed.toLowerCase()))

@@ -1,14 +1,15 @@
-import { useInfiniteQuery } from "@tanstack/react-query";
+import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Link, useNavigate } from "@tanstack/react-router";
 import { Play } from "lucide-react";
 import { useState } from "react";
 import { retryLetter } from "@/api/actions";
-import { lettersQuery } from "@/api/queries";
+import { groupQuery, lettersQuery } from "@/api/queries";
 import { Ago, Card, Page, Tabs, useTitle } from "@/components/layout";
 import { More } from "@/components/More";
 import { RetryMany } from "@/components/RetryMany";
 import { Bones, Empty, Failed } from "@/components/states";
 import { StatusPill } from "@/components/status";
+import { Trends } from "@/components/Trend";
 import { Button } from "@/components/ui/button";
 import { tell, tellError } from "@/components/ui/toast";
 import { shown } from "@/lib/text";
@@ -23,6 +24,7 @@ export function DeadGroup() {
   const navigate = useNavigate();
   const letters = useInfiniteQuery(lettersQuery({ fingerprint, state }));
   const all = useInfiniteQuery(lettersQuery({ fingerprint, state: "all" }));
+  const group = useQuery(groupQuery(fingerprint));
   const list = letters.data?.pages.flat() ?? [];
   const one = all.data?.pages[0]?.[0];
   const [asking, setAsking] = useState(false);
@@ -37,7 +39,7 @@ export function DeadGroup() {
             <Link to="/functions/$slug" params={{ slug: one.function }} className="text-accent hover:underline">
               {shown(one.function)}
             </Link>
-            <span>{one.class}</span>
+            <span>{one.class.replaceAll("_", " ")}</span>
             {one.step && <span>in step {shown(one.step)}</span>}
             <code className="font-mono text-xs text-faint">{fingerprint}</code>
           </span>
@@ -51,6 +53,11 @@ export function DeadGroup() {
         )
       }
     >
+      {group.data && (
+        <Card title="Trend" className="mb-4">
+          <Trends trend={group.data.trend} />
+        </Card>
+      )}
       <Jobs />
       <Card
         bare
@@ -87,7 +94,7 @@ export function DeadGroup() {
                   <StatusPill status={l.state} />
                   <span className="truncate text-soft">{shown(l.note || l.title)}</span>
                   <span className="flex gap-3 text-xs text-faint">
-                    <span className="hidden sm:inline">{l.attempts} tries</span>
+                    <span className="hidden sm:inline">{l.attempts === 1 ? "1 try" : `${l.attempts} tries`}</span>
                     <Ago at={l.failed_at} />
                   </span>
                 </Link>

@@ -10,6 +10,7 @@ import { More } from "@/components/More";
 import { RetryMany } from "@/components/RetryMany";
 import { Bones, Empty, Failed } from "@/components/states";
 import { StatusPill } from "@/components/status";
+import { Trend } from "@/components/Trend";
 import { Button } from "@/components/ui/button";
 import { Confirm } from "@/components/ui/confirm";
 import { cn } from "@/lib/cn";
@@ -77,22 +78,25 @@ export function DeadLetters() {
   );
 }
 
-function Group({ g }: { g: Schemas["LetterGroup"] }) {
+function Group({ g }: { g: Schemas["GroupTrend"] }) {
   return (
     <li>
       <Link
         to="/dead-letters/$fingerprint"
         params={{ fingerprint: g.fingerprint }}
-        className="grid grid-cols-[minmax(0,1fr)_auto] gap-x-4 gap-y-0.5 px-4 py-3 text-sm hover:bg-sunken"
+        className="grid grid-cols-[minmax(0,1fr)_auto] gap-x-4 gap-y-0.5 px-4 py-3 text-sm hover:bg-sunken sm:grid-cols-[minmax(0,1fr)_auto_auto]"
       >
         <span className="line-clamp-2 font-medium break-words">{shown(g.title)}</span>
+        <span className="row-span-2 hidden self-center sm:block">
+          <Trend values={g.trend.hours} unit="hour" className="h-7 w-28" />
+        </span>
         <span className={cn("tabular row-span-2 min-w-12 text-right text-lg font-semibold", g.open > 0 ? "text-bad" : "text-faint")}>
           {count(g.open)}
           <span className="block text-2xs font-normal text-faint">{g.open === 0 ? "none open" : "open"}</span>
         </span>
         <span className="flex min-w-0 flex-wrap gap-x-4 text-xs text-soft">
           <span className="font-medium">{shown(g.function)}</span>
-          <span>{g.class}</span>
+          <span>{g.class.replaceAll("_", " ")}</span>
           <span>
             last <Ago at={g.last_failed_at} />
           </span>

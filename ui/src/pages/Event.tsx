@@ -55,7 +55,7 @@ export function EventPage() {
             ) : runs.data?.runs.length ? (
               <div className="divide-y divide-line">
                 {runs.data.runs.map((run) => (
-                  <RunRow key={run.run_id} run={run} />
+                  <RunRow key={run.run_id} run={run} caused />
                 ))}
               </div>
             ) : (
@@ -93,6 +93,7 @@ export function EventPage() {
             description="It is a new event, with an id of its own."
             value={{ name: e.name, data: e.data ?? {} }}
             action="Send"
+            event
             onClose={() => setSending(false)}
             onSubmit={async (value) => {
               const sent = await sendEvent(value);

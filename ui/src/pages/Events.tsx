@@ -109,6 +109,7 @@ export function Events() {
             description="name says which functions start; data is what they get. id makes it happen once in a day."
             value={{ name: name || "user/signed-up", data: { name: "Ada" } }}
             action="Send"
+            event
             onClose={() => setSending(false)}
             onSubmit={async (value) => {
               const id = await sendEvent(value);

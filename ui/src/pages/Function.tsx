@@ -12,6 +12,7 @@ import { Bones, Empty, Failed } from "@/components/states";
 import { Button } from "@/components/ui/button";
 import { Confirm, Field, inputStyle } from "@/components/ui/confirm";
 import { tell, tellError } from "@/components/ui/toast";
+import { Versions } from "@/components/Versions";
 import { cronWords } from "@/lib/cron";
 import { useCommand } from "@/lib/keys";
 import { clock, count, shown } from "@/lib/text";
@@ -198,6 +199,7 @@ export function FunctionPage() {
               )}
             </Card>
           )}
+          {f && <Versions slug={slug} version={f.version} />}
           {config.data && (
             <Card title="Configuration">
               <JsonView value={config.data.configuration ?? {}} label="configuration" />
@@ -248,6 +250,7 @@ export function FunctionPage() {
             description="Starts a run, whatever its triggers. This is the data of its event."
             value={{}}
             action="Start the run"
+            events={f?.triggers.map((t) => t.event).filter((e) => e !== undefined)}
             onClose={() => setAsking(undefined)}
             onSubmit={async (value) => {
               const run = await invoke(app.name, id, value);

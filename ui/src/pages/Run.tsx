@@ -6,6 +6,7 @@ import { cancelRun, discardLetter, rerun, retryLetter } from "@/api/actions";
 import type { Schemas } from "@/api/client";
 import { linksQuery, stepQuery, traceQuery, whyQuery } from "@/api/queries";
 import { ErrorView } from "@/components/ErrorView";
+import { Exchange } from "@/components/Exchange";
 import { JsonView } from "@/components/JsonView";
 import { Ago, Card, Fact, Facts, Id, Page, useTitle } from "@/components/layout";
 import { Took } from "@/components/RunRow";
@@ -151,6 +152,7 @@ function Failure({ trace, links, onStep }: { trace: Schemas["Trace"]; links?: Sc
   const detail = useQuery({ ...stepQuery(trace.run.run_id, own?.step ?? "step", "end"), enabled: own !== undefined });
   const error = detail.data?.error ?? links?.run.output;
   const failure = failureOf(error);
+  const sent = detail.data?.attempts.findLast((a) => a.exchange);
   const letter = links?.dead_letter;
   const version = links?.run.function_version;
   return (
@@ -184,6 +186,11 @@ function Failure({ trace, links, onStep }: { trace: Schemas["Trace"]; links?: Sc
         )}
       </div>
       {failure ? <ErrorView failure={failure} bare className="[&>div:first-child]:px-4 [&>div:first-child]:py-3" /> : <Bones rows={2} />}
+      {sent && (
+        <div className="border-t border-line px-4 py-2.5">
+          <Exchange run={trace.run.run_id} n={sent.seq} />
+        </div>
+      )}
       {letter?.state === "retried" && letter.retried_as && (
         <p className="border-t border-line px-4 py-2 text-sm text-soft">
           It was retried as{" "}
@@ -227,6 +234,11 @@ function Below({ links, run, narrow }: { links: Schemas["Links"]; run: Schemas["
           <JsonView value={links.run.output} label="output" />
         </Card>
       )}
+      {links.chain.length > 0 && (
+        <Card title="Replays" bare>
+          <Chain chain={links.chain} run={run.run_id} />
+        </Card>
+      )}
       <Card title="Belongs to it">
         <Facts>
           {links.events.map((event) => (
@@ -246,18 +258,6 @@ function Below({ links, run, narrow }: { links: Schemas["Links"]; run: Schemas["
               <RunLink run={child.run} />
             </Fact>
           ))}
-          {links.original && (
-            <Fact name="Repeats">
-              <RunLink run={links.original} />
-            </Fact>
-          )}
-          {links.reruns
-            .filter((r) => r.run_id !== links.original?.run_id)
-            .map((r) => (
-              <Fact key={r.run_id} name={r.original_run_id ? "Rerun" : "Same event"}>
-                <RunLink run={r} />
-              </Fact>
-            ))}
           <Fact name="App">
             <Link to="/apps" className="hover:text-accent">
               {shown(links.run.app)}
@@ -280,6 +280,44 @@ function Below({ links, run, narrow }: { links: Schemas["Links"]; run: Schemas["
         </Facts>
       </Card>
     </div>
+  );
+}
+
+/** A run and all that repeat it, in the order in which they were started. */
+function Chain({ chain, run }: { chain: Schemas["Row"][]; run: string }) {
+  const event = chain[0]?.event_id;
+  return (
+    <ol aria-label="The run and what repeats it" className="divide-y divide-line">
+      {chain.map((r, i) => {
+        const here = r.run_id === run;
+        const text = (
+          <>
+            <span className="tabular w-5 shrink-0 text-right text-xs text-faint">{i + 1}</span>
+            <StatusWord status={r.status} className="w-24 shrink-0 text-xs" />
+            <span className="min-w-0 flex-1 truncate text-soft">
+              {here ? <span className="font-medium text-ink">This run</span> : i === 0 ? "The first" : "Rerun"}
+              {r.event_id !== event && ", with other data"}
+              {r.problem && <span className="text-bad"> {shown(r.problem)}</span>}
+            </span>
+            <Ago at={r.queued_at} className="shrink-0 text-xs text-faint" />
+          </>
+        );
+        const look = "flex items-center gap-3 px-4 py-2 text-sm";
+        return (
+          <li key={r.run_id}>
+            {here ? (
+              <div aria-current="true" className={`${look} bg-accent-wash/60`}>
+                {text}
+              </div>
+            ) : (
+              <Link to="/runs/$run" params={{ run: r.run_id }} className={`${look} hover:bg-sunken`}>
+                {text}
+              </Link>
+            )}
+          </li>
+        );
+      })}
+    </ol>
   );
 }
 
@@ -389,6 +427,7 @@ function Actions({ run, links }: { run: Schemas["Row"]; links?: Schemas["Links"]
             description={`The data of ${shown(run.event_name)}, for the new run alone. The event stays as it was.`}
             value={input ?? {}}
             action="Start the run"
+            events={run.event_name ? [run.event_name] : []}
             onClose={() => setAsking(undefined)}
             onSubmit={again}
           />

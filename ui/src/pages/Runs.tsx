@@ -2,8 +2,8 @@ import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Link, useNavigate } from "@tanstack/react-router";
 import { useWindowVirtualizer } from "@tanstack/react-virtual";
 import { SearchX, Waypoints } from "lucide-react";
-import { useEffect, useMemo, useRef, useState } from "react";
-import { appsQuery, runsQuery } from "@/api/queries";
+import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
+import { appsQuery, runsQuery, shapeQuery } from "@/api/queries";
 import { FilterBox } from "@/components/FilterBox";
 import { useTitle } from "@/components/layout";
 import { RunRow } from "@/components/RunRow";
@@ -33,12 +33,29 @@ export function Runs() {
     for (const row of rows.slice(0, 200)) if (row.event_name) events.add(row.event_name);
     return { functions: functions.map((f) => f.slug), apps: apps.data?.map((a) => a.name) ?? [], events: [...events] };
   }, [apps.data, rows]);
+  // What may be in the data of the events that the filter is about.
+  const about = useMemo(() => {
+    if (search.event && !search.event.endsWith("*")) return [search.event];
+    const chosen = apps.data?.flatMap((app) => app.functions).filter((f) => search.function?.includes(f.slug)) ?? [];
+    const names = chosen.flatMap((f) => f.triggers.map((t) => t.event).filter((e) => e !== undefined));
+    const start = search.event?.slice(0, -1) ?? "";
+    return (names.length > 0 ? names : known.events.filter((e) => e.startsWith(start) && !e.startsWith("inngest/"))).slice(0, 5).sort();
+  }, [search, apps.data, known.events]);
+  const [typing, setTyping] = useState(false);
+  const shape = useQuery({ ...shapeQuery(about), enabled: typing && about.length > 0 });
+  const fields = shape.data?.fields ?? [];
   const chosenStatuses = search.status ?? [];
   return (
     <div className="mx-auto w-full max-w-[120rem]">
       <div className="sticky top-12 z-10 border-b border-line bg-ground/95 px-4 pt-4 pb-3 backdrop-blur-sm sm:px-6 md:top-0 lg:px-8">
         <h1 className="sr-only">Runs</h1>
-        <FilterBox value={q} onChange={setFilter} known={known} placeholder="Filter: status, function, event, data, error, time…" />
+        <FilterBox
+          value={q}
+          onChange={setFilter}
+          known={{ ...known, fields }}
+          onFocus={() => setTyping(true)}
+          placeholder="Filter: status, function, event, data, error, time…"
+        />
         <div className="mt-2.5 flex items-center gap-1 overflow-x-auto" role="group" aria-label="Statuses">
           <button
             type="button"
@@ -121,7 +138,20 @@ export function Runs() {
   );
 }
 
-const rowHeight = () => (matchMedia("(min-width: 48rem)").matches ? 38 : 56);
+const wide = matchMedia("(min-width: 48rem)");
+
+/** How high a row is, in pixels: one line, or two where it is narrow. No row is measured. */
+const useRowHeight = () =>
+  useSyncExternalStore(
+    (changed) => {
+      wide.addEventListener("change", changed);
+      return () => wide.removeEventListener("change", changed);
+    },
+    () => (wide.matches ? 36 : 52),
+  );
+
+/** How many rows before the end of what is there the next page is asked for. */
+const ahead = 120;
 
 function List({
   rows,
@@ -138,18 +168,23 @@ function List({
   const navigate = useNavigate();
   const [margin, setMargin] = useState(130);
   useEffect(() => setMargin(list.current?.offsetTop ?? 130), []);
+  const high = useRowHeight();
+  // What changes with each drawing would have all rows placed anew.
+  const key = useCallback((i: number) => rows[i]?.run_id ?? i, [rows]);
   const virtual = useWindowVirtualizer({
     count: rows.length,
-    estimateSize: rowHeight,
+    estimateSize: () => high,
     overscan: 20,
     scrollMargin: margin,
     scrollPaddingStart: 140,
-    getItemKey: (i) => rows[i]?.run_id ?? i,
+    getItemKey: key,
   });
+  // The rows are placed anew when they become higher.
+  useLayoutEffect(() => virtual.measure(), [high, virtual]);
   const items = virtual.getVirtualItems();
   const lastShown = items.at(-1)?.index ?? 0;
   useEffect(() => {
-    if (more && !fetching && lastShown >= rows.length - 30) fetchMore();
+    if (more && !fetching && lastShown >= rows.length - ahead) fetchMore();
   }, [more, fetching, lastShown, rows.length, fetchMore]);
 
   // The chosen run stays chosen when others come above it.
@@ -184,10 +219,8 @@ function List({
             role="listitem"
             aria-setsize={more ? -1 : rows.length}
             aria-posinset={item.index + 1}
-            ref={virtual.measureElement}
-            data-index={item.index}
             className="absolute inset-x-0 top-0 border-b border-line"
-            style={{ transform: `translateY(${item.start - margin}px)` }}
+            style={{ transform: `translateY(${item.start - margin}px)`, height: high }}
           >
             <RunRow run={run} chosen={run.run_id === chosen} index={item.index} />
           </div>
