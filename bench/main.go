@@ -41,6 +41,7 @@ type settings struct {
 	flow     flowConfig     // of mode flow
 	realtime realtimeConfig // of mode realtime
 	embedded embeddedConfig // of mode embedded
+	page     pageConfig     // of mode page
 }
 
 // Bounds of the flags.
@@ -95,7 +96,7 @@ func parseFlags(args []string, out io.Writer) (settings, error) {
 	f.BoolVar(&s.keep, "keep", false, "keep the databases and the built binary")
 	f.BoolVar(&s.json, "json", false, "print JSON")
 	f.StringVar(&s.write, "write", "", "also write the report as Markdown to this file")
-	f.StringVar(&s.mode, "mode", "drive", "drive; waits: runs that rest; endpoint: durable endpoints; realtime: what is published; flow: flow control; embedded: an engine in one's own process, see README.md; or app and stub, which the others start by themselves")
+	f.StringVar(&s.mode, "mode", "drive", "drive; waits: runs that rest; endpoint: durable endpoints; realtime: what is published; flow: flow control; embedded: an engine in one's own process; page: the dashboard in a browser, see README.md; or app and stub, which the others start by themselves")
 	f.StringVar(&readers, "subscribers", "1,100,10000", "with -mode realtime: numbers of readers of what is published")
 	f.IntVar(&s.realtime.samples, "messages", 500, "with -mode realtime: messages that count, for each of -subscribers")
 	f.StringVar(&waiting, "waiting", "10,100000,1000000", "with -mode waits: numbers of waiting runs among which one is woken")
@@ -116,6 +117,9 @@ func parseFlags(args []string, out io.Writer) (settings, error) {
 	f.IntVar(&s.flow.atOnce, "atonce", 32, "with -mode flow: requests at once that it declares to take")
 	f.DurationVar(&s.flow.call, "call", 20*time.Millisecond, "with -mode flow: time that a request takes in a burst")
 	f.IntVar(&s.flow.backlog, "backlog", 50_000, "with -mode flow: --max-backlog of the burst that is refused in part")
+	f.IntVar(&s.page.runs, "runs", 1_000_000, "with -mode page: runs in the store")
+	f.IntVar(&s.page.rows, "rows", 100_000, "with -mode page: rows that are scrolled through")
+	f.IntVar(&s.page.steps, "longest", 10_000, "with -mode page: steps of the longest run")
 	f.StringVar(&s.serverAddr, "server", "", "with -mode app: host:port of the server")
 	if err := f.Parse(args); err != nil {
 		return s, err
@@ -150,6 +154,10 @@ func parseFlags(args []string, out io.Writer) (settings, error) {
 		if s.endpoint.requests < 1 || s.endpoint.requests > maxRequests {
 			bad("-requests is %d; want 1 to %d", s.endpoint.requests, maxRequests)
 		}
+	case "page":
+		if s.page.runs < 1000 || s.page.runs > maxPageRuns || s.page.rows < 100 || s.page.rows > s.page.runs || s.page.steps < 1 || s.page.steps > maxPageSteps {
+			bad("-runs, -rows and -longest are %d, %d and %d; want 1000 to %d, 100 to -runs, and 1 to %d", s.page.runs, s.page.rows, s.page.steps, maxPageRuns, maxPageSteps)
+		}
 	case "realtime":
 		if s.realtime.samples < 1 || s.realtime.samples > 1_000_000 {
 			bad("-messages is %d; want 1 to 1000000", s.realtime.samples)
@@ -174,7 +182,7 @@ func parseFlags(args []string, out io.Writer) (settings, error) {
 			bad("-mode app needs -server")
 		}
 	default:
-		bad("-mode is %q; want drive, waits, endpoint, realtime, flow, embedded or app", s.mode)
+		bad("-mode is %q; want drive, waits, endpoint, realtime, flow, embedded, page or app", s.mode)
 	}
 	if s.duration < 100*time.Millisecond || s.duration > maxDuration {
 		bad("-duration is %v; want 100ms to %v", s.duration, maxDuration)
@@ -323,6 +331,14 @@ func drive(ctx context.Context, s settings, out, log io.Writer) (err error) {
 			return err
 		}
 		return w.publish(s, out)
+	}
+	if s.mode == "page" {
+		r.Command = s.pageCommand()
+		w, err := runPage(ctx, s, rc, r, log)
+		if len(w.Figures) == 0 {
+			return err
+		}
+		return errors.Join(w.publish(s, out), err)
 	}
 	if s.mode == "realtime" {
 		r.Command = s.realtimeCommand()

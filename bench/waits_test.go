@@ -102,13 +102,13 @@ func TestWritePart(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "RESULTS.md")
 	for _, part := range []string{
-		realtimeHeading + "\nold\n", "# Results\n\nold\n", waitsHeading + "\nold\n", "# Results\n\nnew\n", realtimeHeading + "\nnew\n", waitsHeading + "\nnewer\n", waitsHeading + "\nnew\n", endpointHeading + "\nnew\n",
+		pageHeading + "\nnew\n", realtimeHeading + "\nold\n", "# Results\n\nold\n", waitsHeading + "\nold\n", "# Results\n\nnew\n", realtimeHeading + "\nnew\n", waitsHeading + "\nnewer\n", waitsHeading + "\nnew\n", endpointHeading + "\nnew\n",
 	} {
 		require.NoError(t, writePart(path, part))
 	}
 	b, err := os.ReadFile(path)
 	require.NoError(t, err)
-	require.Equal(t, "# Results\n\nnew\n\n"+waitsHeading+"\nnew\n\n"+endpointHeading+"\nnew\n\n"+realtimeHeading+"\nnew\n", string(b))
+	require.Equal(t, "# Results\n\nnew\n\n"+waitsHeading+"\nnew\n\n"+endpointHeading+"\nnew\n\n"+realtimeHeading+"\nnew\n\n"+pageHeading+"\nnew\n", string(b))
 }
 
 func TestWaitsReport(t *testing.T) {

@@ -20,6 +20,7 @@ const (
 	realtimeHeading = "# What is published\n"
 	flowHeading     = "# Flow control\n"
 	embeddedHeading = "# In one's own process\n"
+	pageHeading     = "# The dashboard\n"
 )
 
 // writePart replaces one part of a page of results.
@@ -28,7 +29,7 @@ func writePart(path, part string) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("read the page of results: %w", err)
 	}
-	headings := []string{"", waitsHeading, endpointHeading, realtimeHeading, flowHeading, embeddedHeading}
+	headings := []string{"", waitsHeading, endpointHeading, realtimeHeading, flowHeading, embeddedHeading, pageHeading}
 	parts := make([]string, len(headings))
 	rest := string(old)
 	for i := len(headings) - 1; i > 0; i-- {

@@ -1,0 +1,126 @@
+import { writeFileSync } from "node:fs";
+import { type Browser, expect, type Page, test } from "@playwright/test";
+
+const base = process.env.PAWL_SPEED!;
+const rows = Number(process.env.PAWL_SPEED_ROWS);
+
+type Figure = { what: string; times: number; p50: string; worst: string; budget: string };
+const figures: Figure[] = [];
+test.afterAll(() => writeFileSync(process.env.PAWL_SPEED_OUT!, JSON.stringify(figures)));
+
+const ms = (t: number) => `${t.toFixed(0)} ms`;
+const quantile = (list: number[], q: number) => [...list].sort((a, b) => a - b)[Math.min(list.length - 1, Math.floor(q * list.length))]!;
+
+/** The time from the navigation until an element was painted, in a browser that has nothing of the page yet. */
+async function painted(browser: Browser, url: string, selector: string): Promise<number> {
+  const context = await browser.newContext({ viewport: { width: 1440, height: 900 } });
+  const page = await context.newPage();
+  await page.addInitScript((wanted) => {
+    const look = () => {
+      if (!document.querySelector(wanted)) return false;
+      // The frame after the one that it is in: it was painted.
+      requestAnimationFrame(() => requestAnimationFrame(() => Object.assign(window, { __painted: performance.now() })));
+      return true;
+    };
+    const watch = new MutationObserver(() => look() && watch.disconnect());
+    watch.observe(document, { childList: true, subtree: true });
+  }, selector);
+  await page.goto(url, { waitUntil: "commit" });
+  const at = await page.waitForFunction(() => (window as { __painted?: number }).__painted, undefined, { polling: 20, timeout: 60_000 });
+  const time = await at.jsonValue();
+  await context.close();
+  return time!;
+}
+
+async function repeat(what: string, times: number, budget: number, once: () => Promise<number>) {
+  await once(); // the browser itself has started then
+  const list: number[] = [];
+  for (let i = 0; i < times; i++) list.push(await once());
+  figures.push({ what, times, p50: ms(quantile(list, 0.5)), worst: ms(Math.max(...list)), budget: ms(budget) });
+  return quantile(list, 0.5);
+}
+
+test("the list of runs is there soon", async ({ browser }) => {
+  for (const [what, query] of [
+    ["list of runs: first rows painted", ""],
+    ["the same, those that failed", "?q=status%3Afailed"],
+    ["the same, of one function", "?q=function%3Ashop-function-3"],
+  ] as const)
+    expect.soft(await repeat(what, 9, 300, () => painted(browser, `${base}/runs${query}`, "[data-row]"))).toBeLessThan(300);
+  await repeat("overview: newest failures painted", 9, 300, () => painted(browser, base, "[data-testid=failures] a"));
+});
+
+test("a run of many steps opens soon", async ({ browser }) => {
+  const what = `run of ${process.env.PAWL_SPEED_STEPS} steps: first steps painted`;
+  const url = `${base}/runs/${process.env.PAWL_SPEED_RUN}`;
+  expect.soft(await repeat(what, 5, 1000, () => painted(browser, url, '[aria-label="Steps"] [role=listitem]'))).toBeLessThan(1000);
+});
+
+/** Scrolls to the end of what is there, frame by frame, until there are as many rows; how long each frame took. */
+async function scroll(page: Page, wanted: number): Promise<{ frames: number[]; reached: number }> {
+  return page.evaluate(async (most) => {
+    const frames: number[] = [];
+    const last = () => Number([...document.querySelectorAll("[data-row]")].at(-1)?.getAttribute("data-row") ?? 0);
+    let before = performance.now();
+    let stuck = 0;
+    let at = scrollY;
+    for (;;) {
+      await new Promise((next) => requestAnimationFrame(next));
+      const now = performance.now();
+      frames.push(now - before);
+      before = now;
+      if (last() >= most - 1) break;
+      // About as fast as somebody can drag the bar through a list of this length.
+      scrollBy(0, 4000);
+      stuck = scrollY === at ? stuck + 1 : 0;
+      at = scrollY;
+      if (stuck > 3000) break; // nothing comes any more
+    }
+    return { frames: frames.slice(1), reached: last() + 1 };
+  }, wanted);
+}
+
+test("rows scroll smoothly", async ({ page }) => {
+  await page.goto(`${base}/runs`);
+  await expect(page.locator("[data-row]").first()).toBeVisible();
+  const began = Date.now();
+  const { frames, reached } = await scroll(page, rows);
+  expect(reached).toBeGreaterThanOrEqual(rows);
+  const long = frames.filter((t) => t > 50).length;
+  figures.push({
+    what: `scrolling through ${reached} rows in ${((Date.now() - began) / 1000).toFixed(0)} s: a frame`,
+    times: frames.length,
+    p50: ms(quantile(frames, 0.5)),
+    worst: ms(Math.max(...frames)),
+    budget: "–",
+  });
+  figures.push({
+    what: "the same: frames of more than 50 ms",
+    times: frames.length,
+    p50: `${((100 * long) / frames.length).toFixed(1)} %`,
+    worst: String(long),
+    budget: "1 %",
+  });
+  // Back through what is there: nothing is fetched.
+  const back = await page.evaluate(async () => {
+    const list: number[] = [];
+    let before = performance.now();
+    for (let i = 0; i < 300; i++) {
+      scrollBy(0, -4000);
+      await new Promise((next) => requestAnimationFrame(next));
+      const now = performance.now();
+      list.push(now - before);
+      before = now;
+    }
+    return list.slice(1);
+  });
+  figures.push({
+    what: "scrolling back through what is there: a frame",
+    times: back.length,
+    p50: ms(quantile(back, 0.5)),
+    worst: ms(Math.max(...back)),
+    budget: "50 ms",
+  });
+  expect.soft(long / frames.length).toBeLessThan(0.01);
+  expect.soft(quantile(back, 0.95)).toBeLessThan(50);
+});
