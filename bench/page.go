@@ -63,7 +63,7 @@ func runPage(ctx context.Context, s settings, rc rigConfig, r Report, log io.Wri
 		return out, fmt.Errorf("make a directory for the database: %w", err)
 	}
 	if !rc.keep {
-		defer os.RemoveAll(dir)
+		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	}
 	began := time.Now()
 	long, err := fillPage(ctx, dir, s.page)
@@ -100,22 +100,20 @@ func runPage(ctx context.Context, s settings, rc rigConfig, r Report, log io.Wri
 }
 
 // browse has Playwright measure, in Debian's Chromium.
-func browse(ctx context.Context, base, long string, c pageConfig, log io.Writer) ([]PageFigure, error) {
+func browse(ctx context.Context, base, long string, c pageConfig, log io.Writer) (figures []PageFigure, err error) {
 	ctx, cancel := context.WithTimeout(ctx, pagePatient)
 	defer cancel()
 	file, err := os.CreateTemp("", "page-*.json")
 	if err != nil {
 		return nil, fmt.Errorf("make a file for the figures: %w", err)
 	}
-	defer os.Remove(file.Name())
-	defer file.Close()
+	defer func() { err = errors.Join(err, file.Close(), os.Remove(file.Name())) }()
 	cmd := exec.CommandContext(ctx, "npx", "playwright", "test", "--config", "playwright.speed.config.ts")
 	cmd.Dir = "ui"
 	cmd.Env = append(cmd.Environ(), "PAWL_SPEED="+base, "PAWL_SPEED_RUN="+long, "PAWL_SPEED_OUT="+file.Name(),
 		fmt.Sprintf("PAWL_SPEED_ROWS=%d", c.rows), fmt.Sprintf("PAWL_SPEED_STEPS=%d", c.steps), "PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1")
 	cmd.Stdout, cmd.Stderr = log, log
 	failed := cmd.Run()
-	var figures []PageFigure
 	if err := json.NewDecoder(file).Decode(&figures); err != nil {
 		return nil, errors.Join(failed, fmt.Errorf("read the figures: %w", err))
 	}
