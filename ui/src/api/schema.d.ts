@@ -571,6 +571,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Keys by which programs are let in, without the keys (admin) */
+        get: operations["listSecrets"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/login": {
         parameters: {
             query?: never;
@@ -639,6 +656,41 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/me/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Where one is logged in */
+        get: operations["listLogins"];
+        put?: never;
+        post?: never;
+        /** End one's other logins */
+        delete: operations["endOtherLogins"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/me/sessions/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** End one of one's logins */
+        delete: operations["endLogin"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/overview": {
         parameters: {
             query?: never;
@@ -690,6 +742,40 @@ export interface paths {
         head?: never;
         /** Change what somebody may do, or how they log in; their logins end (admin) */
         patch: operations["changePerson"];
+        trace?: never;
+    };
+    "/v1/people/{id}/link": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Make a link by which somebody sets a password, once, within three days; its token is told this once, and goes after the # of /welcome (admin) */
+        post: operations["linkPerson"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/people/{id}/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** End all logins of somebody (admin) */
+        delete: operations["endLogins"];
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/v1/realtime/connect": {
@@ -1064,6 +1150,23 @@ export interface paths {
         post?: never;
         /** Forget a token (admin) */
         delete: operations["removeToken"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/welcome": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Whose a link to set a password is; with a password, set it and log in */
+        post: operations["welcome"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -1806,6 +1909,11 @@ export interface components {
             limits: unknown;
             reason?: string;
         };
+        Link: {
+            /** Format: date-time */
+            expires_at: string;
+            token: string;
+        };
         Links: {
             chain: components["schemas"]["Row"][];
             children: components["schemas"]["Child"][];
@@ -1825,6 +1933,7 @@ export interface components {
             dev: boolean;
             name?: string;
             openid?: string;
+            password?: boolean;
             role?: string;
             setup?: boolean;
         };
@@ -1879,10 +1988,14 @@ export interface components {
             created_at: string;
             disabled: boolean;
             id: string;
+            /** Format: date-time */
+            link_until: string | null;
             name: string;
             openid: boolean;
             password: boolean;
             role: string;
+            /** Format: date-time */
+            seen_at: string | null;
         };
         PersonIn: {
             disabled?: boolean;
@@ -2058,6 +2171,14 @@ export interface components {
             /** @enum {string} */
             overlap?: "allow" | "skip" | "queue" | "replace";
         };
+        Secret: {
+            fingerprint: string;
+            from: string;
+            kind: string;
+            /** Format: date-time */
+            last_used_at: string | null;
+            previous: boolean;
+        };
         Sent: {
             body: string;
             bytes: number;
@@ -2078,6 +2199,16 @@ export interface components {
             ports: string;
             unsynced: components["schemas"]["Unsynced"][];
             version: string;
+        };
+        Session: {
+            address: string;
+            agent: string;
+            /** Format: date-time */
+            created_at: string;
+            current: boolean;
+            /** Format: date-time */
+            expires_at: string;
+            id: string;
         };
         SetupIn: {
             name: string;
@@ -2196,6 +2327,8 @@ export interface components {
             name: string;
             role: string;
             token?: string;
+            /** Format: date-time */
+            used_at: string | null;
         };
         TokenIn: {
             life?: string;
@@ -2263,6 +2396,15 @@ export interface components {
             /** Format: date-time */
             made_at: string | null;
             version: number;
+        };
+        Welcome: {
+            /** Format: date-time */
+            expires_at: string;
+            name: string;
+        };
+        WelcomeIn: {
+            password?: string;
+            token: string;
         };
         Why: {
             reason: string;
@@ -3697,6 +3839,32 @@ export interface operations {
             503: components["responses"]["Refusal503"];
         };
     };
+    listSecrets: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        data: components["schemas"]["Secret"][];
+                        metadata: components["schemas"]["Metadata"];
+                    };
+                };
+            };
+            401: components["responses"]["Refusal401"];
+            500: components["responses"]["Refusal500"];
+            503: components["responses"]["Refusal503"];
+        };
+    };
     login: {
         parameters: {
             query?: never;
@@ -3816,12 +3984,96 @@ export interface operations {
             400: components["responses"]["Refusal400"];
             401: components["responses"]["Refusal401"];
             403: components["responses"]["Refusal403"];
+            404: components["responses"]["Refusal404"];
             413: components["responses"]["Refusal413"];
             415: components["responses"]["Refusal415"];
             429: components["responses"]["Refusal429"];
             500: components["responses"]["Refusal500"];
             503: components["responses"]["Refusal503"];
             507: components["responses"]["Refusal507"];
+        };
+    };
+    listLogins: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        data: components["schemas"]["Session"][];
+                        metadata: components["schemas"]["Metadata"];
+                    };
+                };
+            };
+            401: components["responses"]["Refusal401"];
+            404: components["responses"]["Refusal404"];
+            500: components["responses"]["Refusal500"];
+            503: components["responses"]["Refusal503"];
+        };
+    };
+    endOtherLogins: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        data: components["schemas"]["Done"];
+                        metadata: components["schemas"]["Metadata"];
+                    };
+                };
+            };
+            401: components["responses"]["Refusal401"];
+            404: components["responses"]["Refusal404"];
+            500: components["responses"]["Refusal500"];
+            503: components["responses"]["Refusal503"];
+        };
+    };
+    endLogin: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        data: components["schemas"]["Done"];
+                        metadata: components["schemas"]["Metadata"];
+                    };
+                };
+            };
+            401: components["responses"]["Refusal401"];
+            404: components["responses"]["Refusal404"];
+            500: components["responses"]["Refusal500"];
+            503: components["responses"]["Refusal503"];
         };
     };
     overview: {
@@ -3980,6 +4232,65 @@ export interface operations {
             500: components["responses"]["Refusal500"];
             503: components["responses"]["Refusal503"];
             507: components["responses"]["Refusal507"];
+        };
+    };
+    linkPerson: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        data: components["schemas"]["Link"];
+                        metadata: components["schemas"]["Metadata"];
+                    };
+                };
+            };
+            401: components["responses"]["Refusal401"];
+            404: components["responses"]["Refusal404"];
+            409: components["responses"]["Refusal409"];
+            500: components["responses"]["Refusal500"];
+            503: components["responses"]["Refusal503"];
+        };
+    };
+    endLogins: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        data: components["schemas"]["Done"];
+                        metadata: components["schemas"]["Metadata"];
+                    };
+                };
+            };
+            401: components["responses"]["Refusal401"];
+            404: components["responses"]["Refusal404"];
+            500: components["responses"]["Refusal500"];
+            503: components["responses"]["Refusal503"];
         };
     };
     connect: {
@@ -4806,6 +5117,43 @@ export interface operations {
             404: components["responses"]["Refusal404"];
             500: components["responses"]["Refusal500"];
             503: components["responses"]["Refusal503"];
+        };
+    };
+    welcome: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description at most 16384 bytes */
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WelcomeIn"];
+            };
+        };
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        data: components["schemas"]["Welcome"];
+                        metadata: components["schemas"]["Metadata"];
+                    };
+                };
+            };
+            400: components["responses"]["Refusal400"];
+            401: components["responses"]["Refusal401"];
+            403: components["responses"]["Refusal403"];
+            404: components["responses"]["Refusal404"];
+            413: components["responses"]["Refusal413"];
+            415: components["responses"]["Refusal415"];
+            500: components["responses"]["Refusal500"];
+            503: components["responses"]["Refusal503"];
+            507: components["responses"]["Refusal507"];
         };
     };
     getAccount: {
