@@ -83,7 +83,12 @@ function AppCard({ app }: { app: Schemas["App"] }) {
           {many(app.functions.length, "function")}
           <span className="block text-xs break-words text-soft">
             {app.functions.slice(0, 8).map((f) => (
-              <Link key={f.slug} to="/functions/$slug" params={{ slug: f.slug }} className="mr-3 inline-block max-w-full break-words hover:text-accent">
+              <Link
+                key={f.slug}
+                to="/functions/$slug"
+                params={{ slug: f.slug }}
+                className="mr-3 inline-block max-w-full break-words hover:text-accent"
+              >
                 {shown(f.name || f.slug)}
               </Link>
             ))}
