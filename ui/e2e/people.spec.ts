@@ -259,7 +259,8 @@ test("a page of another origin does nothing in the name of who is logged in", as
     const headers = await answer.request().allHeaders();
     answers.push({ url: new URL(answer.url()).pathname, status: answer.status(), cookie: /pawl-session=/.test(headers.cookie ?? "") });
   });
-  const before = (await asks(ada, "GET", "/v1/tokens")).text.length;
+  const tokens = async () => JSON.parse((await asks(ada, "GET", "/v1/tokens")).text).data as { name: string }[];
+  const before = await tokens();
   await page.evaluate(async (base) => {
     const body = '{"name":"evil","role":"admin"}';
     for (const path of ["/v1/tokens", "/v1/people", "/v1/logout", "/v1/backup"])
@@ -286,8 +287,7 @@ test("a page of another origin does nothing in the name of who is logged in", as
   const posts = answers.filter((a) => a.url !== "/v1/people" || a.status !== 200);
   expect(posts.filter((a) => a.cookie).length, "the cookie was sent along").toBeGreaterThanOrEqual(1);
   for (const answer of posts) expect([204, 403], JSON.stringify(answer)).toContain(answer.status);
-  expect((await asks(ada, "GET", "/v1/tokens")).text).not.toContain("evil");
-  expect((await asks(ada, "GET", "/v1/tokens")).text.length).toBe(before);
+  expect(await tokens()).toEqual(before);
   expect((await asks(ada, "GET", "/v1/runs")).status, "and ada is still logged in").toBe(200);
   await page.close();
   evil.close();

@@ -84,7 +84,8 @@ const offer = (hints: (path: string[]) => Hint[]) => (context: CompletionContext
       view.dispatch({ changes: { from, to: to + closed, insert }, selection: { anchor: from + insert.length - inside } });
     },
   }));
-  return options.length > 0 ? { from: word.from, options, filter: true } : null;
+  // While the name is typed on, the same list is narrowed, and Enter takes from it at once.
+  return options.length > 0 ? { from: word.from, options, filter: true, validFor: /^"?[\w$-]*$/ } : null;
 };
 
 /**
