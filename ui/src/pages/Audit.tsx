@@ -14,7 +14,7 @@ export function Audit() {
   const acts = useInfiniteQuery(auditQuery);
   const list = acts.data?.pages.flat() ?? [];
   return (
-    <Page title="Audit log" sub="What people have done, newest first. Nothing is ever taken out of it.">
+    <Page title="Audit log" sub="What people have done, newest first. It is kept as long as --retention-audit says.">
       <Card bare className="overflow-hidden">
         {acts.isPending ? (
           <Bones />
