@@ -30,7 +30,7 @@ const pages: { name: string; at: () => string; ready: string | RegExp }[] = [
   { name: "function-cron", at: () => `${shop()}/functions/shop-nightly-report`, ready: "Next ticks" },
   { name: "schedules", at: () => `${shop()}/schedules`, ready: "02:30" },
   { name: "apps", at: () => `${shop()}/apps`, ready: "healthy" },
-  { name: "audit", at: () => `${shop()}/audit`, ready: "Nothing is ever taken out" },
+  { name: "audit", at: () => `${shop()}/audit`, ready: "It is kept as long as" },
   { name: "settings", at: () => `${shop()}/settings`, ready: "This server" },
   { name: "not-found", at: () => `${shop()}/no/such/page`, ready: "There is no such page" },
   { name: "empty-overview", at: () => empty(), ready: "Connect an app" },
