@@ -63,7 +63,10 @@ func serve(c *cobra.Command, mode string) (err error) {
 	if err != nil {
 		return err
 	}
-	p := &process{settings: s, dev: mode == modeDev, out: c.OutOrStdout(), metrics: newRegistry()}
+	p := &process{settings: s, dev: mode == modeDev, out: c.OutOrStdout()}
+	if s.Metrics {
+		p.metrics = newRegistry()
+	}
 	p.log, p.narrator = newLog(s, p.dev, p.out, c.ErrOrStderr())
 	return p.run(c.Context())
 }
@@ -108,7 +111,10 @@ func (p *process) run(ctx context.Context) (err error) {
 	// whose calls in flight still bring checkpoints over HTTP, then HTTP.
 	working, stop := context.WithCancel(ctx)
 	defer stop()
-	cfg := server.Config{Dev: p.dev, EventKeys: p.EventKey, Version: version(), Log: p.log, Draining: working, KeepAlive: p.KeepAlive, Metrics: p.metrics}
+	cfg := server.Config{Dev: p.dev, EventKeys: p.EventKey, Version: version(), Log: p.log, Draining: working, KeepAlive: p.KeepAlive}
+	if p.metrics != nil {
+		cfg.Metrics = p.metrics
+	}
 	syncer := p.syncer(eng, listener.Addr())
 	cfg.Unsynced = syncer.unsynced
 	if keys != nil {
@@ -250,7 +256,9 @@ func (p *process) openEngine(ctx context.Context, keys *wire.Keyring) (eng *engi
 		MaxBacklog: p.MaxBacklog, MaxBacklogBytes: int64(p.MaxBacklogBytes),
 		Retention: store.Retention{Runs: p.Retention, Failed: p.RetentionFailed, Events: p.RetentionEvents, Acts: p.RetentionAudit},
 		Alerts:    alerts,
-		Metrics:   p.metrics,
+	}
+	if p.metrics != nil {
+		config.Metrics = p.metrics
 	}
 	if p.traces != nil {
 		config.Traces = p.traces

@@ -65,6 +65,7 @@ type settings struct {
 	AlertAge           time.Duration `key:"alert-age" in:"dev serve" default:"24h" help:"How long a dead letter may be open before people are alerted; 0s: for ever"`
 	AllowPrivate       bool          `key:"allow-private-addresses" in:"serve" help:"Let step.fetch, step.ai.infer and alerts reach addresses that are not public (dev always does)"`
 	DebugListen        string        `key:"debug-listen" in:"dev serve" help:"Loopback address for profiles, as host:port; empty: none"`
+	Metrics            bool          `key:"metrics" in:"dev serve" help:"Serve metrics for Prometheus at /metrics, to whoever has a signing key or a token"`
 	LogFormat          string        `key:"log-format" in:"dev serve" default:"text" help:"Form of the log: text or json"`
 	LogLevel           string        `key:"log-level" in:"dev serve" default:"info" help:"Least that is logged: debug, info, warn or error"`
 

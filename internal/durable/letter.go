@@ -162,18 +162,19 @@ func title(f Failure, c Class) string {
 			text = f.Name + ": " + text
 		}
 	}
-	first, _, more := strings.Cut(strings.TrimSpace(Unstyled(text)), "\n")
-	runes := []rune(strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return ' '
+	for line := range strings.Lines(Unstyled(strings.ToValidUTF8(text, "\uFFFD"))) {
+		line = strings.TrimSpace(strings.Map(func(r rune) rune {
+			if !unicode.IsPrint(r) {
+				return ' '
+			}
+			return r
+		}, line))
+		if runes := []rune(line); len(runes) > maxTitle {
+			return string(runes[:maxTitle-1]) + "…"
 		}
-		return r
-	}, strings.ToValidUTF8(first, "\uFFFD")))
-	if len(runes) > maxTitle {
-		return string(runes[:maxTitle-1]) + "…"
-	}
-	if out := strings.TrimSpace(string(runes)); out != "" || more {
-		return out
+		if line != "" {
+			return line
+		}
 	}
 	return "unknown error"
 }
