@@ -3,6 +3,7 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -87,6 +88,16 @@ func freePort(t *testing.T) int {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer l.Close()
+	// A connection that this side has closed first keeps the port for a minute from
+	// those whom the system gives any port, and from nobody who asks for this one.
+	client, err := net.Dial("tcp", l.Addr().String())
+	require.NoError(t, err)
+	defer client.Close()
+	conn, err := l.Accept()
+	require.NoError(t, err)
+	require.NoError(t, conn.Close())
+	_, err = client.Read(make([]byte, 1))
+	require.ErrorIs(t, err, io.EOF)
 	return l.Addr().(*net.TCPAddr).Port
 }
 
