@@ -22,6 +22,7 @@ import (
 
 	"github.com/pawlhq/pawl"
 	"github.com/pawlhq/pawl/engine"
+	"github.com/pawlhq/pawl/internal/durable"
 )
 
 // openAt opens an engine in virtual time.
@@ -243,6 +244,13 @@ pawl_steps_ended_total{function="shop-f",status="failed"} 0
 			require.NoError(t, err)
 			require.Equal(t, 1, n, name)
 		}
+		_, _, err = e.Invoke(t.Context(), durable.Invoke{Function: "shop-f", Slug: "shop-f", Payload: []byte(`{"cents":1}`)}, nil, func(_, _ string) []byte { return nil })
+		require.NoError(t, err)
+		require.NoError(t, testutil.GatherAndCompare(registry, strings.NewReader(`
+# HELP pawl_events_received_total Events taken in.
+# TYPE pawl_events_received_total counter
+pawl_events_received_total 3
+`), "pawl_events_received_total"), "an invocation is an event too")
 		problems, err := testutil.GatherAndLint(registry)
 		require.NoError(t, err)
 		require.Empty(t, problems)

@@ -214,11 +214,9 @@ func (e *Engine) begin(ctx context.Context, id string, f durable.Function, ev du
 	if err := e.store.Begin(ctx, now, batch, once); err != nil {
 		return err
 	}
-	e.recent.received(1, now)
-	e.metrics.received(1)
+	e.received(1, now)
 	told := durable.Change{Head: &head, Entries: c.Entries, Dead: c.Dead}
-	e.recent.changed(f.Slug, queued, true, told, now)
-	e.metrics.changed(f.Slug, queued, true, told)
+	e.changed(f.Slug, queued, true, told, now)
 	if e.tracer != nil {
 		e.tracer.run(ctx, from)
 	}

@@ -72,7 +72,7 @@ func (e *Engine) startOne(ctx context.Context, f durable.Function, ev durable.Ev
 	case len(started) == 0:
 		return "", fmt.Errorf("function %s was started for the same idempotency key before, or as often as its rate limit allows, or is a singleton of which a run goes on, or is paused and refuses runs: %w", f.Slug, ErrNotStarted)
 	}
-	e.recent.received(1, now)
+	e.received(1, now)
 	e.startedBy([]store.Accepted{a}, started)
 	return started[0], nil // a batch may have its run already
 }

@@ -52,8 +52,7 @@ func (e *Engine) SendOnce(ctx context.Context, events []wire.Event, once *store.
 		e.overloaded(ctx, err)
 		return err
 	}
-	e.recent.received(len(batch), now)
-	e.metrics.received(len(batch))
+	e.received(len(batch), now)
 	e.startedBy(batch, started)
 	if !e.log.Enabled(ctx, slog.LevelDebug) {
 		return nil // thousands a second
@@ -63,6 +62,19 @@ func (e *Engine) SendOnce(ctx context.Context, events []wire.Event, once *store.
 			"matches", len(a.Starts), "starts", countStarted(a, started), "later", a.Rest != nil)
 	}
 	return nil
+}
+
+// received counts events that were taken in, for pages and for metrics.
+func (e *Engine) received(n int, now time.Time) {
+	e.recent.received(n, now)
+	e.metrics.received(n)
+}
+
+// changed counts likewise what a change of a run means. began is whether the run was
+// queued before.
+func (e *Engine) changed(function string, queued time.Time, began bool, c durable.Change, now time.Time) {
+	e.recent.changed(function, queued, began, c, now)
+	e.metrics.changed(function, queued, began, c)
 }
 
 // settleStarts settles an item whose end may start runs. Which of them did only

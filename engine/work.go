@@ -347,8 +347,7 @@ func (e *Engine) move(ctx context.Context, run string, in durable.Input, by aske
 	if err != nil {
 		return durable.Change{}, err
 	}
-	e.recent.changed(fn, queued, began, change, now)
-	e.metrics.changed(fn, queued, began, change)
+	e.changed(fn, queued, began, change, now)
 	e.spread(row, change)
 	e.tell(ctx, run, fn, queued, change)
 	return change, nil
