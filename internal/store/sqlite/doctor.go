@@ -93,22 +93,8 @@ func openAlone(path string) (_ *alone, err error) {
 			err = fmt.Errorf("open %s: %w", given, err)
 		}
 	}(path)
-	if path, err = filepath.Abs(path); err != nil {
+	if path, err = existing(path); err != nil {
 		return nil, err
-	}
-	if err := directory(filepath.Dir(path)); err != nil {
-		return nil, err
-	}
-	if path, err = realPath(path); err != nil {
-		return nil, err
-	}
-	switch info, err := os.Stat(path); {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, errors.New("there is no such file")
-	case err != nil:
-		return nil, unwrapPath(err)
-	case info.IsDir():
-		return nil, errors.New("it is a directory")
 	}
 	a := &alone{path: path}
 	if a.lock, err = lockFile(path + ".lock"); err != nil {
@@ -118,6 +104,29 @@ func openAlone(path string) (_ *alone, err error) {
 		return nil, errors.Join(err, a.close())
 	}
 	return a, nil
+}
+
+// existing is the real path of a file that is there.
+func existing(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	if err := directory(filepath.Dir(path)); err != nil {
+		return "", err
+	}
+	if path, err = realPath(path); err != nil {
+		return "", err
+	}
+	switch info, err := os.Stat(path); {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", errors.New("there is no such file")
+	case err != nil:
+		return "", unwrapPath(err)
+	case info.IsDir():
+		return "", errors.New("it is a directory")
+	}
+	return path, nil
 }
 
 func (a *alone) connect() (*conn, error) {

@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
@@ -27,22 +24,8 @@ func OpenReader(path string) (_ *Reader, err error) {
 			err = fmt.Errorf("open %s: %w", given, err)
 		}
 	}(path)
-	if path, err = filepath.Abs(path); err != nil {
+	if path, err = existing(path); err != nil {
 		return nil, err
-	}
-	if err := directory(filepath.Dir(path)); err != nil {
-		return nil, err
-	}
-	if path, err = realPath(path); err != nil {
-		return nil, err
-	}
-	switch info, err := os.Stat(path); {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, errors.New("there is no such file")
-	case err != nil:
-		return nil, unwrapPath(err)
-	case info.IsDir():
-		return nil, errors.New("it is a directory")
 	}
 	if err := inspectWith(path, sqlite.OpenReadOnly); err != nil {
 		return nil, err
