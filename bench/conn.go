@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/http/httputil"
 	"strconv"
 	"time"
@@ -190,4 +191,18 @@ func readHeader(r *bufio.Reader, retry *string) (length int, chunked, last bool,
 		}
 	}
 	return 0, false, true, errAnswer
+}
+
+// register tells a server an app's functions.
+func register(ctx context.Context, server, key, body string) error {
+	c := newConn(server, key)
+	defer c.close()
+	status, answer, err := c.do(ctx, "POST", "/fn/register", []byte(body))
+	switch {
+	case err != nil:
+		return err
+	case status != http.StatusOK:
+		return fmt.Errorf("POST /fn/register: status %d: %s", status, firstBytes(answer))
+	}
+	return nil
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -243,21 +242,7 @@ func (s settings) embeddedCommand() string {
 func (r *EmbeddedReport) publish(s settings, out io.Writer) error {
 	header := r.header()
 	header = header[:len(header)-1] // the durations are in the command
-	if s.json {
-		e := json.NewEncoder(out)
-		e.SetIndent("", "  ")
-		if err := e.Encode(r); err != nil {
-			return fmt.Errorf("print the report: %w", err)
-		}
-	} else if err := writeTables(out, header, r.tables()); err != nil {
-		return fmt.Errorf("print the report: %w", err)
-	}
-	if s.write == "" {
-		return nil
-	}
-	var page strings.Builder
-	markdownTables(&page, embeddedHeading, header, r.tables())
-	return writePart(s.write, page.String())
+	return publishTables(s, out, r, embeddedHeading, header, r.tables())
 }
 
 func (r *EmbeddedReport) tables() []table {

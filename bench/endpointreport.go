@@ -1,32 +1,15 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
-	"strings"
 )
 
 // publish prints the report, writes its part of the page, and says whether all
 // was right.
 func (e *EndpointReport) publish(s settings, out io.Writer) error {
-	print := func(out io.Writer) error { return writeTables(out, e.header(), e.tables()) }
-	if s.json {
-		print = func(out io.Writer) error {
-			enc := json.NewEncoder(out)
-			enc.SetIndent("", "  ")
-			return enc.Encode(e)
-		}
-	}
-	if err := print(out); err != nil {
-		return fmt.Errorf("print the report: %w", err)
-	}
-	if s.write != "" {
-		var page strings.Builder
-		markdownTables(&page, endpointHeading, e.header(), e.tables())
-		if err := writePart(s.write, page.String()); err != nil {
-			return err
-		}
+	if err := publishTables(s, out, e, endpointHeading, e.header(), e.tables()); err != nil {
+		return err
 	}
 	for _, p := range e.problems() {
 		fmt.Fprintln(out, "WRONG:", p)

@@ -108,16 +108,7 @@ func (a *flowApp) register(ctx context.Context, server, key, options string) err
 		`{"id":%q,"name":%q,"triggers":[{"event":%q}],%s,"steps":{"step":{"id":"step","name":"step",`+
 		`"runtime":{"type":"http","url":"%s?fnId=%s&stepId=step"},"retries":{"attempts":%d}}}}]}`,
 		a.self, flowName, headerSDK[0], flowFunction, flowFunction, flowEvent, options, a.self, flowFunction, flowRetries)
-	c := newConn(server, key)
-	defer c.close()
-	status, answer, err := c.do(ctx, "POST", "/fn/register", []byte(body))
-	switch {
-	case err != nil:
-		return err
-	case status != http.StatusOK:
-		return fmt.Errorf("POST /fn/register: status %d: %s", status, firstBytes(answer))
-	}
-	return nil
+	return register(ctx, server, key, body)
 }
 
 // ServeHTTP answers a call: the run ends.

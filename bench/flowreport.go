@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -26,23 +25,8 @@ func (s settings) flowCommand() string {
 // publish prints the report, writes its part of the page, and says whether all was
 // right.
 func (w *FlowReport) publish(s settings, out io.Writer) error {
-	print := func(out io.Writer) error { return writeTables(out, w.header(), w.tables()) }
-	if s.json {
-		print = func(out io.Writer) error {
-			e := json.NewEncoder(out)
-			e.SetIndent("", "  ")
-			return e.Encode(w)
-		}
-	}
-	if err := print(out); err != nil {
-		return fmt.Errorf("print the report: %w", err)
-	}
-	if s.write != "" {
-		var page strings.Builder
-		markdownTables(&page, flowHeading, w.header(), w.tables())
-		if err := writePart(s.write, page.String()); err != nil {
-			return err
-		}
+	if err := publishTables(s, out, w, flowHeading, w.header(), w.tables()); err != nil {
+		return err
 	}
 	problems := w.problems()
 	for _, p := range problems {

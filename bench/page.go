@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -198,21 +197,7 @@ func (w *PageReport) publish(s settings, out io.Writer) error {
 	header := w.header()
 	header = header[:len(header)-1] // there are no cases with a duration
 	header = append(header, [2]string{"runs", fmt.Sprintf("%d, in a file of %d MB", w.Runs, w.FileBytes>>20)})
-	if s.json {
-		e := json.NewEncoder(out)
-		e.SetIndent("", "  ")
-		if err := e.Encode(w); err != nil {
-			return fmt.Errorf("print the report: %w", err)
-		}
-	} else if err := writeTables(out, header, w.tables()); err != nil {
-		return fmt.Errorf("print the report: %w", err)
-	}
-	if s.write == "" {
-		return nil
-	}
-	var page strings.Builder
-	markdownTables(&page, pageHeading, header, w.tables())
-	return writePart(s.write, page.String())
+	return publishTables(s, out, w, pageHeading, header, w.tables())
 }
 
 func (w *PageReport) tables() []table {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -24,21 +23,7 @@ func (s settings) realtimeCommand() string {
 func (w *RealtimeReport) publish(s settings, out io.Writer) error {
 	header := w.header()
 	header = header[:len(header)-1] // there are no cases with a duration
-	if s.json {
-		e := json.NewEncoder(out)
-		e.SetIndent("", "  ")
-		if err := e.Encode(w); err != nil {
-			return fmt.Errorf("print the report: %w", err)
-		}
-	} else if err := writeTables(out, header, w.tables()); err != nil {
-		return fmt.Errorf("print the report: %w", err)
-	}
-	if s.write == "" {
-		return nil
-	}
-	var page strings.Builder
-	markdownTables(&page, realtimeHeading, header, w.tables())
-	return writePart(s.write, page.String())
+	return publishTables(s, out, w, realtimeHeading, header, w.tables())
 }
 
 func (w *RealtimeReport) tables() []table {

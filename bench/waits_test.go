@@ -119,7 +119,7 @@ func TestWaitsReport(t *testing.T) {
 		Bulk:  []WaitsBulk{{What: "2 runs woken by one event", Runs: 2, AcceptMicros: 1000, AllMicros: 500_000, Missed: 1}},
 	}
 	var page strings.Builder
-	r.writeMarkdown(&page)
+	markdownTables(&page, waitsHeading, r.header(), r.tables())
 	require.Contains(t, page.String(), "| 10 | 1 | 1.00 | 0.00 | 0.00 | 20 | n/a | 20.00 | 30.00 | n/a |")
 	require.Contains(t, page.String(), "| 2 runs woken by one event | 1.00 | 500.00 | 4 | n/a | 1 | n/a |")
 	var text bytes.Buffer

@@ -78,16 +78,7 @@ func (a *waiter) register(ctx context.Context) error {
 	}
 	body := fmt.Sprintf(`{"url":%q,"deployType":"ping","framework":"net/http","appName":%q,"sdk":%q,"v":"0.1","functions":[%s]}`,
 		a.self, waitsApp, headerSDK[0], strings.Join(functions, ","))
-	c := newConn(a.server, a.key)
-	defer c.close()
-	status, answer, err := c.do(ctx, "POST", "/fn/register", []byte(body))
-	switch {
-	case err != nil:
-		return err
-	case status != http.StatusOK:
-		return fmt.Errorf("POST /fn/register: status %d: %s", status, firstBytes(answer))
-	}
-	return nil
+	return register(ctx, a.server, a.key, body)
 }
 
 // ServeHTTP answers a call: a run waits, and ends when it was woken.

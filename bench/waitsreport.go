@@ -74,23 +74,8 @@ func (s settings) waitsCommand() string {
 // publish prints the report, writes its part of the page, and says whether all
 // was right.
 func (w *WaitsReport) publish(s settings, out io.Writer) error {
-	print := w.writeText
-	if s.json {
-		print = func(out io.Writer) error {
-			e := json.NewEncoder(out)
-			e.SetIndent("", "  ")
-			return e.Encode(w)
-		}
-	}
-	if err := print(out); err != nil {
-		return fmt.Errorf("print the report: %w", err)
-	}
-	if s.write != "" {
-		var page strings.Builder
-		w.writeMarkdown(&page)
-		if err := writePart(s.write, page.String()); err != nil {
-			return err
-		}
+	if err := publishTables(s, out, w, waitsHeading, w.header(), w.tables()); err != nil {
+		return err
 	}
 	for _, b := range w.Bulk {
 		if b.Missed != 0 {
@@ -158,8 +143,27 @@ func (w *WaitsReport) tables() []table {
 	return tables
 }
 
-// writeText prints the report for a terminal.
-func (w *WaitsReport) writeText(out io.Writer) error { return writeTables(out, w.header(), w.tables()) }
+// publishTables prints a report as JSON or as tables, and writes its part of the
+// page if that is asked for.
+func publishTables(s settings, out io.Writer, report any, heading string, header [][2]string, tables []table) error {
+	var err error
+	if s.json {
+		e := json.NewEncoder(out)
+		e.SetIndent("", "  ")
+		err = e.Encode(report)
+	} else {
+		err = writeTables(out, header, tables)
+	}
+	if err != nil {
+		return fmt.Errorf("print the report: %w", err)
+	}
+	if s.write == "" {
+		return nil
+	}
+	var page strings.Builder
+	markdownTables(&page, heading, header, tables)
+	return writePart(s.write, page.String())
+}
 
 func writeTables(out io.Writer, header [][2]string, tables []table) error {
 	tw := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
@@ -174,11 +178,6 @@ func writeTables(out io.Writer, header [][2]string, tables []table) error {
 		}
 	}
 	return tw.Flush()
-}
-
-// writeMarkdown prints the report as a part of the page.
-func (w *WaitsReport) writeMarkdown(b *strings.Builder) {
-	markdownTables(b, waitsHeading, w.header(), w.tables())
 }
 
 func markdownTables(b *strings.Builder, heading string, header [][2]string, tables []table) {
