@@ -92,7 +92,7 @@ func startRig(ctx context.Context, c rigConfig, done func(n int64)) (r *rig, err
 	r.appAddr = hostOf(url)
 
 	args := []string{
-		"serve", "--listen", r.addr, "--db", "sqlite:" + filepath.Join(r.dir, "pawl.db"),
+		"serve", "--metrics", "--listen", r.addr, "--db", "sqlite:" + filepath.Join(r.dir, "pawl.db"),
 		"--signing-key", r.signKey, "--event-key", r.eventKey, "--durability", c.durability, "--app", url,
 	}
 	if c.debug {

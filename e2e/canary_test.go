@@ -184,6 +184,25 @@ func around(text []byte, secret string) string {
 	return fmt.Sprintf("%.300q", text[max(0, i-200):min(len(text), i+100)])
 }
 
+// TestMetricsAreAskedFor: they are served when that is wanted, to whoever has a key.
+func TestMetricsAreAskedFor(t *testing.T) {
+	p := startPawl(t, serve, "--metrics")
+	for authorization, want := range map[string]int{"": 401, "Bearer nonsense": 401, "Bearer " + signingKey: 200} {
+		req, err := http.NewRequest("GET", p.url+"/metrics", nil)
+		require.NoError(t, err)
+		if authorization != "" {
+			req.Header.Set("Authorization", authorization)
+		}
+		res, err := httpClient.Do(req)
+		require.NoError(t, err)
+		body, err := io.ReadAll(res.Body)
+		require.NoError(t, err)
+		res.Body.Close()
+		require.Equal(t, want, res.StatusCode, "%q: %s", authorization, body)
+		require.Equal(t, want == 200, strings.Contains(string(body), "pawl_runs_waiting"))
+	}
+}
+
 // TestNothingToDebugWith (S17): profiles, metrics and debug pages are not on the
 // listener of the server. The one for profiles shows no command line, and only
 // to this machine.

@@ -10,7 +10,7 @@ import (
 // signing key as bearer.
 func (s *Server) metrics(w http.ResponseWriter, r *http.Request, _ []byte) {
 	if s.gather == nil {
-		failAt(w, r, http.StatusNotFound, "this server counts nothing for Prometheus")
+		failAt(w, r, http.StatusNotFound, "this server counts nothing for Prometheus: start it with --metrics")
 		return
 	}
 	promhttp.HandlerFor(s.gather, promhttp.HandlerOpts{MaxRequestsInFlight: mostScrapes}).ServeHTTP(w, r)
