@@ -21,7 +21,7 @@ func TestCircuitOfAnAppThatIsBroken(t *testing.T) {
 			return http.StatusBadGateway, "<html>", http.Header{"X-Inngest-Sdk": nil}
 		}
 		p := newPawl(t, a, function("f", "x", 20))
-		a.setServe(bad)
+		a.become(bad)
 		p.send(repeat(1000, plainEvent))
 		synctest.Wait()
 		burst := len(a.seen()) // were on their way when the first failed
@@ -38,7 +38,7 @@ func TestCircuitOfAnAppThatIsBroken(t *testing.T) {
 		require.NoError(t, err)
 		require.Contains(t, why.Text, "its app shop answers nothing but errors since")
 
-		a.setServe(good)
+		a.become(good)
 		time.Sleep(31 * time.Second)
 		synctest.Wait()
 		require.Empty(t, p.Circuits(), "it closes with the first answer of the app")
@@ -54,7 +54,7 @@ func TestCircuitOfOneAppHoldsUpNoOther(t *testing.T) {
 		p := newPawl(t, a, function("f", "x", 20))
 		registerAt(t, p, "zoo", "http://zoo/api/inngest", strings.ReplaceAll(strings.ReplaceAll(function("g", "x", 0), "shop-", "zoo-"), "http://app/", "http://zoo/"))
 		good := a.serve
-		a.setServe(func(c callSeen) (int, string, http.Header) {
+		a.become(func(c callSeen) (int, string, http.Header) {
 			if strings.HasPrefix(c.Fn, "shop-") {
 				return http.StatusBadGateway, "", http.Header{"X-Inngest-Sdk": nil}
 			}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -53,8 +54,11 @@ func runComplete(body string) string {
 // entered serves an endpoint that is entered again: the ops of each call, one
 // after the other, or those of the step that it is for.
 func entered(answers ...string) func(callSeen) (int, string, http.Header) {
+	var mu sync.Mutex // steps are called side by side
 	n := 0
 	return func(c callSeen) (int, string, http.Header) {
+		mu.Lock()
+		defer mu.Unlock()
 		if step := c.Header.Get("X-Inngest-Step-ID"); step != "" {
 			for _, a := range answers {
 				if strings.Contains(a, step) {

@@ -104,12 +104,6 @@ func (a *app) become(serve func(c callSeen) (int, string, http.Header)) {
 	a.serve = serve
 }
 
-func (a *app) setServe(serve func(c callSeen) (int, string, http.Header)) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.serve = serve
-}
-
 func (a *app) setAway(away bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -426,14 +426,14 @@ func TestKeysOfWhatWaitsForItsTime(t *testing.T) {
 		synctest.Wait()
 		require.Empty(t, a.seen(), "it is not yet time")
 		good := a.serve
-		a.setServe(func(callSeen) (int, string, http.Header) {
+		a.become(func(callSeen) (int, string, http.Header) {
 			defer b.during("k")()
 			return http.StatusInternalServerError, `{"name":"Error","message":"boom"}`, nil
 		})
 		time.Sleep(2 * time.Second)
 		require.Len(t, a.seen(), 3)
 		require.False(t, a.seen()[0].At.Before(later.Truncate(time.Millisecond)))
-		a.setServe(good)
+		a.become(good)
 		p.restart()
 		time.Sleep(9 * time.Second)
 		require.Len(t, a.seen(), 3, "they are tried again after 15 s")
