@@ -8,8 +8,9 @@ const (
 	// the steps that are running run again. It is what functions do.
 	AckEachStep Ack = iota + 1
 	// AckBeforeRespond goes on at once, and answers when all is on disk: after a
-	// crash steps whose results were not on disk yet run again. It is what
-	// endpoints do.
+	// crash steps whose results were not on disk yet run again. Results are written
+	// from a millisecond after the first of them, and the last with the answer. It
+	// is what endpoints do.
 	AckBeforeRespond
 	// Pipelined goes on and answers at once: after a crash, besides, an answer
 	// may have been given that is then computed again.

@@ -138,8 +138,12 @@ func (e *endpoint) first(w http.ResponseWriter, r *http.Request, body []byte) {
 			in.onBegun(in.begun)
 		}
 	}
-	if e.config.ack > AckEachStep || c.stream != nil {
-		c.saver.late.Go(func() { _ = c.saver.flush(ctx) }) // so that the run is there while the first step runs
+	switch { // so that the run is there while the first step runs
+	case in.begun.RunID != "":
+	case c.stream != nil:
+		c.saver.soon(ctx, 0) // whoever reads the stream has to know where it goes on
+	case e.config.ack > AckEachStep:
+		c.saver.soon(ctx, gatherFor)
 	}
 	stop := c.saver.renew(ctx)
 	out := &held{header: http.Header{}}

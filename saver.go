@@ -13,16 +13,20 @@ import (
 
 // saver brings the results of one call to the server while the call goes on.
 // There is one request at a time; what finishes meanwhile goes with the next.
+// When the function does not wait for that, what it has done in its last
+// millisecond goes with its answer: a quick one is a single request.
 type saver struct {
-	call *call
-	ack  Ack
-	turn chan struct{} // held by who sends
+	call   *call
+	ack    Ack
+	turn   chan struct{} // held by who sends
+	ending chan struct{} // closed when the call ends
 
-	mu      sync.Mutex
-	waiting []*saving
-	kept    []op  // that could not be sent
-	broken  error // nothing is sent any more
-	late    sync.WaitGroup
+	mu        sync.Mutex
+	waiting   []*saving
+	kept      []op  // that could not be sent
+	broken    error // nothing is sent any more
+	gathering bool  // somebody sends what waits in a moment
+	late      sync.WaitGroup
 }
 
 type saving struct {
@@ -35,7 +39,7 @@ type saving struct {
 var errKept = errors.New("pawl: the result goes with the answer")
 
 func newSaver(c *call, ack Ack) *saver {
-	return &saver{call: c, ack: ack, turn: make(chan struct{}, 1)}
+	return &saver{call: c, ack: ack, turn: make(chan struct{}, 1), ending: make(chan struct{})}
 }
 
 // save returns when the result is on disk, or at once, as the call's Ack says.
@@ -52,14 +56,7 @@ func (s *saver) save(ctx context.Context, o op) error {
 	s.waiting = append(s.waiting, w)
 	s.mu.Unlock()
 	if s.ack > AckEachStep {
-		s.late.Go(func() {
-			// The function may return, which ends its context, before this is saved.
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTimeout)
-			defer cancel()
-			if s.see(ctx, w) == nil { // if not, who saves next is told, and the end of the call
-				s.call.stream.commit(o.ID)
-			}
-		})
+		s.soon(ctx, gatherFor)
 		return nil
 	}
 	err := s.see(ctx, w)
@@ -69,6 +66,51 @@ func (s *saver) save(ctx context.Context, o op) error {
 	return err
 }
 
+// gatherFor is how long results that nobody waits for wait for others to go with.
+const gatherFor = time.Millisecond
+
+// soon sends what waits, or that the run is there, after a moment, and then what has
+// come meanwhile. What is left when the call ends is not sent: it goes with the end.
+func (s *saver) soon(ctx context.Context, moment time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gathering {
+		return
+	}
+	s.gathering = true
+	s.late.Go(func() {
+		if moment > 0 {
+			timer := time.NewTimer(moment)
+			defer timer.Stop()
+			select {
+			case <-timer.C:
+			case <-s.ending:
+				return
+			}
+		}
+		for more := true; more; {
+			// The function may return, which ends its context, before this is saved.
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTimeout)
+			err := s.flush(ctx) // if it fails, who saves next is told, and the end of the call
+			cancel()
+			more = err == nil && s.goesOn()
+		}
+	})
+}
+
+// goesOn reports whether more waits to be sent before the end.
+func (s *saver) goesOn() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case <-s.ending:
+		s.gathering = false
+	default:
+		s.gathering = len(s.waiting) > 0
+	}
+	return s.gathering
+}
+
 // see sends w, or waits until somebody else has.
 func (s *saver) see(ctx context.Context, w *saving) error {
 	select {
@@ -76,20 +118,21 @@ func (s *saver) see(ctx context.Context, w *saving) error {
 		return w.err
 	case s.turn <- struct{}{}:
 	}
-	defer func() { <-s.turn }()
-	s.mu.Lock()
-	batch := s.waiting
-	s.waiting = nil
-	s.mu.Unlock()
-	if len(batch) > 0 {
-		err := s.send(ctx, batch)
-		for _, b := range batch {
-			b.err = err
-			close(b.done)
-		}
+	if batch := s.take(); len(batch) > 0 {
+		_ = s.send(ctx, batch, nil) // each is told
 	}
+	<-s.turn
 	<-w.done
 	return w.err
+}
+
+// take takes what waits.
+func (s *saver) take() []*saving {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	batch := s.waiting
+	s.waiting = nil
+	return batch
 }
 
 // How often a checkpoint is sent, the pause after the first failure, which
@@ -100,11 +143,21 @@ const (
 	sendTimeout = 30 * time.Second
 )
 
-func (s *saver) send(ctx context.Context, batch []*saving) error {
-	ops := make([]op, len(batch))
-	for i, b := range batch {
-		ops[i] = b.op
+// send sends a batch, and after it what ends the call.
+func (s *saver) send(ctx context.Context, batch []*saving, end []op) error {
+	ops := make([]op, 0, len(batch)+len(end))
+	for _, b := range batch {
+		ops = append(ops, b.op)
 	}
+	err := s.sendOps(ctx, append(ops, end...))
+	for _, b := range batch {
+		b.err = err
+		close(b.done)
+	}
+	return err
+}
+
+func (s *saver) sendOps(ctx context.Context, ops []op) error {
 	steps, err := json.Marshal(ops)
 	if err != nil {
 		return s.stop(fmt.Errorf("steps cannot be written as JSON: %w", err), nil)
@@ -143,9 +196,14 @@ func (s *saver) stop(err error, kept []op) error {
 
 // rest waits for what is under way and returns what goes with the answer.
 func (s *saver) rest() []op {
+	close(s.ending)
 	s.late.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for _, w := range s.waiting {
+		s.kept = append(s.kept, w.op)
+	}
+	s.waiting = nil
 	return s.kept
 }
 
@@ -178,19 +236,29 @@ func (s *saver) report(ctx context.Context, steps []byte) error {
 // flush sends what waits, or, when nothing does, that the run goes on.
 func (s *saver) flush(ctx context.Context) error {
 	s.turn <- struct{}{}
-	defer func() { <-s.turn }()
+	return s.all(ctx, nil)
+}
+
+// all sends what waits, and end after it, gives the turn back, and says of what was
+// streamed in those steps that it is good.
+func (s *saver) all(ctx context.Context, end []op) error {
 	s.mu.Lock()
-	batch, broken := s.waiting, s.broken
-	s.waiting = nil
+	err, batch := s.broken, s.waiting
+	if err == nil {
+		s.waiting = nil
+	}
 	s.mu.Unlock()
-	if broken == nil {
-		broken = s.send(ctx, batch)
+	if err == nil {
+		err = s.send(ctx, batch, end)
+	}
+	<-s.turn
+	if err != nil {
+		return err
 	}
 	for _, b := range batch {
-		b.err = broken
-		close(b.done)
+		s.call.stream.commit(b.op.ID)
 	}
-	return broken
+	return nil
 }
 
 // renewEvery is well within the lease of a run that began in a request.
@@ -207,19 +275,11 @@ func (s *saver) renew(ctx context.Context) (stop func()) {
 	return cancel
 }
 
-// end sends the last ops of a request, after all the others.
+// end sends the last ops of a request, with what waits before them.
 func (s *saver) end(ctx context.Context, ops []op) error {
+	close(s.ending)
 	s.late.Wait()
+	s.turn <- struct{}{}
 	s.call.inline.pause = s.call.pause
-	s.mu.Lock()
-	broken := s.broken
-	s.mu.Unlock()
-	if broken != nil {
-		return broken
-	}
-	batch := make([]*saving, len(ops))
-	for i, o := range ops {
-		batch[i] = &saving{op: o, done: make(chan struct{})}
-	}
-	return s.send(ctx, batch)
+	return s.all(ctx, ops)
 }
