@@ -8,8 +8,10 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"runtime/debug"
+	"runtime/pprof"
 	"strings"
 	"sync"
 	"time"
@@ -89,7 +91,11 @@ func driveEmbedded(ctx context.Context, s settings, work string, out, log io.Wri
 	}
 	fmt.Fprintf(log, "fdatasync alone: p50 %s ms, p99 %s ms\n", millis(r.Disk.P50Micros), millis(r.Disk.P99Micros))
 	for _, n := range s.embedded.inFlight {
-		m, err := embeddedRuns(ctx, s.embedded, n, work)
+		var m EmbeddedRuns
+		err := profiled(s.pprof, fmt.Sprint("embedded-", n), func() (err error) {
+			m, err = embeddedRuns(ctx, s.embedded, n, work)
+			return err
+		})
 		if err != nil {
 			return fmt.Errorf("%d runs in flight: %w", n, err)
 		}
@@ -108,6 +114,23 @@ func driveEmbedded(ctx context.Context, s settings, work string, out, log io.Wri
 		r.Handlers = append(r.Handlers, m)
 	}
 	return r.publish(s, out)
+}
+
+// profiled writes a CPU profile of f into dir, unless that is empty.
+func profiled(dir, name string, f func() error) (err error) {
+	if dir == "" {
+		return f()
+	}
+	file, err := os.Create(filepath.Join(dir, name+".pprof"))
+	if err != nil {
+		return fmt.Errorf("make a file for a profile: %w", err)
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	if err := pprof.StartCPUProfile(file); err != nil {
+		return fmt.Errorf("profile: %w", err)
+	}
+	defer pprof.StopCPUProfile()
+	return f()
 }
 
 func openEmbedded(ctx context.Context, work, name string, app *pawl.App) (*engine.Engine, error) {

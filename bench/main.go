@@ -91,7 +91,7 @@ func parseFlags(args []string, out io.Writer) (settings, error) {
 	f.StringVar(&s.durability, "durability", "full", "durability of the server")
 	f.StringVar(&s.binary, "server-binary", "", "run this pawl instead of building ./cmd/pawl")
 	f.StringVar(&s.dir, "dir", "", "directory for the databases; its disk is what is measured (default: the temporary directory)")
-	f.StringVar(&s.pprof, "pprof", "", "write a CPU profile of the server for each case into this directory")
+	f.StringVar(&s.pprof, "pprof", "", "write a CPU profile of the server for each case into this directory; with -mode embedded: of the process, for each of -inflight")
 	f.BoolVar(&s.strace, "strace", false, "count fsyncs with strace, which makes the server slower")
 	f.BoolVar(&s.keep, "keep", false, "keep the databases and the built binary")
 	f.BoolVar(&s.json, "json", false, "print JSON")

@@ -32,6 +32,7 @@ test("the list of runs and the overview move by themselves, and nothing polls", 
   await page.goto(`${shop()}/runs?q=function%3Ashop-refund`);
   await expect(page.getByRole("listitem")).toHaveCount(1);
   await expect(page.getByText("Live")).toBeVisible();
+  await expect(page.getByRole("region", { name: "Notifications" })).toBeAttached(); // which comes last
   const asked: string[] = [];
   page.on("request", (request) => asked.push(new URL(request.url()).pathname));
   await page.waitForTimeout(3000);

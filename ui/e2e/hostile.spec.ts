@@ -217,6 +217,7 @@ test("texts stay texts in what is opened: steps, payloads, letters, the palette,
   await page.goto(`${base}/runs/${ids["evil-fails-long"]}`);
   await shot(page, "run-long");
   await page.keyboard.press("ControlOrMeta+k");
+  await expect(page.getByRole("combobox", { name: "Find a page" })).toBeFocused();
   await page.keyboard.insertText(corpus.image!);
   await expect(page.getByRole("option").first()).toContainText("<img");
   await harmless(page, "the palette");

@@ -1,5 +1,9 @@
-import { readFileSync, writeFileSync } from "node:fs";
-import { type Browser, expect, type Page, test } from "@playwright/test";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type BrowserContext, chromium, expect, type Page, test } from "@playwright/test";
+
+import config from "../playwright.config";
 
 const base = process.env.PAWL_SPEED!;
 const rows = Number(process.env.PAWL_SPEED_ROWS);
@@ -15,9 +19,8 @@ test.afterAll(() => {
 const ms = (t: number) => `${t.toFixed(0)} ms`;
 const quantile = (list: number[], q: number) => [...list].sort((a, b) => a - b)[Math.min(list.length - 1, Math.floor(q * list.length))]!;
 
-/** The time from the navigation until an element was painted, in a browser that has nothing of the page yet. */
-async function painted(browser: Browser, url: string, selector: string): Promise<number> {
-  const context = await browser.newContext({ viewport: { width: 1440, height: 900 } });
+/** The time from the navigation until an element was painted. */
+async function painted(context: BrowserContext, url: string, selector: string): Promise<number> {
   const page = await context.newPage();
   await page.addInitScript((wanted) => {
     const look = () => {
@@ -32,7 +35,7 @@ async function painted(browser: Browser, url: string, selector: string): Promise
   await page.goto(url, { waitUntil: "commit" });
   const at = await page.waitForFunction(() => (window as { __painted?: number }).__painted, undefined, { polling: 20, timeout: 60_000 });
   const time = await at.jsonValue();
-  await context.close();
+  await page.close();
   return time!;
 }
 
@@ -44,20 +47,38 @@ async function repeat(what: string, times: number, budget: number, once: () => P
   return quantile(list, 0.5);
 }
 
-test("the list of runs is there soon", async ({ browser }) => {
-  for (const [what, query] of [
-    ["list of runs: first rows painted", ""],
-    ["the same, those that failed", "?q=status%3Afailed"],
-    ["the same, of one function", "?q=function%3Ashop-function-3"],
-  ] as const)
-    expect.soft(await repeat(what, 9, 300, () => painted(browser, `${base}/runs${query}`, "[data-row]"))).toBeLessThan(300);
-  await repeat("overview: newest failures painted", 9, 300, () => painted(browser, base, "[data-testid=failures] a"));
+// Who opens the page the first time gets all of it; who comes again has it, and the
+// browser has compiled it. The browser's own part in both is what an empty page takes.
+const pages = [
+  ["list of runs: first rows", "/runs", "[data-row]", 300],
+  ["the same, those that failed", "/runs?q=status%3Afailed", "[data-row]", 300],
+  ["the same, of one function", "/runs?q=function%3Ashop-function-3", "[data-row]", 300],
+  ["overview: newest failures", "/", "[data-testid=failures] a", 300],
+  [`run of ${process.env.PAWL_SPEED_STEPS} steps: first steps`, `/runs/${process.env.PAWL_SPEED_RUN}`, '[aria-label="Steps"] [role=listitem]', 1000],
+] as const;
+const viewport = { width: 1440, height: 900 };
+
+test("pages are there soon, the first time", async ({ browser }) => {
+  for (const [what, path, selector, budget] of pages) {
+    const middle = await repeat(`${what}, first visit`, 9, budget, async () => {
+      const context = await browser.newContext({ viewport });
+      const time = await painted(context, base + path, selector);
+      await context.close();
+      return time;
+    });
+    expect.soft(middle).toBeLessThan(budget);
+  }
 });
 
-test("a run of many steps opens soon", async ({ browser }) => {
-  const what = `run of ${process.env.PAWL_SPEED_STEPS} steps: first steps painted`;
-  const url = `${base}/runs/${process.env.PAWL_SPEED_RUN}`;
-  expect.soft(await repeat(what, 5, 1000, () => painted(browser, url, '[aria-label="Steps"] [role=listitem]'))).toBeLessThan(1000);
+test("pages are there soon, the next time", async () => {
+  const profile = mkdtempSync(join(tmpdir(), "pawl-speed-"));
+  const context = await chromium.launchPersistentContext(profile, { ...config.use?.launchOptions, viewport });
+  for (const [what, path, selector, budget] of pages) {
+    for (let i = 0; i < 3; i++) await painted(context, base + path, selector); // by then what was compiled is kept
+    expect.soft(await repeat(what, 9, budget, () => painted(context, base + path, selector))).toBeLessThan(budget);
+  }
+  await context.close();
+  rmSync(profile, { recursive: true, force: true });
 });
 
 /** Scrolls to the end of what is there, frame by frame, until there are as many rows; how long each frame took. */

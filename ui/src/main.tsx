@@ -11,12 +11,15 @@ import { router } from "./router";
 
 start();
 
-createRoot(document.getElementById("root")!).render(
-  <StrictMode>
-    <CSPProvider disableStyleElements>
-      <QueryClientProvider client={queryClient}>
-        <RouterProvider router={router} />
-      </QueryClientProvider>
-    </CSPProvider>
-  </StrictMode>,
+// The page and the frame around it are drawn at once.
+void router.load().finally(() =>
+  createRoot(document.getElementById("root")!).render(
+    <StrictMode>
+      <CSPProvider disableStyleElements>
+        <QueryClientProvider client={queryClient}>
+          <RouterProvider router={router} />
+        </QueryClientProvider>
+      </CSPProvider>
+    </StrictMode>,
+  ),
 );

@@ -1,9 +1,17 @@
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from "@tanstack/react-router";
 import * as v from "valibot";
+import { appsQuery, overviewQuery, queryClient, runsQuery, traceQuery } from "./api/queries";
 import { Shell } from "./components/Shell";
 import { Failed, NotFound } from "./components/states";
+import { parse } from "./lib/filter";
+import { Overview } from "./pages/Overview";
+import { Runs } from "./pages/Runs";
 
-// Every page and what its address may say. A page is loaded when it is first opened.
+// Every page and what its address may say. A page is loaded when it is first opened,
+// but for the two that are opened first, and what it shows is asked for meanwhile.
+
+/** Waits a moment for what a page shows, so that it is drawn once. A page says by itself that it still waits. */
+const soon = (asked: Promise<unknown>) => Promise.race([asked, new Promise((done) => setTimeout(done, 100))]).then(() => {});
 
 const root = createRootRoute({ component: Shell, notFoundComponent: NotFound, errorComponent: ({ error }) => <Failed error={error} /> });
 
@@ -12,18 +20,26 @@ const text = v.optional(v.fallback(v.string(), ""), undefined);
 const overview = createRoute({
   getParentRoute: () => root,
   path: "/",
-  component: lazyRouteComponent(() => import("./pages/Overview"), "Overview"),
+  loader: () => soon(Promise.all([queryClient.prefetchQuery(overviewQuery), queryClient.prefetchQuery(appsQuery)])),
+  component: Overview,
 });
 export const runsRoute = createRoute({
   getParentRoute: () => root,
   path: "/runs",
   validateSearch: v.object({ q: text }),
-  component: lazyRouteComponent(() => import("./pages/Runs"), "Runs"),
+  loaderDeps: ({ search }) => ({ q: search.q }),
+  loader: async ({ deps }) => {
+    const { search } = parse(deps.q ?? "");
+    await soon(queryClient.prefetchInfiniteQuery(runsQuery(search)));
+    return { search };
+  },
+  component: Runs,
 });
 export const runRoute = createRoute({
   getParentRoute: () => root,
   path: "/runs/$run",
   validateSearch: v.object({ step: text, tab: text }),
+  loader: ({ params }) => soon(queryClient.prefetchQuery(traceQuery(params.run))),
   component: lazyRouteComponent(() => import("./pages/Run"), "RunPage"),
 });
 export const deadRoute = createRoute({

@@ -1,21 +1,24 @@
-import { Link } from "@tanstack/react-router";
 import { memo } from "react";
 import type { Row } from "@/api/client";
 import { cn } from "@/lib/cn";
 import { useNow } from "@/lib/now";
 import { between, lasted, shown } from "@/lib/text";
 import { Ago } from "./layout";
+import { PlainLink } from "./PlainLink";
 import { Glyph, inkOf, toneOf } from "./status";
 
 /** How long a run has been at work, or was. */
 export function Took({ run, className }: { run: Row; className?: string }) {
-  const now = useNow();
-  const ms = between(run.started_at, run.ended_at, now);
+  const ms = between(run.started_at, run.ended_at, 0);
   return (
     <span className={cn("tabular whitespace-nowrap", className)}>
-      {ms === undefined ? "–" : lasted(run.ended_at ? ms : Math.floor(ms / 1000) * 1000)}
+      {ms === undefined ? "–" : run.ended_at ? lasted(ms) : <Taking from={run.started_at!} />}
     </span>
   );
+}
+
+function Taking({ from }: { from: string }) {
+  return lasted(Math.floor((useNow() - Date.parse(from)) / 1000) * 1000);
 }
 
 /** What a run says of itself in a line. */
@@ -23,7 +26,10 @@ const detail = (run: Row) =>
   run.problem ||
   (run.cron ? `cron ${run.cron}` : run.event_name === "inngest/function.invoked" ? "invoked by another run" : run.event_name);
 
-/** plain: the function is known from what is around it; caused: the event is. */
+/**
+ * A run in a list.
+ * plain: the function is known from what is around it; caused: the event is.
+ */
 export const RunRow = memo(function RunRow({
   run,
   chosen,
@@ -38,11 +44,9 @@ export const RunRow = memo(function RunRow({
   caused?: boolean;
 }) {
   return (
-    <Link
-      to="/runs/$run"
-      params={{ run: run.run_id }}
+    <PlainLink
+      path={`/runs/${run.run_id}`}
       data-row={index}
-      preload={false}
       className={cn(
         "grid h-full grid-cols-[auto_minmax(0,1fr)_auto] content-center items-center gap-x-3 px-4 py-2 text-sm hover:bg-sunken",
         plain ? "md:grid-cols-[7rem_minmax(0,1fr)_5.5rem_5.5rem]" : "md:grid-cols-[7rem_minmax(0,15rem)_minmax(0,1fr)_5.5rem_5.5rem]",
@@ -65,6 +69,6 @@ export const RunRow = memo(function RunRow({
       </span>
       <Took run={run} className="hidden text-right text-soft md:inline" />
       <Ago at={run.queued_at} className="text-right text-soft" />
-    </Link>
+    </PlainLink>
   );
 });

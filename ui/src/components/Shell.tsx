@@ -1,162 +1,19 @@
-import { Dialog as Base } from "@base-ui/react/dialog";
-import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
-import { Link, Outlet, useNavigate, useRouterState } from "@tanstack/react-router";
-import {
-  Activity,
-  AppWindow,
-  CalendarClock,
-  FileClock,
-  Gauge,
-  Inbox,
-  KeyRound,
-  Menu,
-  MoonStar,
-  Search,
-  Settings2,
-  Skull,
-  SquareFunction,
-  Sun,
-  SunMoon,
-  Ticket,
-  Users,
-  X,
-} from "lucide-react";
-import { type ReactNode, useEffect } from "react";
-import { logOut } from "@/api/actions";
-import { ApiError, base } from "@/api/client";
+import { useQuery } from "@tanstack/react-query";
+import { Outlet, useNavigate, useRouterState } from "@tanstack/react-router";
+import { Menu, Search } from "lucide-react";
+import { lazy, Suspense, useEffect, useState } from "react";
+import { ApiError } from "@/api/client";
 import { useConnection } from "@/api/live";
-import { groupsQuery, meQuery, queryClient, serverQuery } from "@/api/queries";
+import { meQuery, queryClient } from "@/api/queries";
 import { cn } from "@/lib/cn";
 import { useCommand, useCommands, useKeys } from "@/lib/keys";
 import { usePrefs } from "@/lib/prefs";
-import { shown } from "@/lib/text";
-import { Help, Palette } from "./Palette";
+import { Foot, Logo, Places, themes, usePlaces } from "./Nav";
+import { PlainLink } from "./PlainLink";
 import { Button } from "./ui/button";
-import { Toasts } from "./ui/toast";
 
-const places = [
-  { to: "/", label: "Overview", icon: <Gauge />, keys: "g o" },
-  { to: "/runs", label: "Runs", icon: <Activity />, keys: "g r" },
-  { to: "/dead-letters", label: "Dead letters", icon: <Skull />, keys: "g d" },
-  { to: "/events", label: "Events", icon: <Inbox />, keys: "g e" },
-  { to: "/functions", label: "Functions", icon: <SquareFunction />, keys: "g f" },
-  { to: "/schedules", label: "Schedules", icon: <CalendarClock />, keys: "g s" },
-  { to: "/apps", label: "Apps", icon: <AppWindow />, keys: "g a" },
-  { to: "/people", label: "People", icon: <Users />, keys: "g p", serve: true },
-  { to: "/tokens", label: "API tokens", icon: <Ticket />, keys: "g t", serve: true },
-  { to: "/keys", label: "Keys", icon: <KeyRound />, keys: "g k", serve: true },
-  { to: "/audit", label: "Audit log", icon: <FileClock />, keys: "g l" },
-  { to: "/settings", label: "Settings", icon: <Settings2 />, keys: "g ," },
-] as const;
-
-function Logo() {
-  return (
-    <svg viewBox="0 0 32 32" className="size-6" aria-hidden="true">
-      <rect width="32" height="32" rx="7" fill="#1a56c4" />
-      <path d="M11 26V7h7a6 6 0 0 1 0 12h-7" fill="none" stroke="#fff" strokeWidth="4" strokeLinejoin="round" strokeLinecap="round" />
-    </svg>
-  );
-}
-
-function OpenLetters() {
-  const groups = useInfiniteQuery(groupsQuery("open"));
-  const open = groups.data?.pages.flat().reduce((sum, g) => sum + g.open, 0) ?? 0;
-  if (!open) return null;
-  return (
-    <span className="tabular ml-auto rounded-full bg-bad-wash px-1.5 text-2xs leading-5 font-semibold text-bad" title={`${open} open`}>
-      {open > 999 ? "999+" : open}
-      <span className="sr-only"> open</span>
-    </span>
-  );
-}
-
-/** The places that there are: in dev there are no people and no keys. */
-function usePlaces() {
-  const me = useQuery(meQuery);
-  return places.filter((place) => !("serve" in place) || me.data?.dev === false);
-}
-
-function Places({ onPick }: { onPick?: () => void }) {
-  const places = usePlaces();
-  return (
-    <nav aria-label="Main" className="flex flex-col gap-0.5 px-3">
-      {places.map((place) => (
-        <Link
-          key={place.to}
-          to={place.to}
-          onClick={onPick}
-          activeOptions={{ exact: place.to === "/", includeSearch: false }}
-          activeProps={{ className: "bg-accent-wash text-accent font-medium", "aria-current": "page" }}
-          inactiveProps={{ className: "text-soft hover:bg-sunken hover:text-ink" }}
-          className="flex h-8 items-center gap-2.5 rounded-md px-2.5 text-sm [&_svg]:size-4 [&_svg]:shrink-0"
-        >
-          {place.icon}
-          {place.label}
-          {place.to === "/dead-letters" && <OpenLetters />}
-        </Link>
-      ))}
-    </nav>
-  );
-}
-
-const themes = {
-  system: { next: "light", icon: <SunMoon /> },
-  light: { next: "dark", icon: <Sun /> },
-  dark: { next: "system", icon: <MoonStar /> },
-} as const;
-
-/** Who is logged in; nobody is in dev. */
-function Me() {
-  const me = useQuery(meQuery);
-  if (!me.data?.name || me.data.dev) return null;
-  return (
-    <div className="flex items-center gap-2">
-      <Link to="/account" className="min-w-0 flex-1 truncate text-soft hover:text-ink hover:underline" title="Your account">
-        {shown(me.data.name)} <span className="text-faint">· {me.data.role}</span>
-      </Link>
-      <Button kind="quiet" size="small" className="-mr-2 h-6" onClick={() => void logOut().finally(() => location.assign(`${base}/login`))}>
-        Log out
-      </Button>
-    </div>
-  );
-}
-
-function Foot() {
-  const server = useQuery(serverQuery);
-  const { theme, setTheme } = usePrefs();
-  const connection = useConnection();
-  return (
-    <div className="mt-auto space-y-2 border-t border-line px-4 py-3 text-xs text-faint">
-      <div className="flex items-center gap-2">
-        <span
-          aria-hidden="true"
-          className={cn(
-            "size-2 rounded-full",
-            connection === "live" ? "bg-good" : connection === "offline" ? "bg-bad" : "breathing bg-warn",
-          )}
-        />
-        <span>{connection === "live" ? "Live" : connection === "offline" ? "Offline" : "Connecting"}</span>
-        <Button
-          kind="quiet"
-          size="icon"
-          className="-my-1 ml-auto size-7"
-          aria-label={`Colours: ${theme}. Switch to ${themes[theme].next}`}
-          title={`Colours: ${theme}`}
-          onClick={() => setTheme(themes[theme].next)}
-        >
-          {themes[theme].icon}
-        </Button>
-      </div>
-      <Me />
-      {server.data && (
-        <div className="truncate" title={server.data.version}>
-          {server.data.dev ? "dev · " : ""}
-          {server.data.version}
-        </div>
-      )}
-    </div>
-  );
-}
+// What nobody sees at first comes when the page is there.
+const Late = lazy(() => import("./Late"));
 
 const SearchBox = ({ className }: { className?: string }) => (
   <button
@@ -199,6 +56,8 @@ export function Shell() {
     },
   ]);
   const connection = useConnection();
+  const [late, setLate] = useState(false);
+  useEffect(() => setLate(true), []);
   useEffect(
     () =>
       queryClient.getQueryCache().subscribe((event) => {
@@ -224,9 +83,9 @@ export function Shell() {
         Skip to the content
       </a>
       <aside className="sticky top-0 hidden h-dvh w-56 shrink-0 flex-col gap-4 border-r border-line bg-panel pt-4 md:flex">
-        <Link to="/" className="flex items-center gap-2.5 px-5 text-base font-semibold tracking-tight">
+        <PlainLink path="/" className="flex items-center gap-2.5 px-5 text-base font-semibold tracking-tight">
           <Logo /> Pawl
-        </Link>
+        </PlainLink>
         <SearchBox className="mx-4" />
         <Places />
         <Foot />
@@ -243,40 +102,24 @@ export function Shell() {
         )}
         <Outlet />
       </main>
-      <Palette />
-      <Help />
-      <Toasts />
+      {late && (
+        <Suspense>
+          <Late />
+        </Suspense>
+      )}
     </div>
   );
 }
 
-function TopBar(): ReactNode {
+function TopBar() {
   return (
     <header className="sticky top-0 z-30 flex h-12 items-center gap-2 border-b border-line bg-panel px-3 md:hidden">
-      <Base.Root>
-        <Base.Trigger render={<Button kind="quiet" size="icon" aria-label="Menu" />}>
-          <Menu />
-        </Base.Trigger>
-        <Base.Portal>
-          <Base.Backdrop className="fixed inset-0 z-40 bg-black/35" />
-          <Base.Popup className="fixed inset-y-0 left-0 z-50 flex w-64 flex-col gap-4 border-r border-line bg-raised pt-3 outline-none">
-            <div className="flex items-center gap-2.5 pr-3 pl-5 text-base font-semibold">
-              <Logo />
-              <Base.Title className="flex-1">Pawl</Base.Title>
-              <Base.Close render={<Button kind="quiet" size="icon" aria-label="Close" />}>
-                <X />
-              </Base.Close>
-            </div>
-            <Base.Close nativeButton={false} render={<div />}>
-              <Places />
-            </Base.Close>
-            <Foot />
-          </Base.Popup>
-        </Base.Portal>
-      </Base.Root>
-      <Link to="/" className="flex items-center gap-2 font-semibold tracking-tight">
+      <Button kind="quiet" size="icon" aria-label="Menu" aria-haspopup="dialog" onClick={() => useCommands.setState({ menuOpen: true })}>
+        <Menu />
+      </Button>
+      <PlainLink path="/" className="flex items-center gap-2 font-semibold tracking-tight">
         <Logo /> Pawl
-      </Link>
+      </PlainLink>
       <Button
         kind="quiet"
         size="icon"

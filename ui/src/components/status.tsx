@@ -46,26 +46,27 @@ const washOf: Record<Tone, string> = {
   idle: "bg-idle-wash text-idle",
 };
 
+const shapes: Record<string, ReactNode> = {
+  completed: <path d="M4.7 8.3l2.2 2.2 4.4-4.8" />,
+  failed: <path d="M5.5 5.5l5 5m0-5l-5 5" />,
+  running: <path d="M8 1.5a6.5 6.5 0 0 1 0 13z" fill="currentColor" stroke="none" />,
+  queued: <circle cx="8" cy="8" r="1.4" fill="currentColor" stroke="none" />,
+  cancelled: <path d="M4 12l8-8" />,
+  skipped: <path d="M5.5 5.5L8 8l-2.5 2.5M9 5.5L11.5 8 9 10.5" />,
+  sleeping: <path d="M8 4.5V8l2.3 1.5" />,
+  waiting: <path d="M6.4 5.5v5m3.2-5v5" />,
+  retrying: <path d="M10.7 6.2A3.2 3.2 0 1 0 11.2 8m0-2.6v1.4H9.8" />,
+  unreachable: <path d="M8 4.6v4.2m0 2.2v.1" />,
+  missed: <path d="M8 4.6v4.2m0 2.2v.1" />,
+  deferred: <path d="M5 8h5.5m-2-2.3L10.8 8l-2.3 2.3" />,
+  retried: <path d="M10.7 6.2A3.2 3.2 0 1 0 11.2 8m0-2.6v1.4H9.8" />,
+  open: <path d="M5.5 5.5l5 5m0-5l-5 5" />,
+  done: <path d="M4.7 8.3l2.2 2.2 4.4-4.8" />,
+  stopped: <rect x="5.7" y="5.7" width="4.6" height="4.6" fill="currentColor" stroke="none" />,
+};
+
 /** The shape of a status, in the colour of the text around it. */
 export function Glyph({ status, className }: { status: string; className?: string }) {
-  const draw: Record<string, ReactNode> = {
-    completed: <path d="M4.7 8.3l2.2 2.2 4.4-4.8" />,
-    failed: <path d="M5.5 5.5l5 5m0-5l-5 5" />,
-    running: <path d="M8 1.5a6.5 6.5 0 0 1 0 13z" fill="currentColor" stroke="none" />,
-    queued: <circle cx="8" cy="8" r="1.4" fill="currentColor" stroke="none" />,
-    cancelled: <path d="M4 12l8-8" />,
-    skipped: <path d="M5.5 5.5L8 8l-2.5 2.5M9 5.5L11.5 8 9 10.5" />,
-    sleeping: <path d="M8 4.5V8l2.3 1.5" />,
-    waiting: <path d="M6.4 5.5v5m3.2-5v5" />,
-    retrying: <path d="M10.7 6.2A3.2 3.2 0 1 0 11.2 8m0-2.6v1.4H9.8" />,
-    unreachable: <path d="M8 4.6v4.2m0 2.2v.1" />,
-    missed: <path d="M8 4.6v4.2m0 2.2v.1" />,
-    deferred: <path d="M5 8h5.5m-2-2.3L10.8 8l-2.3 2.3" />,
-    retried: <path d="M10.7 6.2A3.2 3.2 0 1 0 11.2 8m0-2.6v1.4H9.8" />,
-    open: <path d="M5.5 5.5l5 5m0-5l-5 5" />,
-    done: <path d="M4.7 8.3l2.2 2.2 4.4-4.8" />,
-    stopped: <rect x="5.7" y="5.7" width="4.6" height="4.6" fill="currentColor" stroke="none" />,
-  };
   const key = status.toLowerCase();
   return (
     <svg
@@ -79,7 +80,7 @@ export function Glyph({ status, className }: { status: string; className?: strin
       strokeLinejoin="round"
     >
       <circle cx="8" cy="8" r="6.5" strokeDasharray={key === "queued" || key === "planned" || key === "skipped" ? "2.2 2.2" : undefined} />
-      {draw[key]}
+      {shapes[key]}
     </svg>
   );
 }

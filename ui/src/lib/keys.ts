@@ -7,10 +7,11 @@ import { create } from "zustand";
 
 export type Command = { id: string; label: string; group: string; keys?: string; run: () => void };
 
-export const useCommands = create<{ commands: Command[]; paletteOpen: boolean; helpOpen: boolean }>(() => ({
+export const useCommands = create<{ commands: Command[]; paletteOpen: boolean; helpOpen: boolean; menuOpen: boolean }>(() => ({
   commands: [],
   paletteOpen: false,
   helpOpen: false,
+  menuOpen: false,
 }));
 
 /** Makes commands available while a component is there. Keys such as "g r" are a sequence. */

@@ -4,7 +4,6 @@ import { CircleCheck, CirclePause, PlugZap, ServerCrash, Skull, StopCircle } fro
 import { lazy, Suspense, useMemo } from "react";
 import type { Schemas } from "@/api/client";
 import { appsQuery, overviewQuery } from "@/api/queries";
-import { Connect } from "@/components/Connect";
 import { Ago, Card, Page, useTitle } from "@/components/layout";
 import { Spark } from "@/components/Spark";
 import { Bones, Empty, Failed } from "@/components/states";
@@ -21,6 +20,8 @@ const Chart = (props: React.ComponentProps<typeof LazyChart>) => (
   </Suspense>
 );
 
+const Connect = lazy(() => import("@/components/Connect").then((m) => ({ default: m.Connect })));
+
 export function Overview() {
   useTitle("");
   const overview = useQuery(overviewQuery);
@@ -35,7 +36,9 @@ export function Overview() {
         title="Welcome to Pawl"
         sub="It runs functions that survive crashes: each step's result is remembered, and what fails is tried again. Connect an app, and its first run shows here."
       >
-        <Connect />
+        <Suspense fallback={<Bones rows={6} />}>
+          <Connect />
+        </Suspense>
       </Page>
     );
   return (

@@ -1,8 +1,8 @@
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Link, useNavigate } from "@tanstack/react-router";
-import { useWindowVirtualizer } from "@tanstack/react-virtual";
 import { SearchX, Waypoints } from "lucide-react";
-import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
+import { type RefObject, useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
+import { flushSync } from "react-dom";
 import { appsQuery, runsQuery, shapeQuery } from "@/api/queries";
 import { FilterBox } from "@/components/FilterBox";
 import { useTitle } from "@/components/layout";
@@ -11,7 +11,7 @@ import { Bones, Empty, Failed } from "@/components/states";
 import { Glyph, inkOf, toneOf } from "@/components/status";
 import { buttonStyle } from "@/components/ui/button";
 import { cn } from "@/lib/cn";
-import { parse, statuses, toggle, without } from "@/lib/filter";
+import { statuses, toggle, without } from "@/lib/filter";
 import { useCommand } from "@/lib/keys";
 import { many, shortClock } from "@/lib/text";
 import { runsRoute } from "@/router";
@@ -22,7 +22,7 @@ export function Runs() {
   const navigate = useNavigate();
   const setFilter = (text: string) => void navigate({ to: "/runs", search: text ? { q: text } : {}, replace: true });
   // A time that is given as "2h" counts from when the filter was applied.
-  const { search } = useMemo(() => parse(q), [q]);
+  const { search } = runsRoute.useLoaderData();
   const apps = useQuery(appsQuery);
   const runs = useInfiniteQuery(runsQuery(search));
   const rows = useMemo(() => runs.data?.pages.flatMap((page) => page.runs) ?? [], [runs.data]);
@@ -47,7 +47,7 @@ export function Runs() {
   const chosenStatuses = search.status ?? [];
   return (
     <div className="mx-auto w-full max-w-[120rem]">
-      <div className="sticky top-12 z-10 border-b border-line bg-ground/95 px-4 pt-4 pb-3 backdrop-blur-sm sm:px-6 md:top-0 lg:px-8">
+      <div className="sticky top-12 z-10 border-b border-line bg-ground px-4 pt-4 pb-3 sm:px-6 md:top-0 lg:px-8">
         <h1 className="sr-only">Runs</h1>
         <FilterBox
           value={q}
@@ -166,26 +166,11 @@ function List({
 }) {
   const list = useRef<HTMLDivElement>(null);
   const navigate = useNavigate();
-  const [margin, setMargin] = useState(130);
-  useEffect(() => setMargin(list.current?.offsetTop ?? 130), []);
   const high = useRowHeight();
-  // What changes with each drawing would have all rows placed anew.
-  const key = useCallback((i: number) => rows[i]?.run_id ?? i, [rows]);
-  const virtual = useWindowVirtualizer({
-    count: rows.length,
-    estimateSize: () => high,
-    overscan: 20,
-    scrollMargin: margin,
-    scrollPaddingStart: 140,
-    getItemKey: key,
-  });
-  // The rows are placed anew when they become higher.
-  useLayoutEffect(() => virtual.measure(), [high, virtual]);
-  const items = virtual.getVirtualItems();
-  const lastShown = items.at(-1)?.index ?? 0;
+  const [from, to] = useShown(list, rows.length, high);
   useEffect(() => {
-    if (more && !fetching && lastShown >= rows.length - ahead) fetchMore();
-  }, [more, fetching, lastShown, rows.length, fetchMore]);
+    if (more && !fetching && to >= rows.length - ahead) fetchMore();
+  }, [more, fetching, to, rows.length, fetchMore]);
 
   // The chosen run stays chosen when others come above it.
   const [chosen, setChosen] = useState<string>();
@@ -193,7 +178,7 @@ function List({
   const move = (by: number) => {
     const next = Math.max(0, Math.min(rows.length - 1, at + by));
     setChosen(rows[next]?.run_id);
-    virtual.scrollToIndex(next, { align: "auto" });
+    reveal(list.current!, next, high);
   };
   useCommand([
     { id: "next", label: "Next run", group: "This page", keys: "j", run: () => move(1) },
@@ -209,23 +194,58 @@ function List({
     },
   ]);
   return (
-    <div ref={list} role="list" aria-label="Runs" className="relative sm:mx-2 lg:mx-4" style={{ height: virtual.getTotalSize() }}>
-      {items.map((item) => {
-        const run = rows[item.index];
-        if (!run) return null;
-        return (
+    <div ref={list} role="list" aria-label="Runs" className="sm:mx-2 lg:mx-4" style={{ height: rows.length * high }}>
+      <div role="presentation" style={{ transform: `translateY(${from * high}px)` }}>
+        {rows.slice(from, to).map((run, i) => (
           <div
-            key={item.key}
+            key={run.run_id}
             role="listitem"
             aria-setsize={more ? -1 : rows.length}
-            aria-posinset={item.index + 1}
-            className="absolute inset-x-0 top-0 border-b border-line"
-            style={{ transform: `translateY(${item.start - margin}px)`, height: high }}
+            aria-posinset={from + i + 1}
+            className="border-b border-line"
+            style={{ height: high }}
           >
-            <RunRow run={run} chosen={run.run_id === chosen} index={item.index} />
+            <RunRow run={run} chosen={run.run_id === chosen} index={from + i} />
           </div>
-        );
-      })}
+        ))}
+      </div>
     </div>
   );
+}
+
+/** How many rows there are above and below what is seen. */
+const spare = 8;
+
+/** Which rows are drawn: those that the window shows, and some around. All are equally high, so nothing is measured. */
+function useShown(list: RefObject<HTMLElement | null>, count: number, high: number): [number, number] {
+  const [top, setTop] = useState(0); // the first row that is seen
+  useEffect(() => {
+    const look = () => {
+      const above = list.current?.getBoundingClientRect().top ?? 0;
+      flushSync(() => setTop(Math.max(0, Math.floor(-above / high))));
+    };
+    addEventListener("scroll", look, { passive: true });
+    return () => removeEventListener("scroll", look);
+  }, [list, high]);
+  const seen = Math.ceil(useWindowHeight() / high);
+  return [Math.max(0, Math.min(top, count) - spare), Math.min(count, top + seen + spare)];
+}
+
+const useWindowHeight = () =>
+  useSyncExternalStore(
+    (changed) => {
+      addEventListener("resize", changed);
+      return () => removeEventListener("resize", changed);
+    },
+    () => innerHeight,
+  );
+
+/** What lies over the head of the list. */
+const covered = 140;
+
+/** Scrolls as little as it takes to see a row. */
+function reveal(list: HTMLElement, row: number, high: number) {
+  const top = list.getBoundingClientRect().top + row * high;
+  if (top < covered) scrollBy(0, top - covered);
+  else if (top + high > innerHeight) scrollBy(0, top + high - innerHeight);
 }
