@@ -196,9 +196,14 @@ func (l local) Invoke(ctx context.Context, slug string, data []byte, key string)
 func (l local) Run(ctx context.Context, id string, wait time.Duration) (proto.RunState, error) {
 	if wait > 0 {
 		short, cancel := context.WithTimeout(ctx, wait)
-		_, err := l.e.End(short, id)
+		r, err := l.e.ended(short, id)
 		cancel()
-		if err != nil && short.Err() == nil && !errors.Is(err, store.ErrNotFound) {
+		switch {
+		case err == nil:
+			return stateOf(r), nil
+		case errors.Is(err, store.ErrNotFound):
+			return proto.RunState{}, proto.ErrGone
+		case short.Err() == nil:
 			return proto.RunState{}, err
 		}
 	}
@@ -209,9 +214,13 @@ func (l local) Run(ctx context.Context, id string, wait time.Duration) (proto.Ru
 	case err != nil:
 		return proto.RunState{}, err
 	}
+	return stateOf(r), nil
+}
+
+func stateOf(r *durable.Run) proto.RunState {
 	return proto.RunState{
-		ID: r.ID, Function: r.Function, Status: r.Status.String(), Output: r.Output, Started: r.Started, Ended: r.Ended,
-	}, nil
+		ID: r.ID, Function: r.Function, Status: r.Status.String(), Output: r.Output.Clone(), Started: r.Started, Ended: r.Ended,
+	}
 }
 
 func (l local) Publish(_ context.Context, channel, topic string, data []byte) error {

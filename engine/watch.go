@@ -203,23 +203,31 @@ func (x *Ending) Then(f func()) {
 // End waits for the end of a run, however long that takes. The commit of the end
 // wakes it. Errors: store.ErrNotFound, ErrClosing, and that of ctx.
 func (e *Engine) End(ctx context.Context, run string) (durable.Head, error) {
-	end := e.Ending(run)
-	defer end.Close()
-	r, err := e.store.Run(ctx, run)
+	r, err := e.ended(ctx, run)
 	if err != nil {
 		return durable.Head{}, err
 	}
-	if r.Status.Final() {
-		return r.Head, nil
+	return r.Head, nil
+}
+
+// ended is a run, without its steps, when it has ended.
+func (e *Engine) ended(ctx context.Context, run string) (*durable.Run, error) {
+	end := e.Ending(run)
+	defer end.Close()
+	r, err := e.store.Run(ctx, run)
+	if err != nil || r.Status.Final() {
+		return r, err
 	}
 	select {
 	case <-end.Done():
-		if head, ok := end.Head(); ok {
-			return head, nil
+		head, ok := end.Head()
+		if !ok {
+			return nil, ErrClosing
 		}
-		return durable.Head{}, ErrClosing
+		r.Head = head
+		return r, nil
 	case <-ctx.Done():
-		return durable.Head{}, ctx.Err()
+		return nil, ctx.Err()
 	}
 }
 
