@@ -57,7 +57,9 @@ export function Shell() {
   ]);
   const connection = useConnection();
   const [late, setLate] = useState(false);
-  useEffect(() => setLate(true), []);
+  useEffect(() => {
+    requestAnimationFrame(() => requestAnimationFrame(() => setLate(true))); // the page is painted by then
+  }, []);
   useEffect(
     () =>
       queryClient.getQueryCache().subscribe((event) => {

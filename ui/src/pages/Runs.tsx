@@ -23,7 +23,8 @@ export function Runs() {
   const setFilter = (text: string) => void navigate({ to: "/runs", search: text ? { q: text } : {}, replace: true });
   // A time that is given as "2h" counts from when the filter was applied.
   const { search } = runsRoute.useLoaderData();
-  const apps = useQuery(appsQuery);
+  const [typing, setTyping] = useState(false);
+  const apps = useQuery({ ...appsQuery, enabled: typing });
   const runs = useInfiniteQuery(runsQuery(search));
   const rows = useMemo(() => runs.data?.pages.flatMap((page) => page.runs) ?? [], [runs.data]);
   const last = runs.data?.pages.at(-1);
@@ -41,7 +42,6 @@ export function Runs() {
     const start = search.event?.slice(0, -1) ?? "";
     return (names.length > 0 ? names : known.events.filter((e) => e.startsWith(start) && !e.startsWith("inngest/"))).slice(0, 5).sort();
   }, [search, apps.data, known.events]);
-  const [typing, setTyping] = useState(false);
   const shape = useQuery({ ...shapeQuery(about), enabled: typing && about.length > 0 });
   const fields = shape.data?.fields ?? [];
   const chosenStatuses = search.status ?? [];
@@ -169,8 +169,9 @@ function List({
   const high = useRowHeight();
   const [from, to] = useShown(list, rows.length, high);
   useEffect(() => {
-    if (more && !fetching && to >= rows.length - ahead) fetchMore();
-  }, [more, fetching, to, rows.length, fetchMore]);
+    // Who has not begun to scroll may have come for the first rows alone.
+    if (more && !fetching && to >= rows.length - (from > 0 ? ahead : 0)) fetchMore();
+  }, [more, fetching, from, to, rows.length, fetchMore]);
 
   // The chosen run stays chosen when others come above it.
   const [chosen, setChosen] = useState<string>();
