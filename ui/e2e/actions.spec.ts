@@ -11,7 +11,7 @@ test.beforeEach(async ({ page }) => {
 });
 test.afterEach(() => check());
 
-const shot = (page: Page, name: string) => page.screenshot({ path: `e2e/shots/actions/${name}.png` });
+const shot = (page: Page, name: string) => page.screenshot({ path: `e2e/shots/actions/${name}.png`, animations: "disabled" });
 
 test("two clicks lead from the overview to the stack of the newest failure", async ({ page }) => {
   const [event] = await send(shop(), { name: "order/placed", data: { id: "o-1", customer: "c-newest", amount: 1, card: "declined" } });
@@ -312,6 +312,15 @@ test("a server that is away is told of, and what comes after is caught up with",
   await cdp.send("Network.emulateNetworkConditions", { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput: -1 });
   await expect(page.getByRole("listitem")).toHaveCount(before + 1, { timeout: 40_000 });
   await expect(page.getByText("Live")).toBeVisible();
+});
+
+test("what lies over the page can be missing, and takes nothing else with it", async ({ page }) => {
+  await page.route("**/assets/Late-*.js", (route) => route.abort());
+  const missing = page.waitForEvent("requestfailed", (request) => request.url().includes("/assets/Late-"));
+  await page.goto(`${shop()}/runs?q=function%3Ashop-refresh-rates`);
+  await missing;
+  await page.getByRole("listitem").first().getByRole("link").click();
+  await expect(page.getByRole("heading", { name: "shop-refresh-rates" })).toBeVisible();
 });
 
 test("a page whose data cannot be read says so and tries again", async ({ page }) => {

@@ -119,7 +119,7 @@ async function harmless(page: Page, where: string) {
   expect(found.title, where).not.toMatch(/[\u202a-\u202e\u2066-\u2069]/);
 }
 
-const shot = (page: Page, name: string) => page.screenshot({ path: `e2e/shots/hostile/${name}.png` });
+const shot = (page: Page, name: string) => page.screenshot({ path: `e2e/shots/hostile/${name}.png`, animations: "disabled" });
 
 for (const width of [360, 1440]) {
   test(`texts stay texts on every screen, ${width} px wide`, async ({ browser }) => {
@@ -210,12 +210,16 @@ test("texts stay texts in what is opened: steps, payloads, letters, the palette,
   await expect(page.getByText("onerror").first()).toBeVisible();
   await page.getByRole("button", { name: "Resume" }).click();
   await harmless(page, "a question");
-  await page.goto(`${base}/runs/${ids["evil-fails-image"]}`);
-  await shot(page, "run-image");
-  await page.goto(`${base}/runs/${ids["evil-fails-bidi"]}`);
-  await shot(page, "run-bidi");
-  await page.goto(`${base}/runs/${ids["evil-fails-long"]}`);
-  await shot(page, "run-long");
+  for (const name of ["image", "bidi", "long"]) {
+    await page.goto(`${base}/runs/${ids[`evil-fails-${name}`]}`);
+    await expect(page.getByTestId("stack").first()).toBeVisible();
+    await shot(page, `run-${name}`);
+  }
+  await page
+    .getByRole("button", { name: /more characters$/ })
+    .first()
+    .click();
+  await expect(page.getByText(corpus.long!).first(), "a long error is shown whole to whoever asks").toBeVisible();
   await page.keyboard.press("ControlOrMeta+k");
   await expect(page.getByRole("combobox", { name: "Find a page" })).toBeFocused();
   await page.keyboard.insertText(corpus.image!);

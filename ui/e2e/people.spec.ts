@@ -50,7 +50,7 @@ test.afterAll(async () => {
   }
 });
 
-const shot = (page: Page, name: string) => page.screenshot({ path: `e2e/shots/people/${name}.png` });
+const shot = (page: Page, name: string) => page.screenshot({ path: `e2e/shots/people/${name}.png`, animations: "disabled" });
 
 /** The dialog that is open; a toast is one too. */
 const question = (page: Page) => page.locator('[role="dialog"]:not([aria-modal="false"])');
@@ -508,7 +508,7 @@ test("the screens in dark and light, narrow and wide", async ({ browser }) => {
           await act?.(page);
           if (act) await expect(question(page)).toBeVisible();
           await expect(page.getByLabel("Loading")).toHaveCount(0);
-          await page.screenshot({ path: `e2e/shots/people/${colorScheme}-${width}/${name}.png` });
+          await page.screenshot({ path: `e2e/shots/people/${colorScheme}-${width}/${name}.png`, animations: "disabled" });
           expect(await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)).toBe(0);
           expect(await page.locator("img, script:not([src]), iframe").count(), "no name has become markup").toBe(0);
           await accessible(page);

@@ -1,7 +1,7 @@
 import { useState } from "react";
 import { cn } from "@/lib/cn";
 import type { Failure } from "@/lib/json";
-import { shown } from "@/lib/text";
+import { count, shown } from "@/lib/text";
 import { CopyButton } from "./layout";
 
 // Where a line of a stack leads: of an app's own code, or of what it is built on.
@@ -26,6 +26,9 @@ function Line({ text }: { text: string }) {
   );
 }
 
+/** What is shown at first of a message: nobody's page is only that. */
+const longestMessage = 2000;
+
 /** An error as it was thrown: its type, message, and stack, with the app's own lines standing out. */
 export function ErrorView({ failure, className, bare }: { failure: Failure; className?: string; bare?: boolean }) {
   const stack = shown(failure.stack);
@@ -42,12 +45,20 @@ export function ErrorView({ failure, className, bare }: { failure: Failure; clas
   const lines = begin < 0 ? [] : all.slice(begin);
   const [whole, setWhole] = useState(false);
   const most = 14;
+  const message = shown(failure.message);
+  const [full, setFull] = useState(false);
+  const hidden = full ? 0 : Math.max(0, message.length - longestMessage);
   return (
     <div className={cn(!bare && "rounded-lg border border-bad/30 bg-bad-wash/60", className)}>
       <div className={cn("flex items-start gap-2", !bare && "p-3")}>
         <p className="min-w-0 flex-1 text-sm break-words whitespace-pre-wrap">
           {failure.name && <span className="mr-1.5 font-mono text-xs font-semibold text-bad">{shown(failure.name)}</span>}
-          <span className="text-ink">{shown(failure.message) || "(no message)"}</span>
+          <span className="text-ink">{message.slice(0, message.length - hidden) || "(no message)"}</span>
+          {hidden > 0 && (
+            <button type="button" onClick={() => setFull(true)} className="block text-xs text-accent hover:underline">
+              {count(hidden)} more characters
+            </button>
+          )}
         </p>
         <CopyButton text={failure.stack || `${failure.name}: ${failure.message}`} label="Copy the error" />
       </div>

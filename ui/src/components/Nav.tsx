@@ -22,6 +22,7 @@ import { base } from "@/api/client";
 import { useConnection } from "@/api/live";
 import { groupsQuery, meQuery, serverQuery } from "@/api/queries";
 import { cn } from "@/lib/cn";
+import { usePainted } from "@/lib/painted";
 import { usePrefs } from "@/lib/prefs";
 import { shown } from "@/lib/text";
 import { PlainLink } from "./PlainLink";
@@ -52,7 +53,7 @@ export function Logo() {
 }
 
 function OpenLetters() {
-  const groups = useInfiniteQuery(groupsQuery("open"));
+  const groups = useInfiniteQuery({ ...groupsQuery("open"), enabled: usePainted((s) => s.painted) });
   const open = groups.data?.pages.flat().reduce((sum, g) => sum + g.open, 0) ?? 0;
   if (!open) return null;
   return (
@@ -65,7 +66,7 @@ function OpenLetters() {
 
 /** The places that there are: in dev there are no people and no keys. */
 export function usePlaces() {
-  const me = useQuery(meQuery);
+  const me = useQuery({ ...meQuery, enabled: usePainted((s) => s.painted) });
   return places.filter((place) => !("serve" in place) || me.data?.dev === false);
 }
 
@@ -106,7 +107,7 @@ export const themes = {
 
 /** Who is logged in; nobody is in dev. */
 function Me() {
-  const me = useQuery(meQuery);
+  const me = useQuery({ ...meQuery, enabled: usePainted((s) => s.painted) });
   if (!me.data?.name || me.data.dev) return null;
   return (
     <div className="flex items-center gap-2">
@@ -121,7 +122,7 @@ function Me() {
 }
 
 export function Foot() {
-  const server = useQuery(serverQuery);
+  const server = useQuery({ ...serverQuery, enabled: usePainted((s) => s.painted) });
   const { theme, setTheme } = usePrefs();
   const connection = useConnection();
   return (

@@ -1,19 +1,30 @@
 import { useQuery } from "@tanstack/react-query";
 import { Outlet, useNavigate, useRouterState } from "@tanstack/react-router";
 import { Menu, Search } from "lucide-react";
-import { lazy, Suspense, useEffect, useState } from "react";
+import { type ComponentType, useEffect, useState } from "react";
 import { ApiError } from "@/api/client";
 import { useConnection } from "@/api/live";
 import { meQuery, queryClient } from "@/api/queries";
 import { cn } from "@/lib/cn";
 import { useCommand, useCommands, useKeys } from "@/lib/keys";
+import { drawn, usePainted } from "@/lib/painted";
 import { usePrefs } from "@/lib/prefs";
 import { Foot, Logo, Places, themes, usePlaces } from "./Nav";
 import { PlainLink } from "./PlainLink";
 import { Button } from "./ui/button";
 
-// What nobody sees at first comes when the page is there.
-const Late = lazy(() => import("./Late"));
+/** What nobody sees at first. It comes when the page is there; if the server is not, when that is back. */
+function useLate(ready: boolean) {
+  const [Late, setLate] = useState<ComponentType>();
+  useEffect(() => {
+    if (!ready || Late) return;
+    import("./Late").then(
+      (late) => setLate(() => late.default),
+      () => {}, // the page says that the server is away
+    );
+  }, [ready, Late]);
+  return Late;
+}
 
 const SearchBox = ({ className }: { className?: string }) => (
   <button
@@ -34,8 +45,10 @@ export function Shell() {
   const navigate = useNavigate();
   const path = useRouterState({ select: (s) => s.location.pathname });
   useKeys();
+  const painted = usePainted((s) => s.painted);
+  useEffect(drawn, []);
   const places = usePlaces();
-  const me = useQuery(meQuery);
+  const me = useQuery({ ...meQuery, enabled: painted });
   useCommand([
     ...(me.data?.dev === false
       ? [{ id: "/account", label: "Go to your account", group: "Go", run: () => void navigate({ to: "/account" }) }]
@@ -56,10 +69,7 @@ export function Shell() {
     },
   ]);
   const connection = useConnection();
-  const [late, setLate] = useState(false);
-  useEffect(() => {
-    requestAnimationFrame(() => requestAnimationFrame(() => setLate(true))); // the page is painted by then
-  }, []);
+  const Late = useLate(painted && connection !== "offline");
   useEffect(
     () =>
       queryClient.getQueryCache().subscribe((event) => {
@@ -104,11 +114,7 @@ export function Shell() {
         )}
         <Outlet />
       </main>
-      {late && (
-        <Suspense>
-          <Late />
-        </Suspense>
-      )}
+      {Late && <Late />}
     </div>
   );
 }

@@ -28,7 +28,6 @@ export function useCommand(list: Command[]) {
 
 /** Listens for the keys of all commands. */
 export function useKeys() {
-  const commands = useCommands((s) => s.commands);
   const prefix = useRef({ key: "", at: 0 });
   useHotkeys("*", (event) => {
     if (event.metaKey || event.ctrlKey || event.altKey) {
@@ -39,6 +38,7 @@ export function useKeys() {
       return;
     }
     if (useCommands.getState().paletteOpen || document.querySelector("[role=dialog][data-open]")) return;
+    const { commands } = useCommands.getState();
     const key = event.key === " " ? "Space" : event.key;
     const sequence = Date.now() - prefix.current.at < 900 ? `${prefix.current.key} ${key}` : "";
     const command = commands.findLast((c) => c.keys === sequence) ?? commands.findLast((c) => c.keys === key);

@@ -15,7 +15,7 @@ type Overview_ = Schemas["Overview"];
 // Drawing is half the size of this page: the numbers come first.
 const LazyChart = lazy(() => import("@/components/Chart"));
 const Chart = (props: React.ComponentProps<typeof LazyChart>) => (
-  <Suspense fallback={<div style={{ height: 150 }} />}>
+  <Suspense fallback={<div role="status" aria-label="Loading" style={{ height: 150 }} />}>
     <LazyChart {...props} />
   </Suspense>
 );
