@@ -19,6 +19,9 @@ test.afterAll(() => {
 const ms = (t: number) => `${t.toFixed(0)} ms`;
 const quantile = (list: number[], q: number) => [...list].sort((a, b) => a - b)[Math.min(list.length - 1, Math.floor(q * list.length))]!;
 
+/** A page of text alone: what it takes is the browser's own part in all others. */
+const bare = "/bare";
+
 /** The time from the navigation until an element was painted. */
 async function painted(context: BrowserContext, url: string, selector: string): Promise<number> {
   const page = await context.newPage();
@@ -32,6 +35,9 @@ async function painted(context: BrowserContext, url: string, selector: string): 
     const watch = new MutationObserver(() => look() && watch.disconnect());
     watch.observe(document, { childList: true, subtree: true });
   }, selector);
+  await page.route(`${base}${bare}`, (route) =>
+    route.fulfill({ contentType: "text/html", body: `<!doctype html>${"<p data-row>a run</p>".repeat(30)}` }),
+  );
   await page.goto(url, { waitUntil: "commit" });
   const at = await page.waitForFunction(() => (window as { __painted?: number }).__painted, undefined, { polling: 20, timeout: 60_000 });
   const time = await at.jsonValue();
@@ -48,13 +54,19 @@ async function repeat(what: string, times: number, budget: number, once: () => P
 }
 
 // Who opens the page the first time gets all of it; who comes again has it, and the
-// browser has compiled it. The browser's own part in both is what an empty page takes.
+// browser has compiled it.
 const pages = [
+  ["30 lines of text, without the dashboard", bare, "[data-row]", 300],
   ["list of runs: first rows", "/runs", "[data-row]", 300],
   ["the same, those that failed", "/runs?q=status%3Afailed", "[data-row]", 300],
   ["the same, of one function", "/runs?q=function%3Ashop-function-3", "[data-row]", 300],
   ["overview: newest failures", "/", "[data-testid=failures] a", 300],
-  [`run of ${process.env.PAWL_SPEED_STEPS} steps: first steps`, `/runs/${process.env.PAWL_SPEED_RUN}`, '[aria-label="Steps"] [role=listitem]', 1000],
+  [
+    `run of ${process.env.PAWL_SPEED_STEPS} steps: first steps`,
+    `/runs/${process.env.PAWL_SPEED_RUN}`,
+    '[aria-label="Steps"] [role=listitem]',
+    1000,
+  ],
 ] as const;
 const viewport = { width: 1440, height: 900 };
 
