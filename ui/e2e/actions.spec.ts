@@ -252,6 +252,7 @@ test("what changed a function is told, and how a group of dead letters grew", as
 test("everything is done by keyboard", async ({ page }) => {
   await page.goto(shop());
   await expect(page.getByRole("heading", { name: "Overview" })).toBeVisible();
+  await expect(page.getByRole("region", { name: "Notifications" })).toBeAttached(); // which comes last, after the keys
   await page.keyboard.press("?");
   await expect(page.getByRole("dialog")).toContainText("Go to runs");
   await shot(page, "keys");
@@ -312,6 +313,17 @@ test("a server that is away is told of, and what comes after is caught up with",
   await cdp.send("Network.emulateNetworkConditions", { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput: -1 });
   await expect(page.getByRole("listitem")).toHaveCount(before + 1, { timeout: 40_000 });
   await expect(page.getByText("Live")).toBeVisible();
+});
+
+test("a list that was scrolled is there when the window becomes narrow", async ({ page }) => {
+  await page.setViewportSize({ width: 1440, height: 400 });
+  await page.goto(`${shop()}/runs`);
+  await expect(page.getByRole("listitem").first()).toBeVisible();
+  await page.evaluate(() => scrollTo(0, 1200));
+  await expect(page.getByRole("listitem").first()).toHaveAttribute("aria-posinset", /^[1-9]\d+$/);
+  await page.setViewportSize({ width: 360, height: 400 });
+  const inside = () => document.elementFromPoint(180, 300)?.closest("[role=listitem]") !== null;
+  await expect.poll(() => page.evaluate(inside)).toBe(true);
 });
 
 test("what lies over the page can be missing, and takes nothing else with it", async ({ page }) => {

@@ -221,10 +221,9 @@ const spare = 8;
 function useShown(list: RefObject<HTMLElement | null>, count: number, high: number): [number, number] {
   const [top, setTop] = useState(0); // the first row that is seen
   useEffect(() => {
-    const look = () => {
-      const above = list.current?.getBoundingClientRect().top ?? 0;
-      flushSync(() => setTop(Math.max(0, Math.floor(-above / high))));
-    };
+    const first = () => Math.max(0, Math.floor(-(list.current?.getBoundingClientRect().top ?? 0) / high));
+    const look = () => flushSync(() => setTop(first()));
+    setTop(first()); // rows may have become higher, or the page may have been scrolled before
     addEventListener("scroll", look, { passive: true });
     return () => removeEventListener("scroll", look);
   }, [list, high]);
