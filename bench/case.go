@@ -252,7 +252,7 @@ func (r *rig) sample(ctx context.Context) (s sample) {
 		v := d.Seconds()
 		return &v
 	}
-	if page, err := r.get(ctx, r.addr, "/metrics"); err == nil {
+	if page, err := r.get(ctx, r.debug, "/metrics"); err == nil {
 		if n, ok := parseFsyncs(string(page)); ok {
 			s.fsyncs = &n
 		}

@@ -23,7 +23,7 @@ const (
 type rig struct {
 	dir      string // of the database
 	addr     string // of the server, host:port
-	debug    string // of its debug listener, "" without
+	debug    string // of its debug listener, with metrics and profiles; "" without
 	eventKey string
 	signKey  string
 	appAddr  string
@@ -58,10 +58,8 @@ func startRig(ctx context.Context, c rigConfig, done func(n int64)) (r *rig, err
 	if r.addr, err = freeAddr(); err != nil {
 		return r, err
 	}
-	if c.debug {
-		if r.debug, err = freeAddr(); err != nil {
-			return r, err
-		}
+	if r.debug, err = freeAddr(); err != nil {
+		return r, err
 	}
 
 	appURL, synced := make(chan string, 1), make(chan struct{}, 16)
@@ -92,11 +90,8 @@ func startRig(ctx context.Context, c rigConfig, done func(n int64)) (r *rig, err
 	r.appAddr = hostOf(url)
 
 	args := []string{
-		"serve", "--metrics", "--listen", r.addr, "--db", "sqlite:" + filepath.Join(r.dir, "pawl.db"),
-		"--signing-key", r.signKey, "--event-key", r.eventKey, "--durability", c.durability, "--app", url,
-	}
-	if c.debug {
-		args = append(args, "--debug-listen", r.debug)
+		"serve", "--listen", r.addr, "--db", "sqlite:" + filepath.Join(r.dir, "pawl.db"),
+		"--signing-key", r.signKey, "--event-key", r.eventKey, "--durability", c.durability, "--app", url, "--debug-listen", r.debug,
 	}
 	drop := func(out io.Reader) error { _, err := io.Copy(io.Discard, out); return err }
 	if r.server, err = startChild(ctx, "server", nil, drop, c.server, args...); err != nil {

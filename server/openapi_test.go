@@ -18,7 +18,6 @@ var update = flag.Bool("update", false, "write docs/openapi.json anew")
 // untold are routes that are not for people, and why.
 var untold = map[string]string{
 	"GET /dev":                           "SDKs look for a dev server",
-	"GET /metrics":                       "Prometheus",
 	"POST /dev/traces":                   "SDKs",
 	"POST /e/{$}":                        "lets nobody in",
 	"POST /e":                            "lets nobody in",

@@ -72,7 +72,6 @@ func routes() []route {
 		{method: "GET", pattern: "/health", who: anyone, serve: (*Server).health},
 		{method: "GET", pattern: "/dev", who: anyone, serve: (*Server).devInfo},
 		{method: "GET", pattern: "/openapi.json", who: anyone, serve: (*Server).openAPI},
-		{method: "GET", pattern: "/metrics", who: signingKey, serve: (*Server).metrics},
 		{method: "POST", pattern: "/dev/traces", who: anyone, mark: traffic, serve: (*Server).devTraces, body: maxTracesBody, packed: true},
 
 		{method: "POST", pattern: "/e/{key}", who: eventKey, mark: traffic, serve: (*Server).events, body: maxEventsBody, cors: true, refuse: failEvents},

@@ -53,7 +53,7 @@ type Config struct {
 	// OpenID is a provider by which people log in; nil: none.
 	OpenID *OpenID
 
-	// Metrics are shown at /metrics; nil: there are none.
+	// Metrics are shown by [Server.Debug]; nil: there are none.
 	Metrics prometheus.Gatherer
 
 	// Unsynced tells which URLs were asked for and have not told their functions;

@@ -44,7 +44,7 @@ func (l *loader) check(s *settings) {
 	}
 	if s.DebugListen != "" {
 		if host, ok := l.address("debug-listen", s.DebugListen); ok && !loopback(host) {
-			l.problem("%s %s: profiles show what is in memory, so they are served on loopback only; use 127.0.0.1", l.given["debug-listen"], s.DebugListen)
+			l.problem("%s %s: metrics and profiles are for this machine alone, on loopback; use 127.0.0.1", l.given["debug-listen"], s.DebugListen)
 		}
 	}
 	if s.Durability == "" {

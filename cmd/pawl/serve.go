@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/pprof"
 	"net/url"
 	"os"
 	"strings"
@@ -64,7 +63,7 @@ func serve(c *cobra.Command, mode string) (err error) {
 		return err
 	}
 	p := &process{settings: s, dev: mode == modeDev, out: c.OutOrStdout()}
-	if s.Metrics {
+	if s.DebugListen != "" {
 		p.metrics = newRegistry()
 	}
 	p.log, p.narrator = newLog(s, p.dev, p.out, c.ErrOrStderr())
@@ -138,7 +137,7 @@ func (p *process) run(ctx context.Context) (err error) {
 	failed := make(chan error, 2)
 	var running sync.WaitGroup
 	running.Go(func() { failed <- front.Serve(listener) })
-	debug, err := p.debugServer(ctx)
+	debug, err := p.debugServer(ctx, srv.Debug())
 	if err != nil {
 		stop()
 		return errors.Join(err, p.close(eng, srv, front, nil), waitFor(&running)) //nolint:contextcheck // ctx has ended: closing has its own time
@@ -306,44 +305,22 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 	return listener, nil
 }
 
-// debugging serves profiles on a listener of its own.
+// debugging serves metrics and profiles on a listener of its own.
 type debugging struct {
 	server   *http.Server
 	listener net.Listener
 }
 
-func (p *process) debugServer(ctx context.Context) (d debugging, err error) {
+func (p *process) debugServer(ctx context.Context, h http.Handler) (d debugging, err error) {
 	if p.DebugListen == "" {
 		return d, nil
 	}
 	if d.listener, err = listen(ctx, p.DebugListen); err != nil {
 		return d, err
 	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-	mux.HandleFunc("GET /debug/pprof/cmdline", http.NotFound) // may hold keys
-	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	d.server = &http.Server{Handler: onlyLocal(mux), ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 64 << 10}
-	p.log.Info("profiles are served", "url", "http://"+d.listener.Addr().String()+"/debug/pprof/")
+	d.server = &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 64 << 10}
+	p.log.Info("metrics and profiles are served", "address", d.listener.Addr().String())
 	return d, nil
-}
-
-// onlyLocal answers to the names of this machine alone: a page that has rebound
-// its own name to a loopback address still sends its name.
-func onlyLocal(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host, _, err := net.SplitHostPort(r.Host)
-		if err != nil {
-			host = r.Host
-		}
-		if !loopback(host) {
-			http.Error(w, "profiles are for this machine only", http.StatusMisdirectedRequest)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
 }
 
 // announce says where Pawl is, and in dev what comes next.

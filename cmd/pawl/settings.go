@@ -64,8 +64,7 @@ type settings struct {
 	AlertFailures      int           `key:"alert-failures" in:"dev serve" default:"100" help:"Runs of one function that may fail for good in an hour before people are alerted; 0: any number"`
 	AlertAge           time.Duration `key:"alert-age" in:"dev serve" default:"24h" help:"How long a dead letter may be open before people are alerted; 0s: for ever"`
 	AllowPrivate       bool          `key:"allow-private-addresses" in:"serve" help:"Let step.fetch, step.ai.infer and alerts reach addresses that are not public (dev always does)"`
-	DebugListen        string        `key:"debug-listen" in:"dev serve" help:"Loopback address for profiles, as host:port; empty: none"`
-	Metrics            bool          `key:"metrics" in:"dev serve" help:"Serve metrics for Prometheus at /metrics, to whoever has a signing key or a token"`
+	DebugListen        string        `key:"debug-listen" in:"dev serve" help:"Loopback address for metrics (/metrics) and profiles (/debug/pprof/), as host:port, for whoever has a signing key; empty: none"`
 	LogFormat          string        `key:"log-format" in:"dev serve" default:"text" help:"Form of the log: text or json"`
 	LogLevel           string        `key:"log-level" in:"dev serve" default:"info" help:"Least that is logged: debug, info, warn or error"`
 
