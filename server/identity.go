@@ -22,8 +22,9 @@ import (
 type identity struct {
 	name   string // for the audit log
 	role   store.Role
-	person string // id of a person who is logged in; "" for programs
-	secret bool   // they have a password
+	scopes []string // of a token, the areas that it is for; none: all
+	person string   // id of a person who is logged in; "" for programs
+	secret bool     // they have a password
 }
 
 type identityKey struct{}
@@ -134,7 +135,7 @@ func (s *Server) byToken(ctx context.Context, token string) (identity, error) {
 			s.log.WarnContext(ctx, "the use of a token was not noted", "token", t.ID, "err", err)
 		}
 	}
-	return identity{name: "token " + t.Name, role: t.Role}, nil
+	return identity{name: "token " + t.Name, role: t.Role, scopes: t.Scopes}, nil
 }
 
 // bySession finds the person who is logged in.
@@ -162,8 +163,7 @@ func (s *Server) bySession(ctx context.Context, r *http.Request) (identity, erro
 // letIn is what allowed asks about a route that needs a signing key when none was
 // shown: it answers, and returns nil, when whoever asks may not.
 func (s *Server) letIn(rt *route, w http.ResponseWriter, r *http.Request) *http.Request {
-	need := rt.need()
-	if need == store.Nobody {
+	if rt.need() == store.Nobody {
 		s.askForKey(w, r)
 		return nil
 	}
@@ -175,8 +175,9 @@ func (s *Server) letIn(rt *route, w http.ResponseWriter, r *http.Request) *http.
 	case err != nil:
 		s.failWith(w, r, err, "")
 		return nil
-	case id.role < need:
-		failAt(w, r, http.StatusForbidden, "this needs the role "+need.String()+"; you are "+id.role.String())
+	}
+	if why := id.beyond(rt); why != "" {
+		failAt(w, r, http.StatusForbidden, why)
 		return nil
 	}
 	if byCookie { // which a browser sends along for any page

@@ -3,6 +3,8 @@ package server
 import (
 	"errors"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/pawlhq/pawl/internal/durable"
@@ -257,6 +259,7 @@ type tokenView struct {
 	ID        string     `json:"id"`
 	Name      string     `json:"name"`
 	Role      string     `json:"role"`
+	Scopes    []string   `json:"scopes"` // areas of the API that it is for; empty: all
 	By        string     `json:"by"`
 	CreatedAt time.Time  `json:"created_at"`
 	ExpiresAt *time.Time `json:"expires_at"`
@@ -265,14 +268,15 @@ type tokenView struct {
 }
 
 func viewToken(t store.Token) tokenView {
-	return tokenView{ID: t.ID, Name: t.Name, Role: t.Role.String(), By: t.By, CreatedAt: t.Created.UTC(), ExpiresAt: timeOrNull(t.Expires), UsedAt: timeOrNull(t.Used)}
+	return tokenView{ID: t.ID, Name: t.Name, Role: t.Role.String(), Scopes: slices.Concat([]string{}, t.Scopes), By: t.By, CreatedAt: t.Created.UTC(), ExpiresAt: timeOrNull(t.Expires), UsedAt: timeOrNull(t.Used)}
 }
 
 // tokenIn makes a token.
 type tokenIn struct {
-	Name string `json:"name"`
-	Role string `json:"role"`
-	Life string `json:"life,omitzero"` // such as 90d; for ever when it is not given
+	Name   string   `json:"name"`
+	Role   string   `json:"role"`
+	Scopes []string `json:"scopes,omitzero"` // areas of the API that it is for; all when none is given
+	Life   string   `json:"life,omitzero"`   // such as 90d; for ever when it is not given
 }
 
 func (s *Server) listTokens(w http.ResponseWriter, r *http.Request, _ []byte) {
@@ -296,12 +300,15 @@ func (s *Server) addToken(w http.ResponseWriter, r *http.Request, body []byte) {
 	}
 	named, message := newPerson(in.Name, store.Nobody)
 	role, ok := store.ParseRole(in.Role)
+	areas, wrong := checkScopes(in.Scopes)
 	now := time.Now().UTC()
-	t := store.Token{ID: named.ID, Name: named.Name, Role: role, By: s.actor(r), Created: now}
+	t := store.Token{ID: named.ID, Name: named.Name, Role: role, Scopes: areas, By: s.actor(r), Created: now}
 	switch {
 	case message != "":
 	case !ok:
 		message = "role must be viewer, operator or admin"
+	case wrong != "":
+		message = wrong
 	case in.Life != "":
 		life, err := wire.ParseDuration(in.Life)
 		if err != nil || life <= 0 {
@@ -325,7 +332,7 @@ func (s *Server) addToken(w http.ResponseWriter, r *http.Request, body []byte) {
 	secret := tokenPrefix + newSecret()
 	t.Hash = hashed(secret)
 	err = s.eng.People().AddToken(r.Context(), t, durable.Act{
-		At: now, By: s.actor(r), What: durable.ActAddToken, Object: "token/" + t.Name, Detail: durable.JSON(`{"role":"` + t.Role.String() + `"}`),
+		At: now, By: s.actor(r), What: durable.ActAddToken, Object: "token/" + t.Name, Detail: durable.JSON(`{"role":"` + t.Role.String() + `","scopes":"` + strings.Join(t.Scopes, ",") + `"}`), // scopes are among ours
 	})
 	if err != nil {
 		s.failWith(w, r, err, "")

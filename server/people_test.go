@@ -289,6 +289,44 @@ func TestTokenEnds(t *testing.T) {
 	})
 }
 
+// TestTokenScopes: a token may ask what its role says of the areas that it is for.
+func TestTokenScopes(t *testing.T) {
+	t.Parallel()
+	p := newPeopled(t)
+	make := func(role, scopes string) *httptest.ResponseRecorder {
+		return p.jsonAs(p.ada, "POST", "/v1/tokens", `{"name":"x","role":"`+role+`","scopes":`+scopes+`}`)
+	}
+	w := make("operator", `["runs","events","runs"]`)
+	require.Equal(t, 200, w.Code, w.Body)
+	token := data[tokenView](t, w)
+	require.Equal(t, []string{"events", "runs"}, token.Scopes)
+	require.Equal(t, []string{"events", "runs"}, data[[]tokenView](t, p.jsonAs(p.ada, "GET", "/v1/tokens", ""))[0].Scopes)
+	own := map[string]bool{"events": true, "runs": true}
+	for _, rt := range routes() {
+		if rt.who != signingKey || rt.need() == store.Nobody {
+			continue
+		}
+		require.Contains(t, scopes, rt.scope(), "%s %s has no scope", rt.method, rt.pattern)
+		w := p.jsonAs(token.Token, rt.method, wildcards.Replace(rt.pattern), "")
+		if own[rt.scope()] && rt.need() <= store.Operator {
+			require.NotContains(t, []int{401, 403}, w.Code, "%s %s", rt.method, rt.pattern)
+		} else {
+			require.Equal(t, 403, w.Code, "%s %s", rt.method, rt.pattern)
+		}
+	}
+	require.Contains(t, p.jsonAs(token.Token, "GET", "/v1/audit", "").Body.String(), "this needs a token with the scope audit; yours is for events, runs")
+	viewer := data[tokenView](t, make("viewer", `["runs"]`)).Token
+	require.Equal(t, 403, p.jsonAs(viewer, "POST", "/v1/runs/01JQDAE4RQF8MBCR55T5AK4KXS/rerun", "{}").Code, "the role bounds what a scope opens")
+	require.Equal(t, 403, p.jsonAs(viewer, "GET", "/v1/events", "").Code)
+	require.Equal(t, 404, p.jsonAs(viewer, "GET", "/v1/runs/01JQDAE4RQF8MBCR55T5AK4KXS/trace", "").Code)
+	everything := data[tokenView](t, make("admin", `[]`)).Token
+	require.Equal(t, 200, p.jsonAs(everything, "GET", "/v1/people", "").Code)
+	wrong := make("viewer", `["run"]`)
+	require.Equal(t, 400, wrong.Code)
+	require.Contains(t, wrong.Body.String(), `there is no scope`)
+	require.Contains(t, wrong.Body.String(), `dead-letters, events`)
+}
+
 func TestOneChangesOnesOwnPassword(t *testing.T) {
 	t.Parallel()
 	p := newPeopled(t)

@@ -35,6 +35,8 @@ var words = map[string][]string{
 	"letterFilterView.class": letterClasses,
 	"retryJobView.state":     {"running", "done", "stopped"},
 	"scheduleView.source":    {"api", "function"},
+	"tokenView.scopes":       scopes,
+	"tokenIn.scopes":         scopes,
 	"scheduleView.overlap":   overlaps,
 	"scheduleIn.overlap":     overlaps,
 	"jobView.kind":           {"call", "wake", "lease"},
@@ -133,7 +135,11 @@ func (s *schemas) members(t reflect.Type, properties object, required *[]string)
 			schema = object{"type": "string", "pattern": "^-?[0-9]+$"}
 		}
 		if list := words[t.Name()+"."+parts[0]]; list != nil {
-			schema["enum"] = list
+			at := schema
+			if items, ok := schema["items"].(object); ok {
+				at = items
+			}
+			at["enum"] = list
 		}
 		if f.Type.Kind() == reflect.Pointer && !optional {
 			schema = nullable(schema)

@@ -58,8 +58,9 @@ type Token struct {
 	ID      string // ULID
 	Name    string // for people
 	Role    Role
-	Hash    []byte // SHA-256 of the token, which itself is not kept
-	By      string // who made it
+	Scopes  []string // areas of the API that it is for; none: all
+	Hash    []byte   // SHA-256 of the token, which itself is not kept
+	By      string   // who made it
 	Created time.Time
 	Expires time.Time // zero: never
 	Used    time.Time // when it was last shown, about; zero: never

@@ -302,6 +302,7 @@ test("a token is shown once, used by curl, seen as used, and revoked", async () 
   await ada.getByRole("button", { name: "Make a token" }).click();
   await ada.getByLabel("Name").fill("nightly build");
   await ada.getByLabel("Expires after").selectOption("1 day");
+  await ada.getByLabel("Runs", { exact: true }).check();
   await shot(ada, "token-make");
   await accessible(ada);
   await ada.getByRole("button", { name: "Make it" }).click();
@@ -312,8 +313,10 @@ test("a token is shown once, used by curl, seen as used, and revoked", async () 
   await ada.getByRole("button", { name: "Done" }).click();
   expect(await ada.content()).not.toContain(token);
   await expect(ada.getByText("never used")).toBeVisible();
+  await expect(ada.getByText("for runs")).toBeVisible();
+  expect(curl(token, `${pawl.base}/v1/events`), "it is for runs").toBe("403");
   expect(curl(token, `${pawl.base}/v1/runs`)).toBe("200");
-  expect(curl(token, "-X", "DELETE", `${pawl.base}/v1/runs/01JQDAE4RQF8MBCR55T5AK4KXS`), "its scope is to read").toBe("403");
+  expect(curl(token, "-X", "DELETE", `${pawl.base}/v1/runs/01JQDAE4RQF8MBCR55T5AK4KXS`), "its role is to read").toBe("403");
   expect(curl(`${token}x`, `${pawl.base}/v1/runs`)).toBe("401");
   await ada.reload();
   await expect(ada.getByText(/^used /)).toBeVisible();

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"zombiezen.com/go/sqlite"
@@ -214,20 +215,27 @@ func (s *Store) PersonOf(ctx context.Context, subject string) (p store.Person, e
 	return p, err
 }
 
-const tokenColumns = `id, name, role, hash, by, created, expires, used` //nolint:gosec // names of columns
+const tokenColumns = `id, name, role, hash, by, created, expires, used, scopes` //nolint:gosec // names of columns
 
 func scanToken(stmt *sqlite.Stmt) store.Token {
 	return store.Token{
 		ID: stmt.ColumnText(0), Name: stmt.ColumnText(1), Role: store.Role(stmt.ColumnInt64(2)), Hash: blob(stmt, 3),
 		By: stmt.ColumnText(4), Created: fromMicros(stmt.ColumnInt64(5)), Expires: fromMicros(stmt.ColumnInt64(6)),
-		Used: fromMicros(stmt.ColumnInt64(7)),
+		Used: fromMicros(stmt.ColumnInt64(7)), Scopes: scopesOf(stmt.ColumnText(8)),
 	}
+}
+
+func scopesOf(column string) []string {
+	if column == "" {
+		return nil
+	}
+	return strings.Split(column, ",")
 }
 
 // AddToken writes a token.
 func (s *Store) AddToken(ctx context.Context, t store.Token, act durable.Act) error {
 	return s.change(ctx, &act, func(c *conn) error {
-		stmt := c.Prep(`INSERT INTO tokens (` + tokenColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`)
+		stmt := c.Prep(`INSERT INTO tokens (` + tokenColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`)
 		stmt.BindText(1, t.ID)
 		stmt.BindText(2, t.Name)
 		stmt.BindInt64(3, int64(t.Role))
@@ -236,6 +244,7 @@ func (s *Store) AddToken(ctx context.Context, t store.Token, act durable.Act) er
 		stmt.BindInt64(6, micros(t.Created))
 		stmt.BindInt64(7, micros(t.Expires))
 		stmt.BindInt64(8, micros(t.Used))
+		stmt.BindText(9, strings.Join(t.Scopes, ","))
 		return exec(stmt)
 	})
 }

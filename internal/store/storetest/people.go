@@ -103,7 +103,7 @@ var peopleTests = []test{
 		require.ErrorIs(d, err, store.ErrNotFound, "what is over is forgotten")
 	}},
 	{"keeps tokens by their hash", func(d *db) {
-		t := store.Token{ID: newID(), Name: "ci", Role: store.Operator, Hash: []byte("hash"), By: "ada", Created: noon, Expires: noon.Add(time.Hour)}
+		t := store.Token{ID: newID(), Name: "ci", Role: store.Operator, Scopes: []string{"events", "runs"}, Hash: []byte("hash"), By: "ada", Created: noon, Expires: noon.Add(time.Hour)}
 		require.NoError(d, d.AddToken(d.Context(), t, act("token", t.ID)))
 		require.NoError(d, d.UseToken(d.Context(), t.ID, noon.Add(time.Minute)))
 		require.NoError(d, d.UseToken(d.Context(), "none", noon))

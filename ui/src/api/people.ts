@@ -70,8 +70,14 @@ export async function changePassword(old: string, next: string) {
   await fresh("logins");
 }
 
-export async function addToken(name: string, role: Role, life: string) {
-  const token = await data(api.POST("/v1/tokens", { body: { name, role, ...(life ? { life } : {}) } }));
+/** An area of the API that a token may be for. */
+export type Scope = Schemas["Token"]["scopes"][number];
+
+/** Makes a token; one without scopes is for all areas, one without a life ends never. */
+export async function addToken(name: string, role: Role, scopes: Scope[], life: string) {
+  const token = await data(
+    api.POST("/v1/tokens", { body: { name, role, ...(scopes.length ? { scopes } : {}), ...(life ? { life } : {}) } }),
+  );
   await fresh("tokens");
   return token;
 }

@@ -2326,6 +2326,7 @@ export interface components {
             id: string;
             name: string;
             role: string;
+            scopes: ("audit" | "dead-letters" | "events" | "functions" | "idempotency-keys" | "invoke" | "people" | "runs" | "schedules" | "server" | "signals")[];
             token?: string;
             /** Format: date-time */
             used_at: string | null;
@@ -2334,6 +2335,7 @@ export interface components {
             life?: string;
             name: string;
             role: string;
+            scopes?: ("audit" | "dead-letters" | "events" | "functions" | "idempotency-keys" | "invoke" | "people" | "runs" | "schedules" | "server" | "signals")[];
         };
         TopicIn: {
             channel: string;

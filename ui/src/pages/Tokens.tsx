@@ -3,7 +3,7 @@ import { Plus, Ticket, Trash2 } from "lucide-react";
 import { useState } from "react";
 import type { Schemas } from "@/api/client";
 import { base } from "@/api/client";
-import { addToken, lacks, type Role, removeToken, tokensQuery } from "@/api/people";
+import { addToken, lacks, type Role, removeToken, type Scope, tokensQuery } from "@/api/people";
 import { meQuery } from "@/api/queries";
 import { Ago, Card, Code, Page, useTitle } from "@/components/layout";
 import { ForAdmins, RolePicker, RoleTag, Secret } from "@/components/people";
@@ -98,6 +98,7 @@ function List({ onRevoke }: { onRevoke: (token: Token) => void }) {
               <span className={cn("block truncate font-medium", over && "text-faint line-through")} title={shown(token.name)}>
                 {shown(token.name)}
               </span>
+              {token.scopes.length > 0 && <span className="block text-xs text-soft">for {token.scopes.join(", ")}</span>}
               <span className="block truncate text-xs text-faint">
                 made <Ago at={token.created_at} /> by {shown(token.by)}
               </span>
@@ -147,9 +148,47 @@ const lives = [
   { life: "", label: "Never" },
 ];
 
+// Every scope there is: the compiler asks for a line of each.
+const scopes: Record<Scope, string> = {
+  events: "Events",
+  runs: "Runs",
+  functions: "Apps and functions",
+  invoke: "Invoking",
+  "dead-letters": "Dead letters",
+  schedules: "Schedules",
+  signals: "Signals",
+  "idempotency-keys": "Idempotency keys",
+  audit: "Audit log",
+  people: "People, tokens, keys",
+  server: "Overview, metrics, backups",
+};
+
+function Scopes({ value, onChange }: { value: Scope[]; onChange: (value: Scope[]) => void }) {
+  return (
+    <fieldset>
+      <legend className="mb-1 text-sm font-medium text-ink">For</legend>
+      <div className="grid gap-x-3 gap-y-1 rounded-md border border-line-strong px-3 py-2 sm:grid-cols-2">
+        {(Object.keys(scopes) as Scope[]).map((scope) => (
+          <label key={scope} className="flex cursor-pointer items-center gap-2 text-sm text-ink">
+            <input
+              type="checkbox"
+              className="accent-accent"
+              checked={value.includes(scope)}
+              onChange={(e) => onChange(e.target.checked ? [...value, scope] : value.filter((s) => s !== scope))}
+            />
+            {scopes[scope]}
+          </label>
+        ))}
+      </div>
+      <p className="mt-1 text-xs text-faint">{value.length ? "It is refused everywhere else" : "None chosen: it is for all of them"}</p>
+    </fieldset>
+  );
+}
+
 function Make({ onClose, onMade }: { onClose: () => void; onMade: (token: Token) => void }) {
   const [name, setName] = useState("");
   const [role, setRole] = useState<Role>("viewer");
+  const [areas, setAreas] = useState<Scope[]>([]);
   const [life, setLife] = useState("90d");
   return (
     <Confirm
@@ -159,12 +198,13 @@ function Make({ onClose, onMade }: { onClose: () => void; onMade: (token: Token)
       action="Make it"
       needs="admin"
       disabled={!name.trim()}
-      onConfirm={async () => onMade(await addToken(name.trim(), role, life))}
+      onConfirm={async () => onMade(await addToken(name.trim(), role, areas, life))}
     >
       <Field label="Name" hint="Of what uses it, so that you know later what breaks without it">
         <input className={inputStyle} maxLength={200} autoComplete="off" value={name} onChange={(e) => setName(e.target.value)} />
       </Field>
-      <RolePicker label="Scope" value={role} onChange={setRole} />
+      <RolePicker label="Role" value={role} onChange={setRole} />
+      <Scopes value={areas} onChange={setAreas} />
       <Field label="Expires after" hint={life ? undefined : "Who finds it may use it for ever: better give it an end"}>
         <select className={inputStyle} value={life} onChange={(e) => setLife(e.target.value)}>
           {lives.map((l) => (
