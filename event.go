@@ -4,6 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
+	"regexp"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -72,15 +76,78 @@ func received(raw json.RawMessage) (r Received, err error) {
 	return Received{body.ID, body.Name, time.UnixMilli(body.At), body.Data}, nil
 }
 
-// Where is a condition for [Trigger.If], [If] and [CancelOn]: the event that
-// comes has value at path in its data. Whatever value holds, it is compared and
-// never read as part of the condition.
+// Where is a condition for [If] and [CancelOn]: the event that comes has value at
+// path in its data, such as order.id or items[0].id. Whatever value holds, it is
+// compared and never read as part of the condition. nil is equal to what is not
+// there. A value that JSON cannot hold is equal to nothing.
 func Where(path string, value any) string {
 	v, err := json.Marshal(value)
 	if err != nil {
-		v = null
+		return "false"
 	}
-	return "async.data." + path + " == " + string(v)
+	if n, err := strconv.ParseUint(string(v), 10, 64); err == nil && n > math.MaxInt64 {
+		v = append(v, 'u') // as CEL writes such a number
+	}
+	return "async.data" + member(path) + " == " + string(v)
+}
+
+// reserved are the words that CEL does not take for a name.
+var reserved = map[string]bool{
+	"as": true, "break": true, "const": true, "continue": true, "else": true, "false": true, "for": true, "function": true, "if": true,
+	"import": true, "in": true, "let": true, "loop": true, "namespace": true, "null": true, "package": true, "return": true, "true": true,
+	"var": true, "void": true, "while": true,
+}
+
+var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// member is the way to path in CEL, from what has it: .order.id, or ["order-id"]
+// for what is no name there.
+func member(path string) string {
+	var way strings.Builder
+	for _, part := range strings.Split(path, ".") {
+		name, index, _ := strings.Cut(part, "[")
+		switch {
+		case identifier.MatchString(name) && !reserved[name]:
+			way.WriteString("." + name)
+		case name != "" || index == "":
+			quoted, _ := json.Marshal(name) // text always has JSON, which CEL reads
+			way.WriteString("[" + string(quoted) + "]")
+		}
+		if index != "" {
+			way.WriteString("[" + index)
+		}
+	}
+	return way.String()
+}
+
+// lying is what lies at path in data; nil when nothing does.
+func lying(data any, path string) any {
+	for _, part := range strings.FieldsFunc(path, func(r rune) bool { return r == '.' || r == '[' || r == ']' }) {
+		switch v := data.(type) {
+		case map[string]any:
+			data = v[part]
+		case []any:
+			i, err := strconv.Atoi(part)
+			if err != nil || i < 0 || i >= len(v) {
+				return nil
+			}
+			data = v[i]
+		default:
+			return nil
+		}
+	}
+	return data
+}
+
+// startedWith reports whether the event that started the run has something at path.
+func (c *call) startedWith(path string) bool {
+	if len(c.events) == 0 {
+		return false
+	}
+	var event struct {
+		Data any `json:"data"`
+	}
+	return json.Unmarshal(c.events[0], &event) == nil && lying(event.Data, path) != nil
 }
 
 var null = json.RawMessage("null")

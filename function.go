@@ -215,7 +215,10 @@ func (o Throttle) applyFunc(c *funcConfig) {
 	c.set("throttle", compact(map[string]any{"limit": o.Limit, "period": duration(o.Period), "burst": o.Burst, "key": o.Key}))
 }
 
-// RateLimit drops events that would start too many runs in a period.
+// RateLimit drops events that would start too many runs in a period. Starts are
+// spread over the period, as on every server of the protocol: of those that come at
+// once a tenth of Limit and one more pass, and then one each time that Period/Limit
+// is over. [Throttle] lets a whole Limit pass at once, and drops nothing.
 type RateLimit struct {
 	Limit  int
 	Period time.Duration // up to 24 h

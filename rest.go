@@ -57,17 +57,28 @@ func (p place) await(name string, make func(step) op) (json.RawMessage, error) {
 }
 
 // WaitOption is an option of a wait for an event.
-type WaitOption func(map[string]any)
+type WaitOption func(*waiting)
+
+// waiting is what a wait asks for beside the name of the event.
+type waiting struct {
+	condition string
+	same      string // a path that the run's event has to have something at
+}
 
 // If is a condition in CEL: `async` is the event that comes, `event` the one
 // that started the run. See [Where] for conditions that hold values.
 func If(condition string) WaitOption {
-	return func(opts map[string]any) { opts["if"] = condition }
+	return func(w *waiting) { w.condition = condition }
 }
 
 // Same waits for an event whose data has the same value at path as the event
-// that started the run: Same("order.id").
-func Same(path string) WaitOption { return If("event.data." + path + " == async.data." + path) }
+// that started the run: Same("order.id"). A run whose event has nothing there fails
+// for good, since it would wait for every event that has nothing there either.
+func Same(path string) WaitOption {
+	return func(w *waiting) {
+		w.condition, w.same = "event.data"+member(path)+" == async.data"+member(path), path
+	}
+}
 
 // WaitForEvent rests until an event of a kind comes, and returns its data, or
 // [ErrTimeout] after timeout, at most 366 days. Events that came before do not
@@ -90,10 +101,21 @@ func WaitForEvent[T any](ctx context.Context, name string, e EventType[T], timeo
 
 // WaitForReceived is [WaitForEvent] for an event of whatever kind, by its name.
 func WaitForReceived(ctx context.Context, name, event string, timeout time.Duration, options ...WaitOption) (Received, error) {
+	var w waiting
+	for _, o := range options {
+		o(&w)
+	}
+	at, err := here(ctx)
+	if err != nil {
+		return Received{}, err
+	}
+	if w.same != "" && !at.call.startedWith(w.same) {
+		return Received{}, at.call.misuse("step %q waits for an event with the same %s, and the event that started the run has none", name, w.same)
+	}
 	memo, err := wait(ctx, name, timeout, func(s step) op {
 		opts := map[string]any{"event": event, "timeout": duration(timeout)}
-		for _, o := range options {
-			o(opts)
+		if w.condition != "" {
+			opts["if"] = w.condition
 		}
 		return op{ID: s.id, Op: "WaitForEvent", Name: event, DisplayName: name, Opts: opts, Userland: s.userland()}
 	})

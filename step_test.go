@@ -2,6 +2,7 @@ package pawl_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -268,6 +269,72 @@ func TestWaitForEvent(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, "nobody decided", out)
 		})
+	})
+}
+
+// TestWhere: whatever the path and the value, the event that has it is found, and no
+// other.
+func TestWhere(t *testing.T) {
+	t.Parallel()
+	got := pawl.NewEvent[map[string]any]("shop/got")
+	for name, c := range map[string]struct {
+		path        string
+		value       any
+		event       string
+		none, other string // do not have it
+	}{
+		"text":           {"order.id", `o"1`, `{"order":{"id":"o\"1"}}`, `{}`, `{"order":{"id":"o"}}`},
+		"large id":       {"id", int64(1800000000000000001), `{"id":1800000000000000001}`, `{}`, `{"id":1800000000000000000}`},
+		"larger id":      {"id", uint64(18446744073709551615), `{"id":18446744073709551615}`, `{}`, `{"id":18446744073709551614}`},
+		"no name in CEL": {"order-id.in", 1, `{"order-id":{"in":1}}`, `{}`, `{"order-id":{"in":2}}`},
+		"one of a list":  {"items[1].id", 7, `{"items":[{},{"id":7}]}`, `{"items":[]}`, `{"items":[{"id":7}]}`},
+		"a list, no":     {"list", false, `{"list":false}`, `{}`, `{"list":[false]}`},
+		"nothing":        {"id", nil, `{"id":null}`, `{"id":1}`, `{"id":""}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			run(t, 1, func(ctx context.Context) (string, error) {
+				_, err := pawl.WaitForEvent(ctx, "it", got, time.Hour, pawl.If(pawl.Where(c.path, c.value)))
+				return "it came", err
+			}, func(t *testing.T, p *pawltest.Pawl, r *pawltest.Started[string]) {
+				for _, data := range []string{c.none, c.other} {
+					p.Send(pawl.Event{Name: got.Name(), Data: json.RawMessage(data)})
+					require.Equal(t, pawl.Running, r.Status(), "woken by %s", data)
+				}
+				p.Send(pawl.Event{Name: got.Name(), Data: json.RawMessage(c.event)})
+				out, err := r.Result()
+				require.NoError(t, err)
+				require.Equal(t, "it came", out)
+			})
+		})
+	}
+}
+
+func TestSame(t *testing.T) {
+	t.Parallel()
+	type order struct {
+		ID int64 `json:"id,omitempty"`
+	}
+	app := pawl.New("shop")
+	paid := pawl.NewEvent[order]("shop/paid")
+	f := pawl.Func(app, "ship", func(ctx context.Context, o order) (string, error) {
+		p, err := pawl.WaitForEvent(ctx, "paid", paid, time.Hour, pawl.Same("id"))
+		return fmt.Sprint(p.ID), err
+	})
+	pawltest.Run(t, app, func(t *testing.T, p *pawltest.Pawl) {
+		r := pawltest.Start(p, f, order{1800000000000000001})
+		p.Send(paid.New(order{1800000000000000000}), paid.New(order{1800000000000000002}), paid.New(order{}))
+		require.Equal(t, pawl.Running, r.Status())
+		p.Send(paid.New(order{1800000000000000001}))
+		out, err := r.Result()
+		require.NoError(t, err)
+		require.Equal(t, "1800000000000000001", out)
+	})
+	pawltest.Run(t, app, func(t *testing.T, p *pawltest.Pawl) {
+		r := pawltest.Start(p, f, order{})
+		require.Equal(t, pawl.Failed, r.Status(), "it would wait for every payment of nothing")
+		_, err := r.Result()
+		require.ErrorContains(t, err, `step "paid" waits for an event with the same id, and the event that started the run has none`)
 	})
 }
 

@@ -37,7 +37,8 @@
 // What the rules leave open is decided so: a missing left operand decides an
 // ordering, also against another missing one. Arithmetic with null is false, as
 // any call on a missing value; integers and doubles mix and give a double,
-// since all numbers of an event are doubles. Selecting from something that has
+// since all numbers of an event are doubles, but for whole ones that no double is
+// (number.go). Selecting from something that has
 // no fields gives null. The quantifiers (all, exists, exists_one) over a missing
 // list are false; map and filter over one give null.
 package expr

@@ -18,8 +18,8 @@ import (
 var ErrNotBool = errors.New("the result is neither true nor false")
 
 // Doc is a JSON document that is decoded when an expression first reads it, and
-// only once, however many expressions read it. All its numbers are doubles. It
-// may be used from several goroutines.
+// only once, however many expressions read it. Its numbers are doubles, but for
+// whole ones that no double is (number.go). It may be used from several goroutines.
 type Doc struct {
 	raw   []byte
 	once  sync.Once
@@ -48,7 +48,11 @@ func (d *Doc) load() (plain any, value ref.Val, err error) {
 // decode reads JSON as leniently as the SDKs' own parsers: the last of two equal
 // names counts, and bad UTF-8 is replaced.
 func decode(raw []byte) (v any, err error) {
-	err = json.Unmarshal(raw, &v, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	lenient := json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	if hasLongNumber(raw) {
+		lenient = json.JoinOptions(lenient, exactNumbers)
+	}
+	err = json.Unmarshal(raw, &v, lenient)
 	return v, err
 }
 

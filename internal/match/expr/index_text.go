@@ -19,7 +19,7 @@ import (
 // others but for collisions of SHA-256:
 //
 //	null true false   a missing value is null
-//	12.5              a number by its value: 1 and 1.0, 0 and -0 are the same
+//	12.5              a number by its value (number.go): 1 and 1.0, 0 and -0 are the same
 //	"text             a text, with this one quotation mark
 //	#hash             a long text, a text with NUL, a list or a map
 //	!                 a value that no event has, or none
@@ -63,9 +63,9 @@ func indexText(v any) string {
 		}
 		return formatFloat(v)
 	case int64:
-		return formatFloat(float64(v)) // as == does when the other is a double
+		return numberText(types.Int(v))
 	case uint64:
-		return formatFloat(float64(v))
+		return numberText(types.Uint(v))
 	case string:
 		if len(v) <= maxIndexText && strings.IndexByte(v, 0) < 0 {
 			return string(textMark) + v

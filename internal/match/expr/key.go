@@ -39,6 +39,10 @@ func (p *Program) Key(ctx context.Context, in Input) (Key, error) {
 		key.Text = v
 	case float64:
 		key.Text = formatFloat(v)
+	case int64:
+		key.Text = numberText(types.Int(v))
+	case uint64:
+		key.Text = numberText(types.Uint(v))
 	case bool:
 		key.Text, key.False = strconv.FormatBool(v), !v
 	default:

@@ -193,10 +193,22 @@ func in(v, container ref.Val) ref.Val {
 		if tooLarge(c) || tooLarge(v) {
 			return errTooLarge()
 		}
+		if isNumber(v) {
+			return types.Bool(hasNumber(c, v))
+		}
 		return c.Contains(v)
 	default:
 		return noOverload("in", v, container)
 	}
+}
+
+func hasNumber(list traits.Lister, v ref.Val) bool {
+	for it := list.Iterator(); it.HasNext() == types.True; {
+		if equal(it.Next(), v) == types.True {
+			return true
+		}
+	}
+	return false
 }
 
 func size(v ref.Val) ref.Val {
@@ -237,10 +249,14 @@ func negate(v ref.Val) ref.Val {
 // equal compares by value: numbers across their types, anything else only with
 // its own.
 func equal(l, r ref.Val) ref.Val {
-	if tooLarge(l) || tooLarge(r) {
+	switch {
+	case isNumber(l) && isNumber(r):
+		return types.Bool(!isNaN(l) && !isNaN(r) && compareNumbers(l, r) == 0)
+	case tooLarge(l) || tooLarge(r):
 		return errTooLarge()
+	default:
+		return types.Equal(l, r)
 	}
-	return types.Equal(l, r)
 }
 
 func notEqual(l, r ref.Val) ref.Val {
@@ -263,6 +279,11 @@ func ordering(absentLeft bool, holds func(types.Int) bool) functions.BinaryOp {
 			return types.Bool(!absentLeft)
 		case isText(l) && isNumber(r), isNumber(l) && isText(r):
 			return types.False
+		case isNumber(l) && isNumber(r):
+			if isNaN(l) || isNaN(r) {
+				return noOverload("compare", l, r)
+			}
+			return types.Bool(holds(types.Int(compareNumbers(l, r))))
 		}
 		if c, ok := l.(traits.Comparer); ok {
 			switch c := c.Compare(r).(type) {
