@@ -23,8 +23,7 @@ const (
 	// goneAfter is how long a reader may take for what was written before it is
 	// given up: a page that comes back connects again.
 	goneAfter = 20 * time.Second
-	// longestFollow is how long one connection follows: whoever connects again is asked
-	// again who he is.
+	// longestFollow is how long one connection follows.
 	longestFollow = 30 * time.Minute
 )
 
@@ -102,6 +101,11 @@ func (s *Server) changes(w http.ResponseWriter, r *http.Request, _ []byte) {
 	if q := readQuery(r); q.refused(w) {
 		return
 	}
+	rung, may := s.people.rung(), s.admitted(r)
+	if !may(r.Context()) {
+		s.askForKey(w, r)
+		return
+	}
 	follower, err := s.eng.Follow()
 	if err != nil {
 		w.Header().Set("Retry-After", "30")
@@ -124,7 +128,12 @@ func (s *Server) changes(w http.ResponseWriter, r *http.Request, _ []byte) {
 		select {
 		case <-follower.Wake():
 		case <-beat.C:
-			if !st.put(":\n\n") {
+			if !may(r.Context()) || !st.put(":\n\n") { // a login or a token ends with time, too
+				return
+			}
+			continue
+		case <-rung:
+			if rung = s.people.rung(); !may(r.Context()) {
 				return
 			}
 			continue

@@ -7,7 +7,9 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/pawlhq/pawl/internal/store"
@@ -187,6 +189,42 @@ func (s *Server) letIn(rt *route, w http.ResponseWriter, r *http.Request) *http.
 		}
 	}
 	return r.WithContext(context.WithValue(r.Context(), identityKey{}, id))
+}
+
+// admitted returns a function that says whether who asks by r, and was let in, would
+// still be let in as the same: somebody else may have ended the login, removed the
+// token or changed the role meanwhile.
+func (s *Server) admitted(r *http.Request) func(context.Context) bool {
+	was, ok := identified(r)
+	if !ok {
+		return func(context.Context) bool { return true } // by a key, which holds as long as the server runs
+	}
+	return func(ctx context.Context) bool {
+		is, _, err := s.identify(ctx, r)
+		return err == nil && is.role == was.role && slices.Equal(is.scopes, was.scopes)
+	}
+}
+
+// bell wakes all who wait for something that happens now and then.
+type bell struct {
+	mu sync.Mutex
+	c  chan struct{}
+}
+
+func newBell() *bell { return &bell{c: make(chan struct{})} }
+
+// rung is closed at the next ring.
+func (b *bell) rung() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.c
+}
+
+func (b *bell) ring() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	close(b.c)
+	b.c = make(chan struct{})
 }
 
 const (

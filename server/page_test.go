@@ -213,12 +213,18 @@ func TestOverviewCountsAndTellsWhatNeedsAPerson(t *testing.T) {
 	require.Equal(t, []string{"dead", "paused"}, kinds)
 }
 
-// follow reads the stream of changes over a socket.
-func follow(t *testing.T, f *fixture) (next func() (event, data string)) {
+// followed is the stream of changes, read over a socket.
+type followed struct{ lines *bufio.Scanner }
+
+// followAs reads the stream as who shows a cookie, a token, or nothing.
+func followAs(t *testing.T, f *fixture, who string) *followed {
 	ts := httptest.NewServer(f.s)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, ts.URL+"/v1/changes", nil)
 	require.NoError(t, err)
+	for name, value := range shownBy(who) {
+		req.Header.Set(name, value)
+	}
 	res, err := http.DefaultClient.Do(req)
 	require.NoError(t, err)
 	t.Cleanup(func() {
@@ -227,20 +233,31 @@ func follow(t *testing.T, f *fixture) (next func() (event, data string)) {
 		ts.Close()
 	})
 	require.Equal(t, "text/event-stream", res.Header.Get("Content-Type"))
-	lines := bufio.NewScanner(res.Body)
-	return func() (event, data string) {
-		for lines.Scan() {
-			switch name, value, _ := strings.Cut(lines.Text(), ": "); {
-			case name == "event":
-				event = value
-			case name == "data":
-				data = value
-			case lines.Text() == "" && event != "":
-				return event, data
-			}
+	return &followed{bufio.NewScanner(res.Body)}
+}
+
+// next is the next event; ok is false when the stream has ended.
+func (f *followed) next() (event, data string, ok bool) {
+	for f.lines.Scan() {
+		switch name, value, _ := strings.Cut(f.lines.Text(), ": "); {
+		case name == "event":
+			event = value
+		case name == "data":
+			data = value
+		case f.lines.Text() == "" && event != "":
+			return event, data, true
 		}
-		require.FailNow(t, "the stream has ended")
-		return "", ""
+	}
+	return "", "", false
+}
+
+// follow reads the stream of changes of a server that asks nobody for anything.
+func follow(t *testing.T, f *fixture) (next func() (event, data string)) {
+	stream := followAs(t, f, "")
+	return func() (event, data string) {
+		event, data, ok := stream.next()
+		require.True(t, ok, "the stream has ended")
+		return event, data
 	}
 }
 

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"crypto/rand"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -13,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/pawlhq/pawl/engine"
+	"github.com/pawlhq/pawl/internal/durable"
 	"github.com/pawlhq/pawl/internal/redact"
 	"github.com/pawlhq/pawl/internal/store"
 	"github.com/pawlhq/pawl/internal/wire"
@@ -44,16 +46,23 @@ func cookieOf(t testing.TB, w *httptest.ResponseRecorder) string {
 	return c.Name + "=" + c.Value
 }
 
+// shownBy are the headers of who shows a cookie, a token, or nothing.
+func shownBy(who string) map[string]string {
+	switch {
+	case strings.HasPrefix(who, tokenPrefix):
+		return map[string]string{"Authorization": "Bearer " + who}
+	case who != "":
+		return map[string]string{"Cookie": who}
+	default:
+		return map[string]string{}
+	}
+}
+
 // jsonAs sends a request as who shows a cookie, a token, or nothing.
 func (f *fixture) jsonAs(who, method, path, body string) *httptest.ResponseRecorder {
 	f.t.Helper()
-	h := map[string]string{"Content-Type": "application/json"}
-	switch {
-	case strings.HasPrefix(who, tokenPrefix):
-		h["Authorization"] = "Bearer " + who
-	case who != "":
-		h["Cookie"] = who
-	}
+	h := shownBy(who)
+	h["Content-Type"] = "application/json"
 	return f.do(request{method: method, path: path, body: body, header: h})
 }
 
@@ -566,4 +575,53 @@ func TestCookieOfAServerBehindTLS(t *testing.T) {
 	require.True(t, c.Secure)
 	require.Equal(t, "/", c.Path)
 	require.Empty(t, c.Domain)
+}
+
+// guest is an operator who is logged in, without the time that passwords take.
+func (p peopled) guest(name string) (id, cookie string) {
+	p.t.Helper()
+	secret, now := newSecret(), time.Now()
+	who := store.Person{ID: rand.Text(), Name: name, Role: store.Operator, Created: now}
+	require.NoError(p.t, p.eng.People().AddPerson(p.t.Context(), who, false, durable.Act{At: now}))
+	require.NoError(p.t, p.eng.People().AddSession(p.t.Context(), store.Session{Hash: hashed(secret), Person: who.ID, Created: now, Expires: now.Add(time.Hour)}, durable.Act{At: now}))
+	return who.ID, p.s.cookieName() + "=" + secret
+}
+
+// TestStreamEndsWithWhatOpenedIt: a stream of changes tells nothing more to whoever
+// would not be let in any more, and goes on for the others.
+func TestStreamEndsWithWhatOpenedIt(t *testing.T) {
+	t.Parallel()
+	p := newPeopled(t)
+	for name, end := range map[string]func(p peopled, id, who string){
+		"logged out":    func(p peopled, _, who string) { p.jsonAs(who, "POST", "/v1/logout", "") },
+		"removed":       func(p peopled, id, _ string) { p.jsonAs(p.ada, "DELETE", "/v1/people/"+id, "") },
+		"shut out":      func(p peopled, id, _ string) { p.jsonAs(p.ada, "PATCH", "/v1/people/"+id, `{"disabled":true}`) },
+		"another role":  func(p peopled, id, _ string) { p.jsonAs(p.ada, "PATCH", "/v1/people/"+id, `{"role":"viewer"}`) },
+		"logins ended":  func(p peopled, id, _ string) { p.jsonAs(p.ada, "DELETE", "/v1/people/"+id+"/sessions", "") },
+		"token revoked": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			id, who := p.guest(name)
+			if end == nil {
+				who = p.token("operator", "1h")
+				end = func(p peopled, _, _ string) {
+					token := data[[]tokenView](t, p.jsonAs(p.ada, "GET", "/v1/tokens", ""))[0].ID
+					require.Equal(t, 200, p.jsonAs(p.ada, "DELETE", "/v1/tokens/"+token, "").Code)
+				}
+			}
+			ada, bob := followAs(t, p.fixture, p.ada), followAs(t, p.fixture, who)
+			for _, f := range []*followed{ada, bob} {
+				event, _, ok := f.next()
+				require.True(t, ok)
+				require.Equal(t, "hello", event)
+			}
+			end(p, id, who)
+			_, text, ok := bob.next()
+			require.False(t, ok, "it tells %s", text)
+			require.Equal(t, 200, p.jsonAs("", "POST", "/e/"+testEventKey, `{"name":"x"}`).Code)
+			_, text, ok = ada.next()
+			require.True(t, ok)
+			require.Contains(t, text, "events")
+		})
+	}
 }

@@ -11,6 +11,31 @@ import (
 	"github.com/pawlhq/pawl/internal/redact"
 )
 
+// TestNobodyGuessesWhatIsRedacted: a search finds nothing by what it would not show.
+func TestNobodyGuessesWhatIsRedacted(t *testing.T) {
+	t.Parallel()
+	rules, err := redact.Parse([]string{"card.number", `pattern:sk_live_\w+`, "data.pin"})
+	require.NoError(t, err)
+	f := newFixture(t, func(c *Config, _ *engine.Config) { c.Redact = rules }, withApp(func(*http.Request) *http.Response {
+		return sdk(400, `{"name":"Error","message":"no money for sk_live_abc","stack":""}`)
+	}))
+	f.register()
+	f.ended(`{"name":"order/paid","data":{"card":{"number":"4111-1111"},"note":"key sk_live_abc","pin":1234,"id":7}}`)
+	found := func(query string) int {
+		return len(data[foundView](t, f.get("/v1/runs/search?"+query)).Runs)
+	}
+	for _, hidden := range []string{
+		"data=card.number%3D4111-1111", "data=card.number~41", "data=card~4111", "data=note~sk_live_a", "data=pin%3D1234", "data=pin~1",
+		"error=sk_live_abc", "error=sk_live_a",
+	} {
+		require.Zero(t, found(hidden), hidden)
+	}
+	require.Equal(t, 1, found("data=card.number!%3D4111-1111"), "as any other number")
+	for _, open := range []string{"data=id%3D7", "data=note~key", "error=no+money", "data=card.number~redacted"} {
+		require.Equal(t, 1, found(open), open)
+	}
+}
+
 // TestNobodyReadsWhatIsRedacted asks each route that people may read for a run whose
 // event, step, result and error have what must not be seen.
 func TestNobodyReadsWhatIsRedacted(t *testing.T) {

@@ -9,6 +9,9 @@ import (
 // What a token may do its role says, with what its scopes: names of areas of the API.
 // A token without scopes, a person and the signing key may ask for all areas.
 
+// scopePeople is of what says who may do what.
+const scopePeople = "people"
+
 // areas are the scopes that there are, by the part of a path that opens them.
 var areas = map[string]string{
 	"events": "events",
@@ -20,7 +23,8 @@ var areas = map[string]string{
 	"signals":          "signals",
 	"idempotency-keys": "idempotency-keys",
 	"audit":            "audit",
-	"people":           "people", "tokens": "people", "keys": "people", "me": "people",
+	"people":           scopePeople, "tokens": scopePeople, "keys": scopePeople, "me": scopePeople,
+	"login": scopePeople, "logout": scopePeople, "setup": scopePeople, "welcome": scopePeople,
 	"server": "server", "overview": "server", "changes": "server", "backup": "server", "metrics": "server", "account": "server", "env": "server", "envs": "server",
 	// What the protocol has and Pawl does not.
 	"insights": "server", "experiments": "server", "sessions": "server", "partner": "server", "sandboxes": "server",

@@ -12,6 +12,7 @@ import (
 
 	"github.com/pawlhq/pawl/engine"
 	"github.com/pawlhq/pawl/internal/durable"
+	"github.com/pawlhq/pawl/internal/redact"
 	"github.com/pawlhq/pawl/internal/store"
 )
 
@@ -27,6 +28,9 @@ type runSearch struct {
 	event   string // name; with * at its end, how it begins
 	problem string // a part of the error, in any letter case
 	data    []dataTerm
+	// rules are applied before anything is compared: what may not be seen may not be
+	// guessed letter by letter either.
+	rules redact.Rules
 }
 
 // dataTerm asks for a value in the event's data.
@@ -91,8 +95,14 @@ func (f runSearch) wants(ctx context.Context, h store.History, r *durable.Run) (
 			return false, nil
 		}
 	}
-	if f.problem != "" && (r.Status != durable.Failed || !strings.Contains(strings.ToLower(string(r.Output)), strings.ToLower(f.problem))) {
-		return false, nil
+	if f.problem != "" {
+		if r.Status != durable.Failed {
+			return false, nil
+		}
+		output, err := f.seen(r.Output)
+		if err != nil || !strings.Contains(strings.ToLower(string(output)), strings.ToLower(f.problem)) {
+			return false, err
+		}
 	}
 	if f.data == nil {
 		return true, nil
@@ -104,13 +114,31 @@ func (f runSearch) wants(ctx context.Context, h store.History, r *durable.Run) (
 		}
 		return false, err
 	}
-	data := viewEvent(e).Data
+	data, err := f.seen(viewEvent(e).Data)
+	if err != nil {
+		return false, err
+	}
 	for _, t := range f.data {
 		if !t.holds(data) {
 			return false, nil
 		}
 	}
 	return true, nil
+}
+
+// seen is data as the caller may see it.
+func (f runSearch) seen(data jsontext.Value) (jsontext.Value, error) {
+	if !f.rules.Any() || len(data) == 0 {
+		return data, nil
+	}
+	const name = "data" // under which views have it: rules may name that too
+	whole, err := f.rules.JSON([]byte(`{"` + name + `":` + string(data) + `}`))
+	for member, v := range members(whole) {
+		if member == name {
+			return v, err
+		}
+	}
+	return nil, err
 }
 
 // foundView is a page of a search.
@@ -135,7 +163,7 @@ func (s *Server) searchRuns(w http.ResponseWriter, r *http.Request, _ []byte) {
 			f.Functions = []string{}
 		}
 	}
-	find := runSearch{event: q.get("event"), problem: q.get("error")}
+	find := runSearch{event: q.get("event"), problem: q.get("error"), rules: s.rules}
 	for _, text := range q.all("data") {
 		t, ok := parseTerm(text)
 		if !ok {

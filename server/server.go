@@ -84,6 +84,7 @@ type Server struct {
 	senders  []*sender
 	keysFrom map[string]string // where keys were given, by fingerprint
 	used     *uses             // of tokens
+	people   *bell             // rung when who may do what has changed
 	version  string
 	log      *slog.Logger
 
@@ -133,7 +134,7 @@ func New(eng *engine.Engine, c Config) *Server {
 		tokens: ticket.New(eng.Secret()),
 
 		endpoints: c.Endpoints,
-		signers:   signers(c.Keys), keysFrom: c.KeysFrom, used: &uses{noted: map[string]time.Time{}},
+		signers:   signers(c.Keys), keysFrom: c.KeysFrom, used: &uses{noted: map[string]time.Time{}}, people: newBell(),
 		public: c.PublicURL, rules: c.Redact, logins: newLogins(c.Setup), openID: newOpenID(c.OpenID, c.PublicURL),
 		draining: c.Draining, unsynced: c.Unsynced, gather: c.Metrics,
 		keepAlive: cmp.Or(c.KeepAlive, usualKeepAlive),
@@ -286,6 +287,9 @@ func (res *resource) options(w http.ResponseWriter) {
 func (s *Server) run(rt *route, w http.ResponseWriter, r *http.Request) {
 	if r = s.allowed(rt, w, r); r == nil {
 		return
+	}
+	if rt.method != http.MethodGet && rt.scope() == scopePeople {
+		defer s.people.ring()
 	}
 	serve := rt.serve
 	if s.redacts(rt) {
