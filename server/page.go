@@ -58,7 +58,20 @@ func (s *Server) icon(w http.ResponseWriter, r *http.Request, _ []byte) {
 // dashboard answers with the page in which everything else is: what it shows, it
 // asks the API for, and who may see that is decided there.
 func (s *Server) dashboard(w http.ResponseWriter, r *http.Request, _ []byte) {
+	if r.URL.RawQuery == "" {
+		for _, path := range shownFirst[r.URL.Path] {
+			w.Header().Add("Link", "<"+path+">; rel=preload; as=fetch; crossorigin")
+		}
+	}
 	webui.Load().Serve(w, r, "index.html")
+}
+
+// shownFirst is what a page asks the API for before it shows anything (the queries of
+// ui/src/api/queries.ts): the browser gets it while it still reads the program.
+// Seen from the page, so that a prefix of a proxy stays.
+var shownFirst = map[string][]string{
+	"/":     {"v1/overview", "v1/apps"},
+	"/runs": {"v1/runs/search?limit=100"},
 }
 
 func (s *Server) asset(w http.ResponseWriter, r *http.Request, _ []byte) {

@@ -48,6 +48,21 @@ func TestDashboardIsServed(t *testing.T) {
 	}
 }
 
+// TestPagesAreAskedForAhead: what a page names in its head is there to be had.
+func TestPagesAreAskedForAhead(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	for path, list := range shownFirst {
+		require.Len(t, f.browse(path).Header().Values("Link"), len(list))
+		for _, ahead := range list {
+			require.Equal(t, http.StatusOK, f.get("/"+ahead).Code, ahead)
+		}
+	}
+	for _, path := range []string{"/runs?q=status%3Afailed", "/runs/x", "/apps"} {
+		require.Empty(t, f.browse(path).Header().Values("Link"), path)
+	}
+}
+
 func TestPortsText(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, "80, 443, 3000–3010, 4321, 5000, 5173, 8000, 8080, 8081, 8787, 8888, 8910–8915, 9999", portsText(DiscoveryPorts(9999)))

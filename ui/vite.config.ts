@@ -1,14 +1,31 @@
 import { fileURLToPath } from "node:url";
 import tailwindcss from "@tailwindcss/vite";
 import react from "@vitejs/plugin-react";
+import type { Plugin } from "vite";
 import { defineConfig } from "vitest/config";
 
 const server = process.env.PAWL_URL ?? "http://127.0.0.1:8288";
 
+// The fonts of the first text are asked for with the page: text is not laid out twice.
+const fontsFirst: Plugin = {
+  name: "fonts-first",
+  transformIndexHtml: {
+    order: "post",
+    handler: (_, { bundle }) =>
+      Object.keys(bundle ?? {})
+        .filter((file) => /-latin-wght-normal-[^/]*\.woff2$/.test(file))
+        .map((file) => ({
+          tag: "link",
+          attrs: { rel: "preload", as: "font", type: "font/woff2", crossorigin: true, href: `./${file}` },
+          injectTo: "head" as const,
+        })),
+  },
+};
+
 export default defineConfig({
   // Relative to the <base> of index.html, which the server sets.
   base: "./",
-  plugins: [react(), tailwindcss()],
+  plugins: [react(), tailwindcss(), fontsFirst],
   resolve: { alias: { "@": fileURLToPath(new URL("./src", import.meta.url)) } },
   build: {
     outDir: process.env.PAWL_UI_OUT ?? "../internal/webui/dist",

@@ -80,3 +80,25 @@ for (const { name, at, ready } of pages) {
     await check();
   });
 }
+
+for (const { at, asked } of [
+  { at: () => `${shop()}/runs`, asked: ["search?limit=100"] },
+  { at: () => shop(), asked: ["overview", "apps"] },
+]) {
+  test(`${asked.join(" and ")} asked for once, before the program is there`, async ({ page }) => {
+    await page.goto(at());
+    await expect(page.getByText("shop-checkout").first()).toBeVisible();
+    const gets = await page.evaluate(() =>
+      performance.getEntriesByType("resource").map((entry) => {
+        const { name, startTime, responseEnd } = entry as PerformanceResourceTiming;
+        return { name: name.split("/").at(-1)!, startTime, responseEnd };
+      }),
+    );
+    const program = gets.find((get) => /^index-.*\.js$/.test(get.name))!;
+    for (const name of asked) {
+      const those = gets.filter((get) => get.name === name);
+      expect(those, name).toHaveLength(1);
+      expect(those[0]!.startTime).toBeLessThan(program.responseEnd);
+    }
+  });
+}

@@ -1,4 +1,8 @@
 import { expect, type Page } from "@playwright/test";
+import { twMerge } from "tailwind-merge";
+
+const classes = (page: Page) =>
+  page.evaluate(() => [...new Set([...document.querySelectorAll("[class]")].map((element) => element.getAttribute("class")!))]);
 
 /** What must never happen on any page: a refused script, an error, a payload that runs. */
 export async function watch(page: Page) {
@@ -24,5 +28,9 @@ export async function watch(page: Page) {
   return async () => {
     expect(await page.evaluate(() => (window as unknown as { __hacked?: number }).__hacked)).toBeUndefined();
     expect(wrong).toEqual([]);
+    expect(
+      (await classes(page)).filter((list) => twMerge(list) !== list.trim()),
+      "classes that contradict each other",
+    ).toEqual([]);
   };
 }

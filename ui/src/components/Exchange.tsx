@@ -27,7 +27,7 @@ export function Exchange({ run, n }: { run: string; n: number }) {
       </button>
       {open &&
         (exchange.isPending ? (
-          <Bones rows={2} className="p-0 pt-2" />
+          <Bones rows={2} className="pt-2" />
         ) : exchange.isError ? (
           <Failed error={exchange.error} />
         ) : (

@@ -114,7 +114,7 @@ function Me() {
       <PlainLink path="/account" className="min-w-0 flex-1 truncate text-soft hover:text-ink hover:underline" title="Your account">
         {shown(me.data.name)} <span className="text-faint">· {me.data.role}</span>
       </PlainLink>
-      <Button kind="quiet" size="small" className="-mr-2 h-6" onClick={() => void logOut().finally(() => location.assign(`${base}/login`))}>
+      <Button kind="quiet" size="low" className="-mr-2" onClick={() => void logOut().finally(() => location.assign(`${base}/login`))}>
         Log out
       </Button>
     </div>
@@ -138,8 +138,8 @@ export function Foot() {
         <span>{connection === "live" ? "Live" : connection === "offline" ? "Offline" : "Connecting"}</span>
         <Button
           kind="quiet"
-          size="icon"
-          className="-my-1 ml-auto size-7"
+          size="smallIcon"
+          className="-my-1 ml-auto"
           aria-label={`Colours: ${theme}. Switch to ${themes[theme].next}`}
           title={`Colours: ${theme}`}
           onClick={() => setTheme(themes[theme].next)}

@@ -5,7 +5,7 @@ import { useNow } from "@/lib/now";
 import { between, lasted, shown } from "@/lib/text";
 import { Ago } from "./layout";
 import { PlainLink } from "./PlainLink";
-import { Glyph, inkOf, toneOf } from "./status";
+import { chosenStyle, Glyph, inkOf, toneOf } from "./status";
 
 /** How long a run has been at work, or was. */
 export function Took({ run, className }: { run: Row; className?: string }) {
@@ -48,9 +48,9 @@ export const RunRow = memo(function RunRow({
       path={`/runs/${run.run_id}`}
       data-row={index}
       className={cn(
-        "grid h-full grid-cols-[auto_minmax(0,1fr)_auto] content-center items-center gap-x-3 px-4 py-2 text-sm hover:bg-sunken",
+        "grid h-full grid-cols-[auto_minmax(0,1fr)_auto] content-center items-center gap-x-3 px-4 py-2 text-sm",
         plain ? "md:grid-cols-[7rem_minmax(0,1fr)_5.5rem_5.5rem]" : "md:grid-cols-[7rem_minmax(0,15rem)_minmax(0,1fr)_5.5rem_5.5rem]",
-        chosen && "bg-accent-wash shadow-[inset_2px_0_var(--accent)] hover:bg-accent-wash",
+        chosen ? chosenStyle : "hover:bg-sunken",
       )}
     >
       <span className={cn("flex items-center gap-1.5 font-medium", inkOf[toneOf(run.status)])}>
@@ -60,9 +60,9 @@ export const RunRow = memo(function RunRow({
       {!plain && <span className="truncate font-medium">{shown(run.function)}</span>}
       <span
         className={cn(
-          "truncate text-soft",
+          "truncate",
           !plain && "order-last col-span-2 col-start-2 md:order-none md:col-span-1 md:col-start-auto",
-          run.problem && "text-bad",
+          run.problem ? "text-bad" : "text-soft",
         )}
       >
         {shown(caused ? (run.problem ?? "") : detail(run))}

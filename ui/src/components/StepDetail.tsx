@@ -114,7 +114,7 @@ export function StepDetail({
           </Facts>
         )}
         {step.isPending && !detail ? (
-          <Bones rows={3} className="p-0" />
+          <Bones rows={3} className="" />
         ) : step.isError && !detail ? (
           <Failed error={step.error} retry={() => void step.refetch()} />
         ) : detail ? (

@@ -7,7 +7,7 @@ import { cn } from "@/lib/cn";
 import { useCommand } from "@/lib/keys";
 import { useNow } from "@/lib/now";
 import { lasted, shown } from "@/lib/text";
-import { Glyph, inkOf, toneOf } from "./status";
+import { chosenStyle, Glyph, inkOf, toneOf } from "./status";
 import { Button } from "./ui/button";
 
 const ms = (at: string | null | undefined) => (at ? Date.parse(at) : undefined);
@@ -159,8 +159,8 @@ export function Waterfall({
           {axis.rests && (
             <Button
               kind="quiet"
-              size="small"
-              className="-mr-2 ml-auto h-6 px-1.5 text-2xs"
+              size="tiny"
+              className="-mr-2 ml-auto"
               aria-pressed={isShort}
               onClick={() => setShorten(!isShort)}
               title={isShort ? "Show rests as long as they were" : "Shorten rests"}
@@ -241,10 +241,7 @@ const SpanRow = memo(function SpanRow({
       aria-pressed={chosen}
       onClick={() => onChoose(chosen ? undefined : span.step)}
       aria-label={`${shown(span.name)}: ${span.status}${took === undefined ? "" : `, ${lasted(took)}`}${failures ? `, ${failures} failed tries` : ""}`}
-      className={cn(
-        "group flex h-full w-full items-center text-left text-sm hover:bg-sunken",
-        chosen && "bg-accent-wash shadow-[inset_2px_0_var(--accent)] hover:bg-accent-wash",
-      )}
+      className={cn("group flex h-full w-full items-center text-left text-sm", chosen ? chosenStyle : "hover:bg-sunken")}
     >
       <span className="flex w-36 shrink-0 items-center gap-2 px-4 sm:w-64">
         <Glyph status={span.status} className={inkOf[toneOf(span.status)]} />

@@ -6,9 +6,19 @@ import { cn } from "@/lib/cn";
 import { Button } from "./ui/button";
 
 /** A place where there is nothing, and what to do about it. */
-export function Empty({ title, children, icon, className }: { title: string; children?: ReactNode; icon?: ReactNode; className?: string }) {
+export function Empty({
+  title,
+  children,
+  icon,
+  className = "py-14",
+}: {
+  title: string;
+  children?: ReactNode;
+  icon?: ReactNode;
+  className?: string;
+}) {
   return (
-    <div className={cn("mx-auto flex max-w-md flex-col items-center px-6 py-14 text-center", className)}>
+    <div className={cn("mx-auto flex max-w-md flex-col items-center px-6 text-center", className)}>
       {icon && <div className="mb-4 text-faint [&_svg]:size-8 [&_svg]:stroke-[1.25]">{icon}</div>}
       <p className="font-medium">{title}</p>
       {children && <div className="mt-1.5 text-sm text-soft">{children}</div>}
@@ -57,9 +67,9 @@ export function NotFound() {
 }
 
 /** Grey lines where text will be. */
-export function Bones({ rows = 6, className }: { rows?: number; className?: string }) {
+export function Bones({ rows = 6, className = "p-4" }: { rows?: number; className?: string }) {
   return (
-    <div className={cn("space-y-3 p-4", className)} role="status" aria-label="Loading">
+    <div className={cn("space-y-3", className)} role="status" aria-label="Loading">
       {Array.from({ length: rows }, (_, i) => (
         <div key={i} className="breathing h-4 rounded bg-idle-wash" style={{ width: `${92 - ((i * 37) % 45)}%` }} />
       ))}

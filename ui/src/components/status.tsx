@@ -66,13 +66,16 @@ const shapes: Record<string, ReactNode> = {
 };
 
 /** The shape of a status, in the colour of the text around it. */
-export function Glyph({ status, className }: { status: string; className?: string }) {
+/** A row of a list that is chosen. */
+export const chosenStyle = "bg-accent-wash shadow-[inset_2px_0_var(--accent)]";
+
+export function Glyph({ status, small, className }: { status: string; small?: boolean; className?: string }) {
   const key = status.toLowerCase();
   return (
     <svg
       viewBox="0 0 16 16"
       aria-hidden="true"
-      className={cn("size-4 shrink-0", (key === "running" || key === "retrying") && "breathing", className)}
+      className={cn(small ? "size-3.5" : "size-4", "shrink-0", (key === "running" || key === "retrying") && "breathing", className)}
       fill="none"
       stroke="currentColor"
       strokeWidth="1.5"
@@ -102,7 +105,7 @@ export function StatusPill({ status, children }: { status: string; children?: Re
         washOf[toneOf(status)],
       )}
     >
-      <Glyph status={status} className="size-3.5" />
+      <Glyph status={status} small />
       {children ?? status}
     </span>
   );

@@ -27,13 +27,15 @@ export function Functions() {
       title="Functions"
       sub="What apps have told of, and how the last hour was."
       aside={
-        <input
-          className={cn(inputStyle, "w-56")}
-          placeholder="Find…"
-          aria-label="Find a function"
-          value={find}
-          onChange={(e) => setFind(e.target.value)}
-        />
+        <div className="w-56">
+          <input
+            className={inputStyle}
+            placeholder="Find…"
+            aria-label="Find a function"
+            value={find}
+            onChange={(e) => setFind(e.target.value)}
+          />
+        </div>
       }
     >
       {apps.isPending ? (

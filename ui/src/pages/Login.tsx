@@ -97,7 +97,7 @@ export function Login() {
   useTitle("Log in");
   const { to } = loginRoute.useSearch();
   const me = useQuery(meQuery);
-  if (me.isPending) return <Bones rows={3} className="mx-auto mt-40 max-w-sm" />;
+  if (me.isPending) return <Bones rows={3} className="mx-auto mt-40 max-w-sm p-4" />;
   if (me.isError) return <Failed error={me.error} retry={() => void me.refetch()} />;
   if (me.data.setup)
     return (
@@ -139,7 +139,7 @@ export function Welcome() {
         <p className="text-sm text-soft">Copy all of it, with what comes after the #.</p>
       </Frame>
     );
-  if (link.isPending) return <Bones rows={3} className="mx-auto mt-40 max-w-sm" />;
+  if (link.isPending) return <Bones rows={3} className="mx-auto mt-40 max-w-sm p-4" />;
   if (link.isError)
     return (
       <Frame title={link.error instanceof ApiError ? "This link does not work" : "The server does not answer"}>

@@ -13,6 +13,7 @@ import { buttonStyle } from "@/components/ui/button";
 import { cn } from "@/lib/cn";
 import { statuses, toggle, without } from "@/lib/filter";
 import { useCommand } from "@/lib/keys";
+import { usePainted } from "@/lib/painted";
 import { many, shortClock } from "@/lib/text";
 import { runsRoute } from "@/router";
 
@@ -81,7 +82,7 @@ export function Runs() {
                   on ? "border-line-strong bg-panel font-medium" : "border-transparent text-soft hover:bg-sunken",
                 )}
               >
-                <Glyph status={status} className={cn("size-3.5", inkOf[toneOf(status)])} />
+                <Glyph status={status} small className={inkOf[toneOf(status)]} />
                 {status}
               </button>
             );
@@ -89,7 +90,7 @@ export function Runs() {
         </div>
       </div>
       {runs.isPending ? (
-        <Bones rows={12} className="px-8" />
+        <Bones rows={12} className="px-8 py-4" />
       ) : runs.isError && rows.length === 0 ? (
         <Failed error={runs.error} retry={() => void runs.refetch()} />
       ) : rows.length === 0 && !runs.hasNextPage ? (
@@ -214,16 +215,19 @@ function List({
   );
 }
 
-/** How many rows there are above and below what is seen. */
-const spare = 8;
+/** How many rows there are above and below what is seen, once that was painted. */
+const spareRows = 8;
 
 /** Which rows are drawn: those that the window shows, and some around. All are equally high, so nothing is measured. */
 function useShown(list: RefObject<HTMLElement | null>, count: number, high: number): [number, number] {
   const [top, setTop] = useState(0); // the first row that is seen
+  const spare = usePainted((s) => s.painted) ? spareRows : 0;
   useEffect(() => {
     const first = () => Math.max(0, Math.floor(-(list.current?.getBoundingClientRect().top ?? 0) / high));
     const look = () => flushSync(() => setTop(first()));
-    setTop(first()); // rows may have become higher, or the page may have been scrolled before
+    // Rows may have become higher, or the page may have been scrolled before. Where
+    // nothing is scrolled, nothing has to be laid out to know.
+    setTop((before) => (scrollY === 0 && before === 0 ? 0 : first()));
     addEventListener("scroll", look, { passive: true });
     return () => removeEventListener("scroll", look);
   }, [list, high]);

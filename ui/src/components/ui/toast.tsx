@@ -42,7 +42,7 @@ function List() {
             </Link>
           )}
         </div>
-        <Toast.Close render={<Button kind="quiet" size="icon" aria-label="Dismiss" className="-my-1 size-7" />}>
+        <Toast.Close render={<Button kind="quiet" size="smallIcon" aria-label="Dismiss" className="-my-1" />}>
           <X />
         </Toast.Close>
       </Toast.Root>
