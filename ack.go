@@ -1,6 +1,9 @@
 package pawl
 
-// Ack says what a step waits for before the function goes on.
+// Ack says what a step of an endpoint waits for before the handler goes on. Whatever
+// it is, a step with [Verify] does not begin until it is on disk that it is about to,
+// and what was done before: that is a write for each such step, which the handler
+// waits for, and its client with it.
 type Ack int
 
 const (

@@ -43,7 +43,13 @@ func newSaver(c *call, ack Ack) *saver {
 }
 
 // save returns when the result is on disk, or at once, as the call's Ack says.
-func (s *saver) save(ctx context.Context, o op) error {
+func (s *saver) save(ctx context.Context, o op) error { return s.put(ctx, o, s.ack) }
+
+// saveFirst returns when what has to be there before the call goes on is on disk,
+// with all that was done before it.
+func (s *saver) saveFirst(ctx context.Context, o op) error { return s.put(ctx, o, AckEachStep) }
+
+func (s *saver) put(ctx context.Context, o op, ack Ack) error {
 	w := &saving{op: o, done: make(chan struct{})}
 	s.mu.Lock()
 	if err := s.broken; err != nil {
@@ -55,13 +61,13 @@ func (s *saver) save(ctx context.Context, o op) error {
 	}
 	s.waiting = append(s.waiting, w)
 	s.mu.Unlock()
-	if s.ack > AckEachStep {
+	if ack > AckEachStep {
 		s.soon(ctx, gatherFor)
 		return nil
 	}
 	err := s.see(ctx, w)
 	if err == nil {
-		s.call.stream.commit(o.ID)
+		s.call.stream.commit(o.ID) // whoever sent it may not have come to that
 	}
 	return err
 }
@@ -118,10 +124,12 @@ func (s *saver) see(ctx context.Context, w *saving) error {
 		return w.err
 	case s.turn <- struct{}{}:
 	}
-	if batch := s.take(); len(batch) > 0 {
+	batch := s.take()
+	if len(batch) > 0 {
 		_ = s.send(ctx, batch, nil) // each is told
 	}
 	<-s.turn
+	s.commit(batch)
 	<-w.done
 	return w.err
 }
@@ -255,10 +263,17 @@ func (s *saver) all(ctx context.Context, end []op) error {
 	if err != nil {
 		return err
 	}
-	for _, b := range batch {
-		s.call.stream.commit(b.op.ID)
-	}
+	s.commit(batch)
 	return nil
+}
+
+// commit says of what was streamed in steps that it is good, of those that were sent.
+func (s *saver) commit(batch []*saving) {
+	for _, b := range batch {
+		if b.err == nil {
+			s.call.stream.commit(b.op.ID)
+		}
+	}
 }
 
 // renewEvery is well within the lease of a run that began in a request.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -44,6 +45,9 @@ func (s *slow) Begin(ctx context.Context, b proto.Begin) (proto.Begun, error) {
 	return proto.Begun{RunID: b.RunID}, s.take(ctx, b.Steps)
 }
 
+func (s *slow) ResultURL(*http.Request, proto.Begun) string { return "/result" }
+func (s *slow) StreamURL(*http.Request, proto.Begun) string { return "/stream" }
+
 func (s *slow) Report(ctx context.Context, _ proto.Begun, steps []byte, _ time.Duration) error {
 	return s.take(ctx, steps)
 }
@@ -79,6 +83,41 @@ func TestLateResultsAreSaved(t *testing.T) {
 				require.Equal(t, http.StatusCreated, w.Code)
 				require.Equal(t, []string{"StepRun a", "StepRun b", "StepRun c", "RunComplete "}, s.ops)
 				require.Equal(t, tt.reports, s.reports)
+			})
+		})
+	}
+}
+
+// TestVerifyWaitsForDisk (F-40): whatever the Ack, that a step with Verify begins is on
+// disk before it does, together with what was done before.
+func TestVerifyWaitsForDisk(t *testing.T) {
+	t.Parallel()
+	for name, ack := range map[string]Ack{"each step": AckEachStep, "before the answer": AckBeforeRespond, "pipelined": Pipelined} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				app := New("shop", Logger(slog.New(slog.DiscardHandler)))
+				s := &slow{}
+				app.backend.Store(&backendBox{s})
+				var before []string
+				e := app.Endpoint("e", func(w http.ResponseWriter, r *http.Request) {
+					write := func(ctx context.Context) error { return Stream(ctx).Send("a piece") }
+					if err := Do(r.Context(), "write", write); err != nil {
+						Error(w, err)
+						return
+					}
+					charge := func(context.Context) (None, error) { before = slices.Clone(s.ops); return None{}, nil }
+					_, err := Run(r.Context(), "charge", charge, Verify(func(context.Context) (None, error) { return None{}, ErrNotDone }))
+					Error(w, err)
+				}, ack)
+				w := httptest.NewRecorder()
+				r := httptest.NewRequest(http.MethodPost, "/", nil)
+				r.Header.Set("Accept", "text/event-stream")
+				e.ServeHTTP(w, r)
+				synctest.Wait()
+				require.Equal(t, []string{"StepRun write", "StepRun charge: begun"}, before)
+				require.Equal(t, 1, strings.Count(w.Body.String(), "event: inngest.commit"), w.Body.String())
+				require.Contains(t, w.Body.String(), `"succeeded"`)
 			})
 		})
 	}

@@ -39,8 +39,9 @@ func Timeout(d time.Duration) StepOption { return stepOption(func(c *stepConfig)
 //   - any other error: it cannot be found out now. This uses up a try of the step,
 //     which fails with ErrUnknown if it was the last.
 //
-// A step with Verify saves that it is about to begin before it does. T has to be
-// the result of the step; for [Do] it is [None].
+// A step with Verify saves that it is about to begin before it does, and waits until
+// that is on disk, whatever the [Ack]: it costs one write more than another step. T
+// has to be the result of the step; for [Do] it is [None].
 func Verify[T any](f func(context.Context) (T, error)) StepOption {
 	return stepOption(func(c *stepConfig) { c.verify = f })
 }

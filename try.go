@@ -152,8 +152,9 @@ func (t *try) beforehand(ctx context.Context) (out json.RawMessage, done bool, e
 	name := t.name + proto.BegunSuffix
 	id := proto.StepHash(name, t.index)
 	if _, known := c.memos[id]; !known {
-		// From here on a crash may hide what became of it.
-		_, err := t.save(op{ID: id, Op: "StepRun", Name: name, DisplayName: name, Data: null, Userland: &userland{name, t.index}})
+		// From here on a crash may hide what became of it: that it begins is on disk
+		// before it does, whatever the Ack.
+		_, err := t.home(op{ID: id, Op: "StepRun", Name: name, DisplayName: name, Data: null, Userland: &userland{name, t.index}}, (*saver).saveFirst)
 		return nil, false, err
 	}
 	out, err, gone := t.once(ctx, t.verify)
@@ -219,13 +220,15 @@ func (t *try) succeed(out json.RawMessage) (json.RawMessage, error) {
 }
 
 // save brings a result home. It returns it when the function may go on with it.
-func (t *try) save(o op) (json.RawMessage, error) {
+func (t *try) save(o op) (json.RawMessage, error) { return t.home(o, (*saver).save) }
+
+func (t *try) home(o op, save func(*saver, context.Context, op) error) (json.RawMessage, error) {
 	c := t.call
 	if c.saver == nil || c.target != "" {
 		c.addResults([]op{o})
 		return nil, t.rest()
 	}
-	err := c.saver.save(c.ctx, o)
+	err := save(c.saver, c.ctx, o)
 	switch {
 	case err == nil:
 		c.mu.Lock()
