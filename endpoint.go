@@ -20,10 +20,12 @@ import (
 	"github.com/pawlhq/pawl/internal/proto"
 )
 
-// Limits of a request to a durable endpoint, and of its answer, in bytes.
+// Limits of a request to a durable endpoint, of its answer, and of that as the
+// result of the run, which is JSON, in bytes.
 const (
 	maxEndpointBody = 1 << 20
 	maxEndpointOut  = 3 << 20
+	maxResult       = 4 << 20 // that servers take
 )
 
 // Endpoint is an HTTP handler each of whose requests is a run. Steps are used in
@@ -37,9 +39,16 @@ const (
 // from its beginning. An answer is therefore held back until the handler has
 // returned. What the client is to see before that goes to [Stream].
 //
-// A step that fails is tried again later, which is a rest too. The request
-// header Idempotency-Key makes all requests with that key one run, for seven
-// days.
+// A step that fails is tried again later, which is a rest too, and so is the handler
+// when it panics, be it with [http.ErrAbortHandler]: what it has written by then is no
+// answer. When there are no more tries the client gets status 500, and the run is a
+// dead letter. The request header Idempotency-Key makes all requests with that key one
+// run, for seven days.
+//
+// A request has at most 1 MiB, and an answer 3 MiB; as the run's result, which is JSON
+// with the headers, it has at most 4 MiB, where quotes and line ends count twice, and
+// each 3 bytes of what is not UTF-8 as 4. Write returns an error beyond that, and a run
+// with a larger answer fails, with no further try.
 //
 // options are [Retries], [Backoff], [Classify] and an [Ack], which is
 // AckBeforeRespond if it is not given. In a process that opens an engine the
@@ -149,10 +158,10 @@ func (e *endpoint) first(w http.ResponseWriter, r *http.Request, body []byte) {
 	out := &held{header: http.Header{}}
 	o := c.through(e.inside(ctx, r, body, out, c))
 	stop()
-	last := c.last(o, out)
-	if e.config.ack == Pipelined && !o.rests && c.trouble == nil && c.stream == nil {
+	end := c.ending(o, out)
+	if e.config.ack == Pipelined && end.answered() && c.stream == nil {
 		goesOn := e.app.late.begin(func() {
-			if err := c.saver.end(ctx, last); err != nil {
+			if err := c.saver.end(ctx, end.ops); err != nil {
 				c.warn(ctx, "a run cannot be saved whose answer was given", "err", err)
 			}
 		})
@@ -163,20 +172,19 @@ func (e *endpoint) first(w http.ResponseWriter, r *http.Request, body []byte) {
 		}
 		// Too many are on their way: this one is waited for.
 	}
-	err := c.saver.end(ctx, last)
+	err := c.saver.end(ctx, end.ops)
 	if c.stream != nil {
-		c.endStream(w, o, out, err)
-		return
-	}
-	if err != nil {
-		e.refuse(w, err)
+		c.endStream(w, end, out, err)
 		return
 	}
 	switch {
-	case c.trouble != nil:
-		http.Error(w, c.trouble.Error(), http.StatusInternalServerError)
-	case o.rests:
+	case err != nil:
+		e.refuse(w, err)
+	case end.rests:
 		http.Redirect(w, r, api.ResultURL(r, in.begun), http.StatusSeeOther)
+	case end.failed != nil:
+		w.Header().Set(proto.HeaderRunID, in.run)
+		http.Error(w, end.failed.Error(), http.StatusInternalServerError)
 	default:
 		w.Header().Set(proto.HeaderRunID, in.run)
 		out.replay(w)
@@ -185,14 +193,16 @@ func (e *endpoint) first(w http.ResponseWriter, r *http.Request, body []byte) {
 
 // endStream ends what a client reads: with the answer, or, when the run goes on
 // elsewhere, without.
-func (c *call) endStream(w http.ResponseWriter, o outcome, out *held, err error) {
+func (c *call) endStream(w http.ResponseWriter, end ending, out *held, err error) {
 	switch {
+	case errors.Is(err, proto.ErrTooLarge):
+		c.stream.respond(false, http.StatusInternalServerError, nil, err.Error())
 	case err != nil:
 		c.warn(c.ctx, "a request to an endpoint cannot be saved", "err", err)
 		c.stream.respond(false, http.StatusServiceUnavailable, http.Header{"Retry-After": {"1"}}, "the request cannot be saved; try again in a moment")
-	case c.trouble != nil:
-		c.stream.respond(false, http.StatusInternalServerError, nil, c.trouble.Error())
-	case !o.rests:
+	case end.failed != nil:
+		c.stream.respond(false, http.StatusInternalServerError, nil, end.failed.Error())
+	case !end.rests:
 		h := out.header.Clone()
 		if h.Get("Content-Type") == "" && out.body.Len() > 0 {
 			h.Set("Content-Type", http.DetectContentType(out.body.Bytes()))
@@ -202,8 +212,13 @@ func (c *call) endStream(w http.ResponseWriter, o outcome, out *held, err error)
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // the connection may serve another request
 }
 
-// refuse answers when the run cannot be saved.
+// refuse answers when the run cannot be saved, or a server ended it because of what
+// was to be saved.
 func (e *endpoint) refuse(w http.ResponseWriter, err error) {
+	if errors.Is(err, proto.ErrTooLarge) {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
 	e.app.log.Error("a request to an endpoint cannot be saved", "app", e.app.name, "endpoint", e.name, "err", err)
 	if s, ok := errors.AsType[*statusError](err); ok && s.status == http.StatusUnprocessableEntity || errors.Is(err, proto.ErrOtherRequest) {
 		http.Error(w, "the Idempotency-Key was used for another request", http.StatusUnprocessableEntity)
@@ -249,9 +264,9 @@ func (e *endpoint) again(w http.ResponseWriter, r *http.Request, body []byte) {
 	c.stream, end = c.tee(r.Context())
 	o := c.through(e.inside(r.Context(), r, body, out, c))
 	end()
-	switch {
-	case c.trouble != nil:
-		e.app.answer(w, nil, c.brokenEntry())
+	switch cause := c.cause(o, out); {
+	case cause != nil:
+		e.app.answer(w, nil, c.brokenEntry(cause))
 	case o.rests:
 		e.app.answer(w, nil, c.answer(o))
 	default:
@@ -259,20 +274,62 @@ func (e *endpoint) again(w http.ResponseWriter, r *http.Request, body []byte) {
 	}
 }
 
-// brokenEntry is the answer of an endpoint that cannot go on. Any but an array of
-// ops would be taken for the handler's own.
-func (c *call) brokenEntry() answer {
+// cause is why a try of an endpoint has failed; nil when it has not.
+func (c *call) cause(o outcome, out *held) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	out := c.broken(c.trouble)
-	if b, ok := out.body.(errorBody); ok {
-		kind := "StepError"
-		if out.noRetry {
-			kind = "StepFailed"
-		}
-		out.status, out.body = http.StatusPartialContent, []op{{ID: proto.CompleteID, Op: kind, Error: &b, Data: null}}
+	switch {
+	case c.trouble != nil:
+		return c.trouble
+	case o.rests:
+		return nil
+	case o.err != nil: // it panicked
+		return o.err
 	}
+	_, err := out.result()
+	return err
+}
+
+// brokenEntry is the answer of an endpoint that has failed. Any but an array of
+// ops would be taken for the handler's own.
+func (c *call) brokenEntry(cause error) answer {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := c.broken(cause)
+	out.status, out.body = http.StatusPartialContent, append(append([]op{}, c.results...), failedOp(cause, out.noRetry))
 	return out
+}
+
+// ending is how the request ends in which a run began.
+type ending struct {
+	ops    []op  // that are reported last
+	rests  bool  // the run goes on without the request
+	failed error // for good
+}
+
+// answered reports whether the handler has given the run's answer.
+func (e ending) answered() bool { return !e.rests && e.failed == nil }
+
+// ending decides how a request ends. What has failed may be tried again, by a server.
+func (c *call) ending(o outcome, out *held) ending {
+	cause := c.cause(o, out)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ops := append([]op{}, c.results...)
+	switch {
+	case cause != nil:
+		b := c.broken(cause)
+		c.pause = max(c.pause, b.after)
+		end := ending{ops: append(ops, failedOp(cause, b.noRetry)), rests: !b.noRetry}
+		if b.noRetry {
+			end.failed = cause
+		}
+		return end
+	case o.rests:
+		return ending{ops: append(ops, c.rests...), rests: true}
+	}
+	data, _ := out.result() // there is one, or there was a cause
+	return ending{ops: append(ops, op{ID: proto.CompleteID, Op: "RunComplete", Data: data})}
 }
 
 // notEntered answers a server whose request has not come to the handler, so that it
@@ -365,30 +422,13 @@ func (in *inline) send(ctx context.Context, api proto.Backend, steps []byte) err
 	return err
 }
 
-// last are the ops with which a request ends its run, or leaves it to the server.
-func (c *call) last(o outcome, out *held) []op {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	ops := append([]op{}, c.results...)
-	switch {
-	case c.trouble != nil:
-		b := bodyOf(c.trouble)
-		return append(ops, op{ID: proto.CompleteID, Op: "StepFailed", Error: &b, Data: null})
-	case o.rests:
-		return append(ops, c.rests...)
-	}
-	data, err := marshal(out.data())
-	if err != nil {
-		panic(fmt.Sprintf("an answer is JSON: %v", err))
-	}
-	return append(ops, op{ID: proto.CompleteID, Op: "RunComplete", Data: data})
-}
-
 // held is an answer that is held back.
 type held struct {
 	header http.Header
 	status int
 	body   bytes.Buffer
+	large  bool            // there is more of it than may be
+	kept   json.RawMessage // what result has made
 }
 
 func (h *held) Header() http.Header { return h.header }
@@ -399,11 +439,22 @@ func (h *held) WriteHeader(status int) {
 	}
 }
 
-var errAnswerTooLarge = fmt.Errorf("pawl: the answer of a durable endpoint has at most %d bytes", maxEndpointOut)
+// answerTooLarge is the error of an endpoint whose answer is over a limit.
+type answerTooLarge struct {
+	what  string
+	limit int
+}
+
+func (e *answerTooLarge) Error() string {
+	return fmt.Sprintf("pawl: the answer of a durable endpoint has more than %d bytes%s", e.limit, e.what)
+}
+func (e *answerTooLarge) Name() string { return "OutputTooLarge" }
+
+var errAnswerTooLarge = &answerTooLarge{limit: maxEndpointOut}
 
 func (h *held) Write(b []byte) (int, error) {
 	h.WriteHeader(http.StatusOK)
-	if h.body.Len()+len(b) > maxEndpointOut {
+	if h.large = h.large || h.body.Len()+len(b) > maxEndpointOut; h.large {
 		return 0, errAnswerTooLarge
 	}
 	return h.body.Write(b)
@@ -425,7 +476,24 @@ func (h *held) replay(w http.ResponseWriter) {
 	_, _ = w.Write(h.body.Bytes()) // whoever asked may be gone
 }
 
-// data is the answer as the result of a run: the way the server keeps it.
+// result is the answer as the result of a run: the way the server keeps it.
+func (h *held) result() (json.RawMessage, error) {
+	if h.large {
+		return nil, Permanent(errAnswerTooLarge)
+	}
+	if h.kept == nil {
+		kept, err := marshal(h.data())
+		if err != nil {
+			panic(fmt.Sprintf("an answer is JSON: %v", err))
+		}
+		h.kept = kept
+	}
+	if len(h.kept) > maxResult {
+		return nil, Permanent(&answerTooLarge{" as the JSON that is the run's result", maxResult})
+	}
+	return h.kept, nil
+}
+
 func (h *held) data() map[string]any {
 	headers := map[string]any{}
 	for name, values := range h.header {

@@ -280,3 +280,121 @@ func TestEndpointThatIsNotThere(t *testing.T) {
 		require.NoError(t, e.Close(t.Context()))
 	})
 }
+
+// TestEndpointPanics: a panic is a failed try, whatever was written before, in the
+// request of the client and in those of the engine.
+func TestEndpointPanics(t *testing.T) {
+	t.Parallel()
+	always := func(int) bool { return true }
+	for name, tt := range map[string]struct {
+		retries int
+		rests   bool // before it may panic
+		panics  func(try int) bool
+		with    any
+		first   int // status of the first answer
+		code    int
+		body    string
+		tries   int
+	}{
+		"the next try goes well":           {2, false, func(try int) bool { return try == 1 }, "boom", 303, 201, "answered", 2},
+		"the next entry goes well":         {2, true, func(try int) bool { return try == 1 }, "boom", 303, 201, "answered", 2},
+		"none goes well":                   {2, false, always, "boom", 303, 500, "boom", 3},
+		"none goes well after a rest":      {2, true, always, "boom", 303, 500, "boom", 3},
+		"there is one try":                 {0, false, always, "boom", 500, 500, "boom", 1},
+		"there is one try after a rest":    {0, true, always, "boom", 303, 500, "boom", 1},
+		"the handler aborts, and then not": {2, false, func(try int) bool { return try == 1 }, http.ErrAbortHandler, 303, 201, "answered", 2},
+	} {
+		for ack, barrier := range map[string]pawl.Ack{"each step": pawl.AckEachStep, "before the answer": pawl.AckBeforeRespond, "pipelined": pawl.Pipelined} {
+			t.Run(name+"/"+ack, func(t *testing.T) {
+				t.Parallel()
+				app := newApp()
+				tries, steps, run := 0, 0, ""
+				e := app.Endpoint("e", func(w http.ResponseWriter, r *http.Request) {
+					run = pawl.RunID(r.Context())
+					if err := pawl.Do(r.Context(), "step", func(context.Context) error { steps++; return nil }); err != nil {
+						pawl.Error(w, err)
+						return
+					}
+					if tt.rests {
+						if err := pawl.Sleep(r.Context(), "nap", time.Minute); err != nil {
+							pawl.Error(w, err)
+							return
+						}
+					}
+					tries++
+					w.WriteHeader(http.StatusCreated)
+					if tt.panics(tries) {
+						fmt.Fprint(w, "partial")
+						panic(tt.with)
+					}
+					fmt.Fprint(w, "answered")
+				}, barrier, pawl.Retries(tt.retries))
+				pawltest.Run(t, app, func(t *testing.T, p *pawltest.Pawl) {
+					first, last := post(e, app, "/e", "")
+					require.Equal(t, tt.first, first.Code, first.Body.String())
+					require.Equal(t, tt.code, last.Code, last.Body.String())
+					require.Contains(t, last.Body.String(), tt.body)
+					require.NotContains(t, last.Body.String(), "partial")
+					require.Equal(t, tt.tries, tries)
+					require.Equal(t, 1, steps)
+					status := pawl.Completed
+					if tt.code == http.StatusInternalServerError {
+						status = pawl.Failed
+					}
+					require.Equal(t, status, p.Status(run))
+				})
+			})
+		}
+	}
+}
+
+// TestEndpointAnswerTooLarge: an answer over the limit is a failure, wherever it is
+// given, and never a part of it.
+func TestEndpointAnswerTooLarge(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		piece string
+		code  int
+		says  string
+	}{
+		"as much as may be": {strings.Repeat("x", 1<<20), 200, ""},
+		"a byte more":       {strings.Repeat("x", 1<<20+1), 500, "more than 3145728 bytes"},
+		"text of quotes":    {strings.Repeat(`"`, 1<<20), 500, "more than 4194304 bytes"},
+		"no text":           {strings.Repeat("\xff", 1<<20), 500, "more than 4194304 bytes"},
+	} {
+		for rests, long := range map[string]bool{"at once": false, "after a rest": true} {
+			t.Run(name+"/"+rests, func(t *testing.T) {
+				t.Parallel()
+				app := newApp()
+				run, tries := "", 0
+				e := app.Endpoint("e", func(w http.ResponseWriter, r *http.Request) {
+					run = pawl.RunID(r.Context())
+					if long {
+						if err := pawl.Sleep(r.Context(), "nap", time.Minute); err != nil {
+							pawl.Error(w, err)
+							return
+						}
+					}
+					tries++
+					for range 3 {
+						_, _ = io.WriteString(w, tt.piece) // the answer tells
+					}
+				}, pawl.Pipelined)
+				pawltest.Run(t, app, func(t *testing.T, p *pawltest.Pawl) {
+					_, last := post(e, app, "/e", "")
+					require.Equal(t, tt.code, last.Code)
+					require.Equal(t, 1, tries)
+					p.Settle()
+					if tt.code == http.StatusOK {
+						require.Equal(t, 3*len(tt.piece), last.Body.Len())
+						require.Equal(t, pawl.Completed, p.Status(run))
+						return
+					}
+					require.Contains(t, last.Body.String(), tt.says)
+					require.Less(t, last.Body.Len(), 1000)
+					require.Equal(t, pawl.Failed, p.Status(run))
+				})
+			})
+		}
+	}
+}

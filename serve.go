@@ -355,16 +355,21 @@ func (c *call) broken(err error) answer {
 	if !out.noRetry && after == 0 && own.backoff != nil {
 		out.after = own.backoff(attempt + 1)
 	}
-	b := bodyOf(err)
-	out.body = b
+	out.body = bodyOf(err)
 	if len(c.results) > 0 {
-		kind := "StepError"
-		if out.noRetry {
-			kind = "StepFailed"
-		}
-		out.status, out.body = http.StatusPartialContent, append(append([]op{}, c.results...), op{ID: proto.CompleteID, Op: kind, Error: &b, Data: null})
+		out.status, out.body = http.StatusPartialContent, append(append([]op{}, c.results...), failedOp(err, out.noRetry))
 	}
 	return out
+}
+
+// failedOp says that a function has failed: for good, or so that it is tried again.
+func failedOp(err error, noRetry bool) op {
+	b := bodyOf(err)
+	kind := "StepError"
+	if noRetry {
+		kind = "StepFailed"
+	}
+	return op{ID: proto.CompleteID, Op: kind, Error: &b, Data: null}
 }
 
 // resultParameter names the run whose result a client waits for.

@@ -160,6 +160,46 @@ func TestEndpointStreams(t *testing.T) {
 	})
 }
 
+// TestStreamOfPanic: a panic is no answer: the stream goes on elsewhere while there are
+// tries, and fails with the last.
+func TestStreamOfPanic(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		retries     int
+		first, next []string
+		code        int
+	}{
+		"the next try goes well": {1, []string{`step "piece"`, "commit"}, []string{"succeeded"}, http.StatusOK},
+		"there is one try":       {0, []string{`step "piece"`, "commit", "failed"}, nil, http.StatusInternalServerError},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			app := newApp()
+			calls := 0
+			e := app.Endpoint("write", func(w http.ResponseWriter, r *http.Request) {
+				err := pawl.Do(r.Context(), "write", func(ctx context.Context) error { return pawl.Stream(ctx).Send("piece") })
+				if err != nil {
+					pawl.Error(w, err)
+					return
+				}
+				fmt.Fprint(w, "partial")
+				if calls++; calls == 1 {
+					panic("boom")
+				}
+			}, pawl.Retries(tt.retries))
+			pawltest.Run(t, app, func(t *testing.T, _ *pawltest.Pawl) {
+				got := streamed(t, e, http.MethodPost, "/write")
+				require.Equal(t, tt.first, got.lines)
+				if tt.next != nil {
+					got = streamed(t, app, http.MethodGet, got.next)
+					require.Equal(t, tt.next, got.lines)
+				}
+				require.Equal(t, tt.code, got.code, got.body)
+			})
+		})
+	}
+}
+
 // watched is a client that looks at what it has got while the handler goes on.
 type watched struct {
 	mu  sync.Mutex
