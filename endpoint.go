@@ -32,7 +32,11 @@ const (
 // it with the request's context. To its client it is a handler like any other,
 // but that nothing it did is lost when the process dies: the server enters it
 // again with the same request, and steps that have finished are not repeated.
-// Of the request's headers, only its Content-Type is kept for that.
+// Of the request's headers, only its Content-Type is kept for that. A server asks for
+// the URL that the client has asked for, so that it comes through whatever is in front
+// of the handler, which has to let it pass. An engine in this process calls the handler
+// itself, with the URL, the Pattern and its path values as they were; what middleware
+// puts into the context is not there then.
 //
 // When a step has to rest, the client is sent (303) to a URL that waits for the
 // answer. What the handler has written by then is forgotten: it is called again
@@ -382,14 +386,17 @@ func (e *endpoint) event(r *http.Request, body []byte) json.RawMessage {
 	if u, err := url.Parse(e.app.set.origin); err == nil && u.Host != "" {
 		domain = u.Scheme + "://" + u.Host
 	}
+	path, query := asked(r)
+	data := map[string]any{
+		"content_type": r.Header.Get("Content-Type"), "ip": "", "method": r.Method, "path": path, "query_params": query,
+		"fn": e.name, "body": base64.StdEncoding.EncodeToString(body),
+	}
 	if inside, ok := e.app.api().(interface{ Origin(app string) string }); ok {
 		domain = inside.Origin(e.app.name)
+		data["view"] = viewOf(r)
 	}
-	b, err := marshal(map[string]any{"name": "http/run.started", "data": map[string]any{
-		"content_type": r.Header.Get("Content-Type"), "domain": domain, "ip": "", "method": r.Method,
-		"path": r.URL.EscapedPath(), "query_params": r.URL.RawQuery, "fn": e.name,
-		"body": base64.StdEncoding.EncodeToString(body),
-	}})
+	data["domain"] = domain
+	b, err := marshal(map[string]any{"name": "http/run.started", "data": data})
 	if err != nil {
 		panic(fmt.Sprintf("text is JSON: %v", err))
 	}

@@ -52,7 +52,7 @@ func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.reply(w, nil, http.StatusUnauthorized, failure(err.Error()))
 		return
 	}
-	if proto.BackendOf(r) != nil && r.Header.Get(proto.HeaderRunID) != "" && r.URL.Query().Get("fnId") == "" {
+	if proto.BackendOf(r) != nil && r.Header.Get(proto.HeaderAttempt) != "" { // calls of functions tell that in their bodies
 		a.enter(w, r, body, api)
 		return
 	}
@@ -456,24 +456,18 @@ func (a *App) result(w http.ResponseWriter, r *http.Request, run string) {
 // enter finds the endpoint that an engine in this process enters again.
 func (a *App) enter(w http.ResponseWriter, r *http.Request, body []byte, api proto.Backend) {
 	events, _, err := api.State(r.Context(), r.Header.Get(proto.HeaderRunID))
-	var list []struct {
-		Data struct {
-			Name string `json:"fn"`
-		} `json:"data"`
-	}
-	if err == nil {
-		err = json.Unmarshal(events, &list)
-	}
-	if err != nil || len(list) == 0 {
+	begun, ok := readBegunBy(events)
+	if err != nil || !ok {
 		a.notEntered(w, http.StatusServiceUnavailable, failure("the run's request cannot be read"))
 		return
 	}
 	a.mu.Lock()
-	e := a.endpoints[list[0].Data.Name]
+	e := a.endpoints[begun.Data.Endpoint]
 	a.mu.Unlock()
 	if e == nil {
-		a.notEntered(w, http.StatusNotFound, failure("there is no endpoint "+list[0].Data.Name+"; it was there when the run began"))
+		a.notEntered(w, http.StatusNotFound, failure("there is no endpoint "+begun.Data.Endpoint+"; it was there when the run began"))
 		return
 	}
+	begun.Data.View.on(r)
 	e.again(w, r, body)
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -320,21 +319,8 @@ func TestStreamOutlivesCrash(t *testing.T) {
 // TestStreamOfServer: the same on a server, over the network.
 func TestStreamOfServer(t *testing.T) {
 	t.Parallel()
-	st, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "pawl.db"), sqlite.Options{Durability: sqlite.None})
-	require.NoError(t, err)
-	eng, err := engine.Start(context.WithoutCancel(t.Context()), engine.Config{Store: st, Log: quietLog, Dev: true})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, eng.Close(context.Background())) })
-	srv := server.New(eng, server.Config{Dev: true})
-	front := httptest.NewServer(srv)
-	t.Cleanup(front.Close)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	app := pawl.New("shop", pawl.Logger(quietLog), pawl.Dev(), pawl.ServedAt(""))
-	_, err = pawl.Attach(t.Context(), front.URL, app)
-	require.NoError(t, err)
-	back := &httptest.Server{Listener: listener, Config: &http.Server{Handler: writer(app)}}
-	back.Start()
+	app := serverApp(t)
+	back := httptest.NewServer(writer(app))
 	t.Cleanup(back.Close)
 	ask := func(method, url string) heard {
 		r, err := http.NewRequestWithContext(t.Context(), method, url, nil)
@@ -355,6 +341,22 @@ func TestStreamOfServer(t *testing.T) {
 	require.Equal(t, http.StatusCreated, rest.code)
 	late := ask(http.MethodGet, first.next)
 	require.Equal(t, want, late.lines)
+}
+
+// serverApp is an app of a server that is reached over the network.
+func serverApp(t *testing.T) *pawl.App {
+	t.Helper()
+	st, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "pawl.db"), sqlite.Options{Durability: sqlite.None})
+	require.NoError(t, err)
+	eng, err := engine.Start(context.WithoutCancel(t.Context()), engine.Config{Store: st, Log: quietLog, Dev: true})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, eng.Close(context.Background())) })
+	front := httptest.NewServer(server.New(eng, server.Config{Dev: true}))
+	t.Cleanup(front.Close)
+	app := pawl.New("shop", pawl.Logger(quietLog), pawl.Dev(), pawl.ServedAt(""))
+	_, err = pawl.Attach(t.Context(), front.URL, app)
+	require.NoError(t, err)
+	return app
 }
 
 // TestStreamText: characters that are cut are put together, and what is no endpoint

@@ -91,8 +91,12 @@ func (e *Engine) Begin(ctx context.Context, cp wire.Checkpoint, sdk string) (Beg
 		if len(cp.Key) > mostKey {
 			return Begun{}, &BeginError{fmt.Sprintf("idempotency has more than %d bytes", mostKey)}
 		}
+		asked, err := request.Data() // and no more: how an app has come to serve it may change with the next deploy
+		if err != nil {
+			return Begun{}, &BeginError{err.Error()}
+		}
 		once = &store.Once{
-			Scope: "endpoint/" + f.Slug, Key: cp.Key, Reply: durable.JSON(cp.RunID), Life: keyLife, Fingerprint: fingerprint(dataOf(ev.Body)),
+			Scope: "endpoint/" + f.Slug, Key: cp.Key, Reply: durable.JSON(cp.RunID), Life: keyLife, Fingerprint: fingerprint(asked),
 		}
 	}
 	in := durable.Inline{Ops: endpointOps(call.Ops(cp.Ops, now)), Protocol: cp.Version, RetryAt: retryAt(cp.RetryAfter, now)}
