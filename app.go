@@ -77,7 +77,10 @@ func EventKey(key string) AppOption { return func(a *App) { a.set.eventKey = key
 // Dev serves calls that nobody has signed, as a development server makes them.
 func Dev() AppOption { return func(a *App) { a.set.dev = true } }
 
-// ServedAt is the URL under which servers find the app.
+// ServedAt is the URL under which servers find the app, such as
+// https://shop.example.com/api/inngest. With an engine in this process there is none:
+// then it is where clients of endpoints wait for answers that come later. /api/inngest
+// is what it has when it names no path.
 func ServedAt(url string) AppOption { return func(a *App) { a.set.origin = url } }
 
 // HTTPClient makes the app's requests to its server.

@@ -56,8 +56,8 @@ const (
 //
 // options are [Retries], [Backoff], [Classify] and an [Ack], which is
 // AckBeforeRespond if it is not given. In a process that opens an engine the
-// app has to be served as well, at /api/inngest or where [ServedAt] says: that
-// is where clients wait. Add endpoints before the engine is opened: it enters those at
+// app has to be served as well, at /api/inngest or at the URL that [ServedAt] says:
+// that is where clients wait. Add endpoints before the engine is opened: it enters those at
 // once whose requests were cut off when the last process ended.
 func (a *App) Endpoint(name string, handler http.HandlerFunc, options ...FuncOption) http.Handler {
 	c := funcConfig{policy: policy{retries: -1}, ack: AckBeforeRespond}
@@ -123,7 +123,7 @@ func entered(r *http.Request) bool {
 // first serves the request in which a run begins.
 func (e *endpoint) first(w http.ResponseWriter, r *http.Request, body []byte) {
 	ctx := context.WithoutCancel(r.Context()) // the run goes on without its client
-	api := e.app.api()
+	api, served := e.app.api(), e.app.set.origin
 	in := &inline{run: newRunID(), key: r.Header.Get("Idempotency-Key"), event: e.event(r, body), retries: e.tries() - 1}
 	if in.key != "" {
 		// Whether it has begun before must be known before anything is done.
@@ -133,9 +133,9 @@ func (e *endpoint) first(w http.ResponseWriter, r *http.Request, body []byte) {
 		}
 		if in.begun.RunID != in.run {
 			w.Header().Set("Idempotency-Replayed", "true")
-			where := api.ResultURL(r, in.begun)
+			where := api.ResultURL(served, in.begun)
 			if wantsStream(r) {
-				where = api.StreamURL(r, in.begun)
+				where = api.StreamURL(served, in.begun)
 			}
 			http.Redirect(w, r, where, http.StatusSeeOther)
 			return
@@ -146,7 +146,7 @@ func (e *endpoint) first(w http.ResponseWriter, r *http.Request, body []byte) {
 	c.saver = newSaver(c, e.config.ack)
 	if wantsStream(r) {
 		c.stream = streamTo(w, in.run)
-		in.onBegun = func(b proto.Begun) { c.stream.redirect(b.RunID, api.StreamURL(r, b)) }
+		in.onBegun = func(b proto.Begun) { c.stream.redirect(b.RunID, api.StreamURL(served, b)) }
 		if in.begun.RunID != "" {
 			in.onBegun(in.begun)
 		}
@@ -185,7 +185,7 @@ func (e *endpoint) first(w http.ResponseWriter, r *http.Request, body []byte) {
 	case err != nil:
 		e.refuse(w, err)
 	case end.rests:
-		http.Redirect(w, r, api.ResultURL(r, in.begun), http.StatusSeeOther)
+		http.Redirect(w, r, api.ResultURL(served, in.begun), http.StatusSeeOther)
 	case end.failed != nil:
 		w.Header().Set(proto.HeaderRunID, in.run)
 		http.Error(w, end.failed.Error(), http.StatusInternalServerError)

@@ -174,6 +174,38 @@ func TestEndpointResultIsPrivate(t *testing.T) {
 	})
 }
 
+// TestEndpointServedAt: clients are sent to where the app is served.
+func TestEndpointServedAt(t *testing.T) {
+	t.Parallel()
+	for served, want := range map[string]string{
+		"":                                    "/api/inngest?run=",
+		"http://shop.example.com":             "http://shop.example.com/api/inngest?run=",
+		"https://shop.example.com/my/pawl":    "https://shop.example.com/my/pawl?run=",
+		"https://shop.example.com:8443/pawl/": "https://shop.example.com:8443/pawl/?run=",
+	} {
+		t.Run(served, func(t *testing.T) {
+			t.Parallel()
+			app := pawl.New("shop", pawl.Logger(quietLog), pawl.ServedAt(served))
+			e := app.Endpoint("nap", func(w http.ResponseWriter, r *http.Request) {
+				if err := pawl.Sleep(r.Context(), "nap", time.Hour); err != nil {
+					pawl.Error(w, err)
+					return
+				}
+				fmt.Fprint(w, "rested")
+			})
+			pawltest.Run(t, app, func(t *testing.T, _ *pawltest.Pawl) {
+				first, last := post(e, app, "/nap", "", "Idempotency-Key", "k1")
+				require.True(t, strings.HasPrefix(first.Header().Get("Location"), want), first.Header())
+				require.Equal(t, "rested", last.Body.String())
+				first, last = post(e, app, "/nap", "", "Idempotency-Key", "k1")
+				require.True(t, strings.HasPrefix(first.Header().Get("Location"), want), first.Header())
+				require.Equal(t, "rested", last.Body.String())
+				require.True(t, strings.HasPrefix(streamed(t, e, http.MethodPost, "/nap").next, want))
+			})
+		})
+	}
+}
+
 // TestEndpointCountsTries: a step of an endpoint has the tries that it asks for, and
 // knows which one it is, although the endpoint is entered anew for each.
 func TestEndpointCountsTries(t *testing.T) {

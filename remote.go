@@ -401,11 +401,11 @@ func reported(err error) error {
 	return err
 }
 
-func (r *remote) ResultURL(_ *http.Request, b proto.Begun) string {
+func (r *remote) ResultURL(_ string, b proto.Begun) string {
 	return r.base + "/v1/http/runs/" + url.PathEscape(b.RunID) + "/output?token=" + url.QueryEscape(b.Token)
 }
 
-func (r *remote) StreamURL(_ *http.Request, b proto.Begun) string {
+func (r *remote) StreamURL(_ string, b proto.Begun) string {
 	return r.base + "/v1/realtime/sse?token=" + url.QueryEscape(b.RealtimeToken)
 }
 

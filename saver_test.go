@@ -45,8 +45,8 @@ func (s *slow) Begin(ctx context.Context, b proto.Begin) (proto.Begun, error) {
 	return proto.Begun{RunID: b.RunID}, s.take(ctx, b.Steps)
 }
 
-func (s *slow) ResultURL(*http.Request, proto.Begun) string { return "/result" }
-func (s *slow) StreamURL(*http.Request, proto.Begun) string { return "/stream" }
+func (s *slow) ResultURL(string, proto.Begun) string { return "/result" }
+func (s *slow) StreamURL(string, proto.Begun) string { return "/stream" }
 
 func (s *slow) Report(ctx context.Context, _ proto.Begun, steps []byte, _ time.Duration) error {
 	return s.take(ctx, steps)

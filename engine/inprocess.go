@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"runtime/debug"
 	"strconv"
 	"time"
@@ -277,16 +278,25 @@ func reportError(err error) error {
 	return err
 }
 
-// resultPath is where an app in this process answers those who wait for a result.
+// resultPath is where an app in this process answers those who wait for a result, if
+// nobody says another.
 const resultPath = "/api/inngest"
 
-// ResultURL is a path of the app, which answers whoever comes with the token.
-func (l local) ResultURL(_ *http.Request, b proto.Begun) string {
-	return resultPath + "?run=" + b.RunID + "&token=" + l.token(b.RunID)
+// ResultURL is that of the app, which answers whoever comes with the token.
+func (l local) ResultURL(served string, b proto.Begun) string {
+	u, err := url.Parse(served)
+	if err != nil {
+		u = &url.URL{}
+	}
+	if u.Path == "" {
+		u.Path = resultPath
+	}
+	u.RawQuery = "run=" + b.RunID + "&token=" + l.token(b.RunID)
+	return u.String()
 }
 
-// StreamURL is the same path: whoever asks it for a stream gets one.
-func (l local) StreamURL(r *http.Request, b proto.Begun) string { return l.ResultURL(r, b) }
+// StreamURL is the same: whoever asks it for a stream gets one.
+func (l local) StreamURL(served string, b proto.Begun) string { return l.ResultURL(served, b) }
 
 // Tee takes what an endpoint streams.
 func (l local) Tee(ctx context.Context, run string) (io.WriteCloser, error) {

@@ -111,8 +111,8 @@ func (nowhere) Report(context.Context, proto.Begun, []byte, time.Duration) error
 	return errNowhere
 }
 func (nowhere) Tee(context.Context, string) (io.WriteCloser, error)   { return nil, errNowhere }
-func (nowhere) StreamURL(*http.Request, proto.Begun) string           { return "" }
-func (nowhere) ResultURL(*http.Request, proto.Begun) string           { return "" }
+func (nowhere) StreamURL(string, proto.Begun) string                  { return "" }
+func (nowhere) ResultURL(string, proto.Begun) string                  { return "" }
 func (nowhere) Publish(context.Context, string, string, []byte) error { return errNowhere }
 func (nowhere) Invoke(_ context.Context, _ string, _ []byte, _ string) (string, error) {
 	return "", errNowhere

@@ -46,9 +46,10 @@ type Backend interface {
 	// retryAfter; 0: when the server decides. Errors as Begin.
 	Report(ctx context.Context, b Begun, steps []byte, retryAfter time.Duration) error
 	// ResultURL is where the client of such a request waits for the run's answer.
-	ResultURL(r *http.Request, b Begun) string
+	// served is the URL at which the app is; "" when nobody has said.
+	ResultURL(served string, b Begun) string
 	// StreamURL is where what the run's endpoint streams is read.
-	StreamURL(r *http.Request, b Begun) string
+	StreamURL(served string, b Begun) string
 	// Tee takes what an endpoint streams that was entered again. Close returns when
 	// the server has it all.
 	Tee(ctx context.Context, run string) (io.WriteCloser, error)
