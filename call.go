@@ -24,11 +24,13 @@ type call struct {
 	itemID     string
 	requestID  string
 	generation int64
-	target     string // id of the one step that may run; "": any
-	plan       bool   // steps are announced instead of run
-	check      bool   // nothing runs and nothing is sent: the program is being checked
-	attempt    int    // of this request, from 0
-	tries      int    // that there are
+	target     string         // id of the one step that may run; "": any
+	plan       bool           // steps are announced instead of run
+	check      bool           // nothing runs and nothing is sent: the program is being checked
+	attempt    int            // of this request, from 0
+	tries      int            // that there are
+	failed     map[string]int // tries of steps that have failed; nil: the server does not tell, and attempt counts
+	lost       int            // tries of which nothing is known
 	started    time.Time
 	events     []json.RawMessage
 	memos      map[string]json.RawMessage
@@ -203,13 +205,15 @@ func (p place) begin(s step, async bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.over || p.branch.isRested():
+	case c.over:
 		return ErrRest
 	case c.target != "" && c.target != s.id:
 		return p.restLocked()
+	case c.target != "" && !async: // whatever rests beside it, this is what is asked for
+	case p.branch.isRested():
+		return ErrRest
 	case async:
 		return nil
-	case c.target != "":
 	case c.plan, p.branch.planned, c.resting:
 		return p.restLocked(p.mark(op{ID: s.id, Op: "StepPlanned", Name: s.name, DisplayName: s.name, Userland: s.userland()}))
 	}

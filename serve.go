@@ -213,14 +213,16 @@ func (a *App) registrations(url string) []map[string]any {
 // callBody is the body of a call. Source: spec/03 §1.
 type callBody struct {
 	Ctx struct {
-		Attempt     int    `json:"attempt"`
-		MaxAttempts int    `json:"max_attempts"`
-		Plan        bool   `json:"disable_immediate_execution"`
-		Check       bool   `json:"check"`
-		FunctionID  string `json:"fn_id"`
-		ItemID      string `json:"qi_id"`
-		RunID       string `json:"run_id"`
-		UseAPI      bool   `json:"use_api"`
+		Attempt     int            `json:"attempt"`
+		MaxAttempts int            `json:"max_attempts"`
+		Tries       map[string]int `json:"tries"`
+		Lost        int            `json:"lost"`
+		Plan        bool           `json:"disable_immediate_execution"`
+		Check       bool           `json:"check"`
+		FunctionID  string         `json:"fn_id"`
+		ItemID      string         `json:"qi_id"`
+		RunID       string         `json:"run_id"`
+		UseAPI      bool           `json:"use_api"`
 	} `json:"ctx"`
 	Event  json.RawMessage            `json:"event"`
 	Events []json.RawMessage          `json:"events"`
@@ -256,7 +258,7 @@ func (a *App) newCall(r *http.Request, f *function, in callBody, api proto.Backe
 		runID: in.Ctx.RunID, functionID: in.Ctx.FunctionID, itemID: in.Ctx.ItemID,
 		requestID: r.Header.Get(proto.HeaderRequestID),
 		check:     in.Ctx.Check,
-		plan:      in.Ctx.Plan || in.Ctx.Check, attempt: in.Ctx.Attempt, tries: in.Ctx.MaxAttempts, started: time.Now(),
+		plan:      in.Ctx.Plan || in.Ctx.Check, attempt: in.Ctx.Attempt, failed: in.Ctx.Tries, lost: in.Ctx.Lost, tries: in.Ctx.MaxAttempts, started: time.Now(),
 		events: in.Events, memos: in.Steps,
 		names: map[string]*usage{}, ids: map[string]bool{}, rested: make(chan struct{}),
 		intercept: proto.InterceptorOf(r),

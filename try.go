@@ -78,11 +78,7 @@ type try struct {
 
 func (t *try) run(ctx context.Context, do body) (json.RawMessage, error) {
 	c := t.call
-	c.mu.Lock()
-	if !c.progress {
-		t.attempt = c.attempt
-	}
-	c.mu.Unlock()
+	t.attempt = c.attemptOf(t.id)
 	tries := c.tries
 	if n := t.policy.retries; n >= 0 {
 		tries = min(tries, n+1)
@@ -110,6 +106,21 @@ func (t *try) run(ctx context.Context, do body) (json.RawMessage, error) {
 		return t.succeed(out)
 	}
 	return t.failed(ctx, err)
+}
+
+// attemptOf is which try of a step comes next, from 0.
+func (c *call) attemptOf(step string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.failed == nil && c.progress:
+		return 0
+	case c.failed == nil:
+		return c.attempt
+	case c.progress:
+		return c.failed[step]
+	}
+	return c.failed[step] + c.lost
 }
 
 // once runs a body. gone means that its error is not one of the step: nobody
@@ -252,11 +263,14 @@ func (t *try) again(err error, after time.Duration) error {
 	if after == 0 && t.policy.backoff != nil {
 		after = t.policy.backoff(t.attempt + 1)
 	}
+	if after > 0 {
+		o.Opts = map[string]any{proto.OptRetryAfter: retryAfter(after)}
+	}
 	t.call.mu.Lock()
 	t.call.failing = true
 	t.call.pause = max(t.call.pause, after)
 	t.call.mu.Unlock()
-	return t.rest(o)
+	return t.rest(t.mark(o))
 }
 
 // giveUp makes the error the step's outcome, for the function to see when it is

@@ -181,6 +181,9 @@ func (e *Engine) request(r *durable.Run, f durable.Function, l store.Lease) *cal
 		DisableImmediate: r.Plan, Version: r.Protocol,
 		Event: r.Events[0].Body, Steps: memos(r), Input: l.Data,
 	}
+	if l.Step == durable.Discovery && l.Attempt > 0 {
+		c.Tries, c.Lost = r.Failing(), r.Lost
+	}
 	if e.dev {
 		c.Env = "dev"
 	}

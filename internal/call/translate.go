@@ -43,6 +43,8 @@ func translate(op wire.Op, now time.Time) durable.Op {
 		o.Kind, o.Err, o.Memo = durable.OpError, Failure(err), wire.MemoError(err)
 		if op.Op == wire.OpStepFailed {
 			o.Kind = durable.OpFailed
+		} else {
+			o.RetryAt, _ = op.RetryAfter(now)
 		}
 	case wire.OpStepPlanned:
 		o.Kind = durable.OpPlanned

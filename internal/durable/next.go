@@ -199,6 +199,7 @@ type turn struct {
 	ended  bool
 	onward bool   // a branch ended at once, and the function goes on from it
 	retry  *retry // the request is tried again
+	apart  int    // steps that are tried again by requests of their own
 
 	// For the dead letter, if this turn ends the run: what broke, how often it
 	// was tried, how often the connection broke, whether the app said that

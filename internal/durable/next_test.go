@@ -70,6 +70,13 @@ func refuses(step string, ops ...Op) move {
 	}
 }
 
+// cuts lets the connection of a call break.
+func cuts(step string) move {
+	return func(p *play) {
+		p.feed(Refusal{Claim: p.claims[star(step)], Err: Failure{Name: "Error", Message: "cut", Class: ClassCrash}})
+	}
+}
+
 func checkpoints(ops ...Op) move {
 	return func(p *play) { p.feed(Checkpoint{Claim: p.claims[Discovery], Ops: ops}) }
 }
@@ -133,6 +140,12 @@ func gives(id, memo string) Op {
 
 func throws(id string) Op {
 	return Op{Kind: OpError, Step: id, Op: "StepError", Name: id, Err: boom, Memo: JSON(`{"error":` + string(boom.Raw) + `}`)}
+}
+
+// in is a step's error that asks for a try of its own after a pause.
+func in(op Op, pause time.Duration) Op {
+	op.RetryAt = noon.Add(pause)
+	return op
 }
 
 func fails(id string) Op {
@@ -312,11 +325,27 @@ func TestParallel(t *testing.T) {
 		}}, "Running [a b] *"},
 		{"the function fails in one branch and the rest is dropped", []move{both, calls("a", "b"), noRetry, refuses("a")}, "Failed []"},
 		{"an answer is taken although the other branch crashed", []move{both, calls("a", "b"), loses("a"), answers("b", done("b"))}, "Running [b] a! plan"},
-		{"a step beside a failing one is a branch", []move{serves("*", planned("a"), throws("b"))}, "Running [] *@15s#1 a plan"},
-		{"a branch that ended while the function has to pause waits for it", []move{serves("*", planned("a"), throws("b")), serves("a", done("a"))}, "Running [a] *@15s#1"},
+		{"a step that fails beside another is a branch, and is tried again by itself", []move{serves("*", planned("a"), throws("b"))}, "Running [] a b@15s#1 plan"},
+		{"several that are due at one time are one request", []move{serves("*", throws("a"), throws("b"))}, "Running [] *@15s#1"},
+		{"at the time that it asks for", []move{retryAfter(time.Hour), serves("*", in(throws("a"), time.Minute), throws("b"))}, "Running [] a@1m0s#1 b@15s#1 plan"},
+		{"or that the answer asks for", []move{retryAfter(time.Hour), serves("*", throws("a"), throws("b"))}, "Running [] *@1h0m0s#1"},
+		{"the function goes on when both have ended", []move{serves("*", planned("a"), throws("b")), serves("a", done("a"))}, "Running [a] b@15s#1 plan"},
+		{"or in a race when one has", []move{serves("*", race(planned("a")), race(throws("b"))), serves("a", done("a"))}, "Running [a] * b@15s#1 plan"},
+		{"what it names then is not held up by the pause", []move{
+			serves("*", race(planned("a")), race(throws("b"))), serves("a", done("a")), serves("*", race(planned("b")), race(waitsFor("w", time.Hour))),
+		}, "Running [a] b@15s#1 w~@1h0m0s plan"},
+		{"a step that is tried again by itself has the tries that are left", []move{
+			times(3, serves("*", throws("b"))), serves("*", throws("b"), planned("a")), serves("b", throws("b")),
+		}, "Running [b] a plan"},
+		{"a step that ended goes on beside one that is tried again", []move{serves("*", race(fails("x")), race(throws("a")))}, "Running [x] * a@15s#1 plan"},
+		{"also one that has no tries left", []move{
+			tries(2), serves("*", race(throws("x"))), serves("*", race(throws("x")), race(throws("a"))),
+		}, "Running [x] * a@15s#1 plan"},
+		{"a step that ended goes on beside a race", []move{serves("*", fails("x"), race(sleeps("a", time.Hour)))}, "Running [x] * a~@1h0m0s"},
+		{"and beside other branches when they have ended", []move{serves("*", fails("x"), sleeps("a", time.Hour))}, "Running [x] a~@1h0m0s"},
 		{"lone steps side by side are branches", []move{
-			serves("*", planned("a"), throws("x")), serves("*", planned("b")),
-		}, "Running [] a b plan"},
+			serves("*", done("x"), race(planned("a"))), serves("*", planned("b")),
+		}, "Running [x] a b plan"},
 	})
 }
 
@@ -377,7 +406,12 @@ func TestStepError(t *testing.T) {
 		{"a failed step is final at once", []move{serves("*", fails("a"))}, "Running [a] *"},
 		{"[42] the function goes on from attempt 0", []move{times(5, one), serves("*", done("b"))}, "Running [a b] *"},
 		{"[43] the next step has its tries back", []move{times(2, one), serves("*", done("a")), serves("*", throws("b"))}, "Running [a] *@15s#1"},
-		{"a step that ended before gives the failing one its tries back", []move{times(4, one), serves("*", done("b"), throws("a"))}, "Running [b] *@15s#1"},
+		{"a step that ended before leaves the failing one its own tries", []move{times(4, one), serves("*", done("a"), throws("b"))}, "Running [a] *@15s#1"},
+		{"and no more than those", []move{times(4, one), serves("*", done("b"), throws("a"))}, "Running [b a] *"},
+		{"the function's own failures are no tries of a step", []move{times(4, calls("*"), refuses("*")), one}, "Running [] *@15s#5"},
+		{"nor those of another step", []move{times(4, one), serves("*", throws("b"))}, "Running [] *@15s#5"},
+		{"each step has its tries", []move{tries(2), calls("*"), refuses("*"), one, one}, "Running [a] *"},
+		{"tries of which nothing is known are tries of any step", []move{tries(2), calls("*"), cuts("*"), one}, "Running [a] *"},
 		{"a target is tried again as the same request", []move{serves("*", planned("a")), serves("a", throws("a"))}, "Running [] a@15s#1"},
 		{"an error of a finished step is no news", []move{serves("*", done("a")), serves("*", throws("a"))}, "Running [a] *@10ms"},
 		{"a target that ended beside a failing step is not asked for again", []move{

@@ -39,6 +39,7 @@ type Op struct {
 	Defer   *Defer    // OpDefer, OpDeferAbort; with Err set, OpDefer is refused
 	Opts    JSON      // for people: what the step waits for or asks for, without secrets
 	Request JSON      // OpFetch: what the app asks for, kept until it is done
+	RetryAt time.Time // OpError: when the step should be tried again; zero: as the answer says
 	Race    bool
 	Started time.Time
 	Took    time.Duration
@@ -72,3 +73,7 @@ func (o Op) open() bool {
 		return false
 	}
 }
+
+// races reports whether the op leaves a branch open after which the function goes
+// on, whatever the other branches do.
+func (o Op) races() bool { return o.Race && (o.open() || o.Kind == OpError) }

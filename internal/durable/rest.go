@@ -6,12 +6,13 @@ import (
 	"time"
 )
 
-// The SDKs' words for steps that rest, as journals keep them.
+// The SDKs' words for open steps, as journals keep them.
 const (
-	wordSleep  = "Sleep"
-	wordEvent  = "WaitForEvent"
-	wordSignal = "WaitForSignal"
-	wordInvoke = "InvokeFunction"
+	wordPlanned = "StepPlanned"
+	wordSleep   = "Sleep"
+	wordEvent   = "WaitForEvent"
+	wordSignal  = "WaitForSignal"
+	wordInvoke  = "InvokeFunction"
 )
 
 // maxSleep is the longest that a run may rest. Source: spec/11 §17.

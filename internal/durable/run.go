@@ -92,6 +92,7 @@ type Run struct {
 	Defers []*Defer         // in the order in which they were asked for
 	Idle   int              // answers in a row that brought nothing
 	Cuts   int              // tries in a row in which the connection broke
+	Lost   int              // tries since the last step ended of which the app told nothing: any step may have run in them
 	Broken *Broken          // the last step that failed for good; nil if none did
 	Items  map[string]*Item // what is queued or in flight for it, by step
 }
@@ -213,6 +214,28 @@ type Step struct {
 	Name  string // of an open step, for people
 	Memo  JSON   // as the SDK wants it back: {"data":…}, {"error":…} or null; final once Done
 	Race  bool   // the function goes on when any branch of its group ends
+	Tries int    // that are known to have failed
+}
+
+// Tries are the failed tries of a step as far as the journal tells, when the
+// function is entered. What the function itself failed at is none of them.
+func (r *Run) Tries(step string) int {
+	if s := r.Steps[step]; s != nil {
+		return s.Tries + r.Lost
+	}
+	return r.Lost
+}
+
+// Failing are the steps without a result that are known to have failed, and how
+// often. It is not nil.
+func (r *Run) Failing() map[string]int {
+	m := map[string]int{}
+	for id, s := range r.Steps {
+		if s.State != Done && s.Tries > 0 {
+			m[id] = s.Tries
+		}
+	}
+	return m
 }
 
 // Discovery is the Step of the item that enters a function to find out what
@@ -321,6 +344,9 @@ func (r *Run) Fold(e Entry) {
 		} else if e.Kind == Tried {
 			r.Cuts = 0
 		}
+		if e.Kind == Tried && e.Op != "" {
+			r.Lost++
+		}
 		return
 	}
 	s := r.Steps[e.Step]
@@ -347,7 +373,7 @@ func (r *Run) Fold(e Entry) {
 		s.State, s.Memo, s.Op, s.Name = Done, e.Data, "", ""
 		r.Stack = append(r.Stack, e.Step)
 		r.Bytes += len(e.Data)
-		r.Idle, r.Cuts = 0, 0
+		r.Idle, r.Cuts, r.Lost = 0, 0, 0
 		if e.Kind == StepFailed {
 			r.Broken = &Broken{e.Step, e.Name, e.Attempt}
 		}
@@ -357,7 +383,9 @@ func (r *Run) Fold(e Entry) {
 		s.Op, s.Name = "", ""
 		r.Idle++
 		r.close(s, wasOpen)
-	default: // a try: only for people to read
+	case Tried:
+		s.Tries++
+	default:
 	}
 }
 

@@ -35,6 +35,10 @@ type retry struct {
 func (t *turn) apply(ops []Op, item *Item, noRetry bool, retryAt time.Time) {
 	group := branches(ops) > 1
 	progress := false
+	if slices.ContainsFunc(ops, func(op Op) bool { return !op.RetryAt.IsZero() }) {
+		retryAt = time.Time{} // the answer's is the latest of theirs
+	}
+	apart := t.holdsUp(ops, item, noRetry, retryAt)
 	t.lazily(ops)
 	for _, op := range ops {
 		if t.ended {
@@ -53,7 +57,7 @@ func (t *turn) apply(ops []Op, item *Item, noRetry bool, retryAt time.Time) {
 				t.bodyFailed(item, progress, op.Err, noRetry, retryAt)
 				return
 			}
-			t.stepFailed(op, item, progress, noRetry, retryAt)
+			progress = t.stepFailed(op, item, apart, progress, noRetry, retryAt) || progress
 		case OpPlanned:
 			t.plan(op, group)
 		case OpSleep:
@@ -75,6 +79,8 @@ func (t *turn) apply(ops []Op, item *Item, noRetry bool, retryAt time.Time) {
 			t.end(Failed, nil, unsupported(op))
 		}
 	}
+	// A branch whose step has ended goes on, whatever the others wait for.
+	t.onward = t.onward || progress && item.Step == Discovery && (t.r.Racing > 0 || slices.ContainsFunc(ops, Op.races))
 }
 
 // branches counts the ops that go on side by side once the answer is carried
@@ -155,31 +161,99 @@ func (t *turn) finish(e Entry) bool {
 	return true
 }
 
-// stepFailed: a step's body threw. The request that ran it is tried again, or,
-// out of tries, its error becomes the step's memo for the function to catch.
-func (t *turn) stepFailed(op Op, item *Item, progress, noRetry bool, retryAt time.Time) {
+// stepFailed: a step's body threw. It is tried again by the request that ran it,
+// or, if that would hold up what else the run rests on, by one of its own. Out of
+// tries, its error becomes the step's memo for the function to catch; stepFailed
+// reports whether it has.
+func (t *turn) stepFailed(op Op, item *Item, apart, progress, noRetry bool, retryAt time.Time) bool {
 	if t.state(op.Step) == Done {
-		return
+		return false
 	}
-	attempt := item.Attempt
-	if progress {
-		attempt = 0
-	}
-	if noRetry || attempt+1 >= t.p.MaxAttempts {
+	attempt, until, final := t.failing(op, item, progress, noRetry, retryAt)
+	if final {
 		op.Kind = OpFailed
-		t.save(op, attempt)
-		return
+		return t.save(op, attempt)
 	}
-	until := t.p.nextTry(attempt, retryAt, t.now)
+	if apart && t.state(op.Step) == Unknown {
+		t.setState(op.Step, Planned)
+		t.record(Entry{Step: op.Step, Kind: StepPlanned, Op: wordPlanned, Name: op.Name, At: t.now, Group: true, Race: op.Race})
+	}
 	t.record(Entry{
 		Step: op.Step, Kind: Tried, Op: op.Op, Name: op.Name, Attempt: attempt,
 		At: t.now, Started: op.Started, Took: op.Took, Until: until, Data: op.Err.JSON(),
 	})
-	t.retry = &retry{due: until, attempt: attempt + 1}
+	if apart {
+		t.put(Item{Step: op.Step, Kind: Call, Due: until, Attempt: attempt + 1})
+		t.apart++
+		return false
+	}
+	again := item.Attempt + 1
+	if progress {
+		again = 1
+	}
+	t.retry = &retry{due: until, attempt: again}
+	return false
+}
+
+// failing says which try of its step an error ends, from 0, when the next is due,
+// and whether there is none.
+func (t *turn) failing(op Op, item *Item, progress, noRetry bool, retryAt time.Time) (attempt int, until time.Time, final bool) {
+	attempt = item.Attempt // of a request for this step alone
+	if item.Step == Discovery {
+		attempt = t.triesOf(op.Step, progress)
+	}
+	if !op.RetryAt.IsZero() {
+		retryAt = op.RetryAt
+	}
+	return attempt, t.p.nextTry(attempt, retryAt, t.now), noRetry || attempt+1 >= t.p.MaxAttempts
+}
+
+// holdsUp reports whether the request of item, if it waited for the next try of
+// the steps that failed in it, would hold up something else: what is open beside
+// them, a branch whose step has ended, or each other.
+func (t *turn) holdsUp(ops []Op, item *Item, noRetry bool, retryAt time.Time) bool {
+	if item.Step != Discovery {
+		return false
+	}
+	if opens(ops) > 0 || t.open > 0 {
+		return true
+	}
+	var due time.Time
+	ended, races := false, false
+	for _, op := range ops {
+		switch {
+		case op.Kind == OpDone, op.Kind == OpFailed:
+			ended = true
+		case op.Kind == OpError && op.Step != CompleteID:
+			_, until, final := t.failing(op, item, false, noRetry, retryAt)
+			switch {
+			case final:
+				ended = true
+			case due.IsZero():
+				due = until
+			case !until.Equal(due):
+				return true
+			}
+			races = races || op.Race
+		}
+	}
+	return ended && races
+}
+
+// triesOf are the failed tries of a step before the one that an answer tells of,
+// which brought progress or not.
+func (t *turn) triesOf(step string, progress bool) int {
+	n := t.r.Tries(step)
+	if progress {
+		n -= t.r.Lost
+	}
+	return n
 }
 
 // leave ends the claim on item: its request is sent again, or it is settled.
+// opened is the number of open ops that the answer named.
 func (t *turn) leave(item *Item, opened int) {
+	opened += t.apart
 	switch {
 	case t.ended:
 	case t.retry != nil:

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/pawlhq/pawl/internal/proto"
 )
 
 // Opcodes, as ParseOps returns them. Source: SDK protocol notes 03 §5.1.
@@ -297,6 +299,16 @@ func (op Op) Race() bool {
 	}
 	mode, _ := text(op.Opt("parallelMode"))
 	return strings.EqualFold(mode, "race")
+}
+
+// RetryAfter is when a step that failed is to be tried again, if its op says so by
+// itself: steps of one answer may differ. Pawl's own.
+func (op Op) RetryAfter(now time.Time) (at time.Time, ok bool) {
+	if !bytes.Contains(op.Opts, []byte(proto.OptRetryAfter)) {
+		return time.Time{}, false
+	}
+	v := op.Opt(proto.OptRetryAfter)
+	return ParseRetryAfter(string(v), now)
 }
 
 // Opt returns one member of Opts, nil when it is absent.

@@ -157,6 +157,26 @@ func TestRace(t *testing.T) {
 	}
 }
 
+func TestRetryAfterOfAStep(t *testing.T) {
+	t.Parallel()
+	for opts, want := range map[string]time.Duration{
+		`{"retryAfter":60}`:                         time.Minute,
+		`{"parallelMode":"race","retryAfter":3600}`: time.Hour,
+		`{"retryAfter":0}`:                          time.Second,
+		`{"retryAfter":999999}`:                     24 * time.Hour,
+		`{"retryAfter":-1}`:                         0,
+		`{"retryAfter":"soon"}`:                     0,
+		`{"input":["retryAfter"]}`:                  0,
+		`{}`:                                        0,
+		``:                                          0,
+	} {
+		at, ok := (Op{Opts: jsontext.Value(opts)}).RetryAfter(noon)
+		if ok != (want > 0) || ok && at.Sub(noon) != want {
+			t.Errorf("with %s: %v, %v; want %v", opts, at, ok, want)
+		}
+	}
+}
+
 func TestParseError(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ name, raw, body, wantName, message, stack string }{
@@ -236,6 +256,7 @@ func FuzzParseOps(f *testing.F) {
 		for _, op := range ops {
 			_, _ = op.Race(), op.Lazy()
 			_, _ = op.SleepUntil(noon)
+			_, _ = op.RetryAfter(noon)
 			_, _, _ = op.Timeout(noon)
 			// What is accepted can be remembered, and sent again.
 			memos := []Memo{{op.ID, MemoData(op.Data)}, {"e", MemoError(op.failure())}}

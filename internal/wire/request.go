@@ -2,6 +2,7 @@ package wire
 
 import (
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -24,6 +25,11 @@ type Call struct {
 
 	Attempt     int // of this request, from 0
 	MaxAttempts int // retries + 1
+	// Tries are the known failed tries of steps that have no result yet, by hashed
+	// id, and Lost is how many tries there were of which nothing is known. Attempt
+	// counts those of the function too. Pawl's own; other SDKs go by Attempt.
+	Tries map[string]int
+	Lost  int
 
 	Env              string
 	DisableImmediate bool // plan mode: report new steps instead of running one
@@ -94,6 +100,10 @@ func (c Call) appendCtx(dst []byte) []byte {
 		dst = append(dst, `,"fn_id":`...)
 		dst = appendText(dst, c.FunctionID)
 	}
+	if c.Lost > 0 {
+		dst = append(dst, `,"lost":`...)
+		dst = strconv.AppendInt(dst, int64(c.Lost), 10)
+	}
 	dst = append(dst, `,"max_attempts":`...)
 	dst = strconv.AppendInt(dst, int64(c.MaxAttempts), 10)
 	dst = append(dst, `,"qi_id":`...)
@@ -111,8 +121,24 @@ func (c Call) appendCtx(dst []byte) []byte {
 	}
 	dst = append(dst, `]},"step_id":`...)
 	dst = appendText(dst, c.step())
+	if c.Tries != nil {
+		dst = c.appendTries(dst)
+	}
 	dst = append(dst, `,"use_api":`...)
 	dst = strconv.AppendBool(dst, c.UseAPI)
+	return append(dst, '}')
+}
+
+func (c Call) appendTries(dst []byte) []byte {
+	dst = append(dst, `,"tries":{`...)
+	for i, id := range slices.Sorted(maps.Keys(c.Tries)) {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendText(dst, id)
+		dst = append(dst, ':')
+		dst = strconv.AppendInt(dst, int64(c.Tries[id]), 10)
+	}
 	return append(dst, '}')
 }
 

@@ -54,6 +54,12 @@ func TestAppendBody(t *testing.T) {
 				`"stack":{"current":0,"stack":[]},"step_id":"step","use_api":false},"defers":{},"event":{},"events":[],"steps":{},"use_api":false,"version":2}`,
 		},
 		{
+			"what is known of tries",
+			Call{RunID: "01RUN", Attempt: 2, MaxAttempts: 3, Version: 2, Event: []byte(`{}`), Lost: 1, Tries: map[string]int{"b": 1, "a": 2}},
+			`{"ctx":{"attempt":2,"disable_immediate_execution":false,"lost":1,"max_attempts":3,"qi_id":"","run_id":"01RUN",` +
+				`"stack":{"current":0,"stack":[]},"step_id":"step","tries":{"a":2,"b":1},"use_api":false},"defers":{},"event":{},"events":[],"steps":{},"use_api":false,"version":2}`,
+		},
+		{
 			"input for the targeted step",
 			Call{
 				RunID: "01RUN", StepID: "a", MaxAttempts: 1, Version: 2, Event: []byte(`{}`),
