@@ -13,6 +13,7 @@ type branch struct {
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
 	rested  bool
+	over    bool   // it has ended, and so have those beside it: what comes now comes after it
 	planned bool   // its first step waits for those of the others to be announced
 	group   *group // in which it has yet to arrive
 }
@@ -30,6 +31,9 @@ func (b *branch) isRested() bool {
 // follows reports whether what is used in b comes before or after what was used
 // in other, and not beside it.
 func (b *branch) follows(other *branch) bool {
+	for other.over {
+		other = other.parent
+	}
 	for x := b; x != nil; x = x.parent {
 		if x == other {
 			return true
@@ -147,6 +151,7 @@ func Parallel(ctx context.Context, branches ...func(context.Context) error) erro
 	rests := false
 	c.mu.Lock()
 	for _, b := range made {
+		b.over = true
 		rests = rests || b.rested
 	}
 	c.mu.Unlock()

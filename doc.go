@@ -39,7 +39,8 @@
 // Steps are known by their names, not by their order: functions may be changed
 // while runs of them rest. A name that is used again, as in a loop, stands for
 // the first, second, … step of that name. Steps that run at the same time must
-// have different names; Pawl finds it when they do not, and says so.
+// have different names, those of different branches of one [Parallel] among them;
+// Pawl finds it when they do not, and says so.
 //
 // # Side by side
 //

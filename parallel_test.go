@@ -193,3 +193,41 @@ func TestStepHasItsTries(t *testing.T) {
 		require.Equal(t, 3, r.Steps()[0].Tries)
 	})
 }
+
+// TestNamesInTurn: branches that run one after the other may use the same names.
+func TestNamesInTurn(t *testing.T) {
+	t.Parallel()
+	pair := func(ctx context.Context, inner func(context.Context) error) error {
+		return pawl.Parallel(ctx,
+			func(ctx context.Context) error {
+				if err := pawl.Do(ctx, "x", nothing); err != nil {
+					return err
+				}
+				return inner(ctx)
+			},
+			func(ctx context.Context) error { return pawl.Sleep(ctx, "y", time.Minute) },
+		)
+	}
+	run(t, 0, func(ctx context.Context) (int, error) {
+		for i := range 3 {
+			if err := pair(ctx, func(ctx context.Context) error {
+				return pawl.Parallel(ctx,
+					func(ctx context.Context) error { return pawl.Do(ctx, "z", nothing) },
+					func(ctx context.Context) error { return pawl.Sleep(ctx, fmt.Sprint("deep ", i), time.Second) },
+				)
+			}); err != nil {
+				return 0, err
+			}
+			if err := pawl.Do(ctx, "x", nothing); err != nil {
+				return 0, err
+			}
+		}
+		return 3, pair(ctx, nothing)
+	}, func(t *testing.T, p *pawltest.Pawl, r *pawltest.Started[int]) {
+		out, err := r.Result()
+		require.NoError(t, err)
+		require.Equal(t, 3, out)
+		require.Equal(t, 7, p.Bodies("x"))
+		require.Equal(t, 3, p.Bodies("z"))
+	})
+}
