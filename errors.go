@@ -29,6 +29,8 @@ var (
 const (
 	nameUnknown       = "OutcomeUnknown"
 	nameInvokeTimeout = "InngestInvokeTimeoutError"
+	nameTimeout       = "Timeout"
+	nameCancelled     = "Cancelled"
 )
 
 // StepError is the error of a step that has failed for good: there are no more
@@ -43,13 +45,19 @@ type StepError struct {
 // Error tells the step and what went wrong with it.
 func (e *StepError) Error() string { return fmt.Sprintf("step %q: %s", e.Step, e.Message) }
 
-// Is makes errors.Is find [ErrUnknown] and, for an invocation, [ErrTimeout].
+// Is makes errors.Is find [ErrUnknown], for an invocation [ErrTimeout], and for a
+// step that was out of time, or whose context the function has ended,
+// [context.DeadlineExceeded] and [context.Canceled].
 func (e *StepError) Is(target error) bool {
 	switch target {
 	case ErrUnknown:
 		return e.Name == nameUnknown
 	case ErrTimeout:
 		return e.Name == nameInvokeTimeout
+	case context.DeadlineExceeded:
+		return e.Name == nameTimeout
+	case context.Canceled:
+		return e.Name == nameCancelled
 	default:
 		return false
 	}
@@ -156,7 +164,7 @@ func clip(s string) string {
 // nameOf is what kind of error err is, for people and for errors.Is.
 func nameOf(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) {
-		return "Timeout"
+		return nameTimeout
 	}
 	for e := err; e != nil; e = errors.Unwrap(e) {
 		if n, ok := e.(interface{ Name() string }); ok {

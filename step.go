@@ -66,7 +66,12 @@ func (*None) UnmarshalJSON([]byte) error { return nil }
 // step is to be tried again, and a [*StepError] when it has failed for good.
 //
 // The context of body ends with ctx, with the step's [Timeout], and when the run
-// is cancelled. No step may be used inside a step.
+// is cancelled. A step whose ctx the function itself has ended, by a deadline of its
+// own or because another goroutine failed, has failed for good, without further
+// tries: errors.Is finds [context.DeadlineExceeded] or [context.Canceled] in its
+// error, now and whenever the function is called. A deadline is as far away each
+// time that the function is called: for how long one try may take, use Timeout. No
+// step may be used inside a step.
 func Run[T any](ctx context.Context, name string, body func(context.Context) (T, error), options ...StepOption) (T, error) {
 	var out T
 	s := stepConfig{policy: policy{retries: -1}}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/pawlhq/pawl/internal/proto"
@@ -34,9 +35,6 @@ func (p place) step(ctx context.Context, name string, cfg stepConfig, do, verify
 	if cfg.policy.retries > c.fn.retries() {
 		return nil, c.misuse("step %q asks for %d retries, but its function has only %d: give the function pawl.Retries(%d)",
 			name, cfg.policy.retries, c.fn.retries(), cfg.policy.retries)
-	}
-	if err := ctx.Err(); err != nil && !errors.Is(context.Cause(ctx), ErrRest) {
-		return nil, context.Cause(ctx) // whoever made this context has given up
 	}
 	if err := p.begin(s, false); err != nil {
 		return nil, err
@@ -85,6 +83,12 @@ func (t *try) run(ctx context.Context, do body) (json.RawMessage, error) {
 	}
 	t.last = t.attempt+1 >= tries && !c.blind
 	t.begun = time.Now()
+	if t.cutOff(ctx) {
+		return nil, ErrRest
+	}
+	if cause := t.givenUp(ctx); cause != nil {
+		return nil, t.giveUp(givenUpBody(cause, fmt.Errorf("the context had ended before the step began: %w", cause)))
+	}
 	if t.verify != nil {
 		out, done, err := t.beforehand(ctx)
 		if done || err != nil {
@@ -149,12 +153,42 @@ func (t *try) once(ctx context.Context, f body) (out json.RawMessage, err error,
 	switch {
 	case err == nil:
 		return out, nil, false
-	case c.ctx.Err() != nil:
+	case c.ctx.Err() != nil, t.cutOff(ctx):
 		return nil, ErrRest, true
-	case ctx.Err() != nil && !errors.Is(context.Cause(ctx), ErrRest):
-		return nil, err, true
 	}
 	return nil, err, false
+}
+
+// cutOff reports whether the context that a step was given may have ended because
+// others rest or have returned, which says nothing about the step.
+func (t *try) cutOff(ctx context.Context) bool {
+	cause := context.Cause(ctx)
+	if cause == nil || errors.Is(cause, ErrRest) || errors.Is(cause, context.DeadlineExceeded) {
+		return false // for the first and second, the step's own context has not ended
+	}
+	t.call.mu.Lock()
+	defer t.call.mu.Unlock()
+	return t.call.resting || errors.Is(cause, errAnswered)
+}
+
+// givenUp is why the program itself has ended the context that it gave a step,
+// or nil. A step that ends by that has failed for good: the function must find
+// the same whenever it is called, and not another outcome once it is in time.
+func (t *try) givenUp(ctx context.Context) error {
+	cause := context.Cause(ctx)
+	if cause == nil || t.call.ctx.Err() != nil || errors.Is(cause, ErrRest) || t.cutOff(ctx) {
+		return nil
+	}
+	return cause
+}
+
+func givenUpBody(cause, err error) errorBody {
+	b := bodyOf(err)
+	b.Name = nameCancelled
+	if errors.Is(cause, context.DeadlineExceeded) {
+		b.Name = nameTimeout
+	}
+	return b
 }
 
 // beforehand makes sure that a step with Verify has not happened already.
@@ -177,7 +211,7 @@ func (t *try) beforehand(ctx context.Context) (out json.RawMessage, done bool, e
 		return out, true, err
 	case errors.Is(err, ErrNotDone):
 		return nil, false, nil
-	case errors.Is(err, ErrUnknown), t.last:
+	case errors.Is(err, ErrUnknown), t.last, t.givenUp(ctx) != nil:
 		return nil, true, t.giveUp(unknown(err))
 	}
 	return nil, true, t.again(err, 0)
@@ -186,13 +220,18 @@ func (t *try) beforehand(ctx context.Context) (out json.RawMessage, done bool, e
 // failed decides what an error of the body means.
 func (t *try) failed(ctx context.Context, err error) (json.RawMessage, error) {
 	verdict, after := classify(err, t.policy.classify)
+	b, cause := bodyOf(err), t.givenUp(ctx)
+	if cause != nil {
+		b = givenUpBody(cause, err)
+		ctx = context.WithoutCancel(ctx) // what became of it is asked all the same; the call bounds that
+	}
 	switch {
 	case verdict == Fail:
-		return nil, t.giveUp(bodyOf(err))
-	case !t.last:
+		return nil, t.giveUp(b)
+	case !t.last && cause == nil:
 		return nil, t.again(err, after)
 	case t.verify == nil:
-		return nil, t.giveUp(bodyOf(err))
+		return nil, t.giveUp(b)
 	}
 	// There is no further try, but it may have happened after all.
 	out, asked, gone := t.once(ctx, t.verify)
@@ -202,7 +241,7 @@ func (t *try) failed(ctx context.Context, err error) (json.RawMessage, error) {
 	case asked == nil:
 		return t.succeed(out)
 	case errors.Is(asked, ErrNotDone):
-		return nil, t.giveUp(bodyOf(err))
+		return nil, t.giveUp(b)
 	}
 	return nil, t.giveUp(unknown(errors.Join(err, asked)))
 }
