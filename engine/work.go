@@ -173,6 +173,7 @@ func (e *Engine) request(r *durable.Run, f durable.Function, l store.Lease) *cal
 			App: r.App, URL: f.URL, RunID: r.ID, StepID: l.Step, RequestID: NewID(), ItemID: itemID(l),
 			Generation: l.Generation, Version: r.Protocol, Entry: r.Events[0].Body, Plan: r.Plan,
 			Attempt: l.Attempt, MaxAttempts: f.MaxAttempts(), Seq: r.Seq, Input: l.Data,
+			First: r.Protocol == durable.Unpinned && l.Attempt == 0 && r.Original == "",
 		}
 	}
 	c := wire.Call{

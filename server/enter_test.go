@@ -189,3 +189,71 @@ func TestClientsThatWaitHoldNoBodies(t *testing.T) {
 		all.Wait()
 	})
 }
+
+// TestAppRefusesWhatAnybodyAsksFor: the answer is the client's, and no work for the
+// server or for people.
+func TestAppRefusesWhatAnybodyAsksFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked atomic.Int64
+		f := fronting(t, func(*http.Request, string) *http.Response {
+			asked.Add(1)
+			return &http.Response{
+				StatusCode: 404, Header: http.Header{"Content-Type": {"text/html"}, "X-Why": {"gone"}, "Set-Cookie": {"a=b"}},
+				Body: io.NopCloser(strings.NewReader(`"<h1>404</h1>"`)), ContentLength: -1,
+			}
+		})
+		w := f.ask(request{method: "GET", path: "/x/app/api/nope"})
+		require.Equal(t, 404, w.Code)
+		require.Equal(t, `"<h1>404</h1>"`, w.Body.String())
+		require.Equal(t, "gone", w.Header().Get("X-Why"))
+		require.Equal(t, "text/html", w.Header().Get("Content-Type"))
+		require.Empty(t, w.Header().Get("Set-Cookie"))
+		time.Sleep(24 * time.Hour)
+		require.EqualValues(t, 1, asked.Load(), "it is not tried again")
+		letters, err := f.eng.Letters().DeadLetters(t.Context(), store.LetterFilter{}, store.Page{Limit: 5})
+		require.NoError(t, err)
+		require.Empty(t, letters)
+	})
+}
+
+// TestAppThatIsGoneFromARun: a run on which somebody has worked is tried again, as
+// after a bad deployment, and leaves a dead letter.
+func TestAppThatIsGoneFromARun(t *testing.T) {
+	for name, first := range map[string]func() *http.Response{
+		"after a step":      func() *http.Response { return sdk(206, `[{"id":"a","op":"StepRun","data":1}]`) },
+		"after a failure":   func() *http.Response { return sdk(500, `{"name":"Error","message":"boom"}`) },
+		"after a bad proxy": func() *http.Response { return &http.Response{StatusCode: 502, Body: http.NoBody} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var asked atomic.Int64
+				f := fronting(t, func(*http.Request, string) *http.Response {
+					if asked.Add(1) == 1 {
+						return first()
+					}
+					return &http.Response{StatusCode: 404, Body: http.NoBody}
+				})
+				require.Equal(t, 303, f.ask(request{method: "GET", path: "/x/app/api/book"}).Code)
+				time.Sleep(24 * time.Hour)
+				require.Greater(t, asked.Load(), int64(3))
+				letters, err := f.eng.Letters().DeadLetters(t.Context(), store.LetterFilter{}, store.Page{Limit: 5})
+				require.NoError(t, err)
+				require.Len(t, letters, 1)
+			})
+		})
+	}
+}
+
+// TestHeadOfAnEndpoint: SDKs answer in the body, which a HEAD has none of.
+func TestHeadOfAnEndpoint(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := fronting(t, func(r *http.Request, _ string) *http.Response {
+			require.Equal(t, "GET", r.Method)
+			return tsResponse(`{"ok":true}`)
+		})
+		w := f.ask(request{method: "HEAD", path: "/x/app/api/book"})
+		require.Equal(t, 200, w.Code, w.Body)
+		require.Equal(t, "application/json", w.Header().Get("Content-Type"))
+		require.Equal(t, "11", w.Header().Get("Content-Length"))
+	})
+}

@@ -104,6 +104,9 @@ type Request struct {
 	// to run one.
 	Entry jsontext.Value
 	Plan  bool
+	// First, of an Entry: nobody has worked on the run yet, and a client waits for
+	// what this request gives. See wire.ReadEndpointAnswer.
+	First bool
 	// Which try it is, from 0, and how many there are, of an Entry.
 	Attempt, MaxAttempts int
 

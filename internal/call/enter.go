@@ -18,7 +18,11 @@ func (c *Client) enter(ctx context.Context, r Request) (wire.Answer, *Exchange) 
 	if err != nil {
 		return never(fmt.Sprintf("the endpoint cannot be entered again: %v", err)), nil
 	}
-	req, err := http.NewRequestWithContext(ctx, e.Method, e.URL.String(), bytesReader(e.Body))
+	method := e.Method
+	if method == http.MethodHead {
+		method = http.MethodGet // SDKs answer in the body
+	}
+	req, err := http.NewRequestWithContext(ctx, method, e.URL.String(), bytesReader(e.Body))
 	if err != nil {
 		return never("the endpoint cannot be entered again: its request cannot be built"), nil
 	}
@@ -46,7 +50,7 @@ func (c *Client) enter(ctx context.Context, r Request) (wire.Answer, *Exchange) 
 	if err != nil {
 		return problem(err, e.URL.String()), record(r, req, e.Body, at, nil)
 	}
-	a := wire.ReadEndpointAnswer(e, status, header, answer, time.Now())
+	a := wire.ReadEndpointAnswer(e, r.First, status, header, answer, time.Now())
 	if !broke(a) && status < http.StatusInternalServerError {
 		return a, nil
 	}

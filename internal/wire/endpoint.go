@@ -272,8 +272,13 @@ func replayed(name string) bool {
 
 // ReadEndpointAnswer decides what the answer of an endpoint means that was
 // entered again. It is ReadAnswer but for the Go SDK, which answers with the
-// handler's own response when that has ended. Source: SDK protocol notes 05 §4.1.
-func ReadEndpointAnswer(e Endpoint, status int, h http.Header, body []byte, now time.Time) Answer {
+// handler's own response when that has ended, and for what refuses the first request
+// of a run, before any SDK has seen it: that is the run's result, as it would be the
+// client's answer if it had asked the app. Source: SDK protocol notes 05 §4.1.
+func ReadEndpointAnswer(e Endpoint, first bool, status int, h http.Header, body []byte, now time.Time) Answer {
+	if first && refuses(status, h) {
+		return Answer{Kind: Returned, Status: status, Output: Response{status, h, body}.JSON()}
+	}
 	if !e.Go || h.Get(HeaderSDK) == "" {
 		return ReadAnswer(status, h, body, now)
 	}
@@ -286,6 +291,21 @@ func ReadEndpointAnswer(e Endpoint, status int, h http.Header, body []byte, now 
 		Kind: Returned, Status: status, SDK: h.Get(HeaderSDK),
 		Output: Response{status, h, body}.JSON(),
 	}
+}
+
+// refuses reports whether a response that no SDK wrote says that the request is wrong
+// and will stay so: it has a status from 400 to 499, but for those that speak of the
+// moment or of the way there, and the 401 of an SDK that does not accept our signature.
+func refuses(status int, h http.Header) bool {
+	switch status {
+	case http.StatusProxyAuthRequired, http.StatusRequestTimeout, http.StatusMisdirectedRequest, http.StatusLocked, http.StatusTooEarly, http.StatusTooManyRequests:
+		return false
+	case http.StatusUnauthorized:
+		if h.Get(HeaderSDKHandled) != "" {
+			return false
+		}
+	}
+	return status >= 400 && status < 500 && h.Get(HeaderSDK) == ""
 }
 
 // ResponseError is a response as the error of a run: {"name","message","stack",

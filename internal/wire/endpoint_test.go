@@ -76,7 +76,7 @@ func TestGoEndpointAnswers(t *testing.T) {
 	t.Parallel()
 	sdk := http.Header{"X-Inngest-Sdk": {"go:0.16.0"}, "Content-Type": {"text/plain"}}
 	read := func(status int, h http.Header, body string) Answer {
-		return ReadEndpointAnswer(Endpoint{Go: true}, status, h, []byte(body), time.Now())
+		return ReadEndpointAnswer(Endpoint{Go: true}, false, status, h, []byte(body), time.Now())
 	}
 	a := read(206, sdk, `[{"id":"0123456789012345678901234567890123456789","op":"StepRun","data":1}]`)
 	require.Equal(t, Progress, a.Kind)
@@ -90,4 +90,45 @@ func TestGoEndpointAnswers(t *testing.T) {
 		require.Equal(t, "as the handler wrote it", string(r.Body))
 	}
 	require.Equal(t, Failed, read(200, http.Header{}, "a proxy's page").Kind, "no SDK wrote it")
+}
+
+// TestRefusalOfAFirstRequest: what an app, or what is before it, says of a request that
+// no SDK has seen is the client's answer, if it is about the request.
+func TestRefusalOfAFirstRequest(t *testing.T) {
+	for _, tt := range []struct {
+		first  bool
+		status int
+		header http.Header
+		want   AnswerKind
+	}{
+		{true, 404, nil, Returned},
+		{true, 400, nil, Returned},
+		{true, 401, nil, Returned},
+		{true, 405, http.Header{"Allow": {"GET"}}, Returned},
+		{true, 499, nil, Returned},
+		{true, 401, headers(HeaderSDKHandled, "true"), Failed},
+		{true, 407, nil, Failed},
+		{true, 408, nil, Failed},
+		{true, 421, nil, Failed},
+		{true, 423, nil, Failed},
+		{true, 425, nil, Failed},
+		{true, 429, nil, Failed},
+		{true, 500, nil, Failed},
+		{true, 302, nil, Failed},
+		{true, 200, nil, Failed},
+		{true, 400, headers(HeaderSDK, "inngest-js:v4.24.0"), Failed},
+		{false, 404, nil, Failed},
+	} {
+		a := ReadEndpointAnswer(Endpoint{}, tt.first, tt.status, tt.header, []byte("no"), time.Now())
+		if a.Kind != tt.want {
+			t.Errorf("first %v, %d %v: %v, want %v", tt.first, tt.status, tt.header, a.Kind, tt.want)
+		}
+		if tt.want != Returned {
+			continue
+		}
+		r, ok := ParseResponse(a.Output)
+		if !ok || r.Status != tt.status || string(r.Body) != "no" || r.Header.Get("Allow") != tt.header.Get("Allow") {
+			t.Errorf("%d: the response is kept as %+v", tt.status, r)
+		}
+	}
 }
