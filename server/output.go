@@ -23,6 +23,8 @@ import (
 //
 //   - Accept: text/event-stream: comments, then one event "result".
 //   - ?wait=30s: nothing; 202 when that time is over.
+//   - HEAD: it is a question whether there is a result yet, and answered at once; one
+//     that an endpoint has redirected waits like any other.
 //   - the endpoint of a TypeScript app, whose stored reply is always 200 with
 //     JSON: white space before the document, from the first keepAlive on; in
 //     HTTP/1.0, as nginx speaks it unless told otherwise, when nothing else is left.
@@ -38,8 +40,12 @@ const (
 // patience is how long a request may go unanswered.
 func (s *Server) patience() time.Duration { return 3 * s.keepAlive }
 
-// output answers with the result of a run. Source: spec/05 §3.
+// output answers with the result of a run, whatever the method: browsers keep that of
+// the endpoint when they are redirected here, with its body. Source: spec/05 §3.
 func (s *Server) output(w http.ResponseWriter, r *http.Request, _ []byte) {
+	if let, ok := r.Context().Value(letGo{}).(func()); ok {
+		let()
+	}
 	run, query := r.PathValue("run"), r.URL.Query()
 	if of, err := s.tokens.ReadResult(query.Get("token")); err != nil || of != run {
 		message := "the token is not one for this run"
@@ -76,13 +82,13 @@ func (s *Server) output(w http.ResponseWriter, r *http.Request, _ []byte) {
 	case message != "":
 		fail(w, http.StatusBadRequest, message)
 		return
-	case r.Method == http.MethodHead:
+	case r.Method == http.MethodHead && !x.head:
 		x.running()
 		return
 	}
 	x.bounded = bounded
-	x.stream = accepts(r, "text/event-stream")
-	x.white = x.typeScript && !bounded && x.endIsSeen()
+	x.stream = accepts(r, "text/event-stream") && r.Method != http.MethodHead
+	x.white = x.typeScript && !bounded && x.endIsSeen() && r.Method != http.MethodHead
 	v := &vigil{reader: x, end: end}
 	switch {
 	case x.stream:
@@ -141,6 +147,7 @@ type reader struct {
 
 	run, function string
 	typeScript    bool     // the run began in an app with that SDK
+	head          bool     // the run began with a HEAD
 	asked         *url.URL // of the endpoint; nil where no response can refer to it
 
 	stream  bool // server-sent events
@@ -156,8 +163,11 @@ func (s *Server) reader(w http.ResponseWriter, r *http.Request, run *durable.Run
 		s: s, w: w, r: r, rc: http.NewResponseController(w),
 		run: run.ID, function: run.Function, typeScript: run.Events[0].Name == wire.EventHTTPRequest,
 	}
-	if e, err := wire.ReadEndpoint(run.Events[0].Body); err == nil && !x.typeScript {
-		x.asked = e.URL
+	if e, err := wire.ReadEndpoint(run.Events[0].Body); err == nil {
+		x.head = e.Method == http.MethodHead
+		if !x.typeScript {
+			x.asked = e.URL
+		}
 	}
 	return x
 }
@@ -273,14 +283,14 @@ func (x *reader) ended(head durable.Head) {
 	default:
 		res.Error = jsontext.Value(`{"name":"Cancelled","message":"the run was ` + res.Status + `"}`)
 	}
-	if replay && x.direct && x.typeScript {
+	if replay && x.direct && x.typeScript && response.Status < http.StatusBadRequest { // else no SDK wrote it
 		response = response.Inner()
 	}
 	if replay {
 		res.Response, res.Data = response.JSON(), nil
 	}
 	switch {
-	case x.stream || !x.opened && accepts(x.r, "text/event-stream"):
+	case x.stream || !x.opened && accepts(x.r, "text/event-stream") && x.r.Method != http.MethodHead:
 		x.event(res)
 	case replay && !x.opened:
 		x.replay(response)

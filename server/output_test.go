@@ -8,12 +8,14 @@ import (
 	"net/http/httptest"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/pawlhq/pawl/engine"
@@ -509,5 +511,70 @@ func TestReaderOfAServerThatStops(t *testing.T) {
 		<-over2
 		require.Equal(t, 503, young.Code)
 		require.Equal(t, " ", old.Body.String(), "it is cut, and not ended as if that were all")
+	})
+}
+
+// TestResultInAnyMethod: browsers keep the method of a PUT, PATCH or DELETE, and its
+// body, when they are redirected to the result. Over sockets, where a body that nobody
+// reads costs the answer.
+func TestResultInAnyMethod(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	b := beginRun(f, goRequest, stepRun("1"))
+	front := httptest.NewServer(f.s)
+	t.Cleanup(front.Close)
+	ask := func(method string, size int) string {
+		r, err := http.NewRequestWithContext(t.Context(), method, front.URL+b.url(), strings.NewReader(strings.Repeat("x", size)))
+		require.NoError(t, err)
+		r.Header.Set("Content-Type", "image/png")
+		r.Header.Set("Content-Encoding", "gzip") // nobody looks into it
+		return answered(t, r)
+	}
+	var all sync.WaitGroup
+	answers := make([]string, 4)
+	for i, method := range []string{"POST", "PUT", "PATCH", "DELETE"} {
+		all.Go(func() { answers[i] = ask(method, 1<<20) })
+	}
+	require.Equal(t, 200, b.report(complete(`{"status":201,"headers":{},"body":"made"}`)).Code)
+	all.Wait()
+	require.Equal(t, []string{"201 made", "201 made", "201 made", "201 made"}, answers)
+	require.Contains(t, ask("PUT", maxEndpointBody+1), "413 ")
+	require.Equal(t, "201 made", ask("PUT", 0))
+
+	w := f.do(request{method: "OPTIONS", path: b.url(), header: map[string]string{"Origin": "https://shop.example", "Access-Control-Request-Method": "PATCH"}})
+	require.Equal(t, "PATCH", w.Header().Get("Access-Control-Allow-Methods"), "pages of other origins too")
+}
+
+func answered(t *testing.T, r *http.Request) string {
+	t.Helper()
+	res, err := http.DefaultClient.Do(r)
+	if !assert.NoError(t, err) {
+		return ""
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	assert.NoError(t, err)
+	return fmt.Sprintf("%d %s", res.StatusCode, body)
+}
+
+// TestResultOfAHead: a HEAD that an endpoint has redirected waits for the result, and
+// gets what it is without its body.
+func TestResultOfAHead(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fixture) {
+		b := beginRun(f, strings.Replace(goRequest, `"GET"`, `"HEAD"`, 1), stepRun("1"))
+		w := httptest.NewRecorder()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			r := httptest.NewRequest("HEAD", "http://localhost:8288"+b.url(), http.NoBody)
+			r.Header.Set("Accept", "text/event-stream")
+			f.s.ServeHTTP(w, r)
+		}()
+		synctest.Wait()
+		require.Equal(t, 200, b.report(complete(`{"status":201,"headers":{"X-Foo":"bar"},"body":"made"}`)).Code)
+		<-done
+		require.Equal(t, 201, w.Code)
+		require.Equal(t, "bar", w.Header().Get("X-Foo"))
+		require.Equal(t, "4", w.Header().Get("Content-Length"))
 	})
 }

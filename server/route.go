@@ -44,6 +44,7 @@ type route struct {
 	json   bool  // the body has to be called JSON
 	packed bool  // the body may come compressed: nobody looks into it
 	tells  bool  // its answer has a secret, told this once, and goes through no rule of redaction
+	reads  bool  // it changes nothing, as a GET, whatever the method
 	lets   bool  // the handler lets go of the body before it has answered
 	// live says of which requests the handler reads the body itself, as it comes;
 	// nil: of none.
@@ -141,6 +142,9 @@ func routes() []route {
 			route{method: "POST", pattern: prefix + "/{run}/response", who: signingKey, mark: traffic, serve: (*Server).respond, body: maxCheckpointBody, json: true},
 			route{method: "GET", pattern: prefix + "/{run}/output", who: queryToken, serve: (*Server).output, cors: true},
 		)
+		for _, method := range []string{"POST", "PUT", "PATCH", "DELETE"} {
+			table = append(table, route{method: method, pattern: prefix + "/{run}/output", who: queryToken, serve: (*Server).output, reads: true, body: maxEndpointBody, packed: true, lets: true, cors: true})
+		}
 	}
 	table = append(table,
 		route{method: "POST", pattern: "/v1/realtime/token", who: signingKey, mark: traffic, serve: (*Server).topicToken, body: maxTokenBody, json: true},

@@ -235,6 +235,8 @@ func TestDevRefusesOtherOriginsEverywhere(t *testing.T) {
 		}
 	}
 	require.ElementsMatch(t, []string{
+		"POST /v1/http/runs/{run}/output", "PUT /v1/http/runs/{run}/output", "PATCH /v1/http/runs/{run}/output", "DELETE /v1/http/runs/{run}/output",
+		"POST /v1/checkpoint/{run}/output", "PUT /v1/checkpoint/{run}/output", "PATCH /v1/checkpoint/{run}/output", "DELETE /v1/checkpoint/{run}/output",
 		"POST /e/{key}", "POST /e/{$}", "POST /e", "POST /x/{host}/{rest...}", "PUT /x/{host}/{rest...}", "PATCH /x/{host}/{rest...}", "DELETE /x/{host}/{rest...}",
 	}, open, "what pages of any origin may do: a new one is a decision")
 }

@@ -123,7 +123,7 @@ func New(eng *engine.Engine, c Config) *Server {
 		mux:  http.NewServeMux(),
 		cors: cors.New(cors.Options{
 			AllowOriginFunc: func(string) bool { return true }, // reflected, as browsers send events from anywhere
-			AllowedMethods:  []string{"GET", "POST", "PUT", "DELETE", "OPTIONS"},
+			AllowedMethods:  []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"},
 			AllowedHeaders:  []string{"*"},
 			ExposedHeaders:  []string{"Link", "Mcp-Session-Id"},
 			MaxAge:          3600,

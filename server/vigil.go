@@ -162,10 +162,11 @@ type taken struct {
 }
 
 // takeOver takes the connection of a request over, with the headers that were set so
-// far. It returns nil where that is not possible, or where a body is still to come:
-// what is not read of that would reset the connection, and the answer be lost.
+// far. It returns nil where that is not possible, or where there was a body: what is
+// not read of that would reset the connection, and the answer be lost; and for a HEAD,
+// whose answer has none.
 func takeOver(w http.ResponseWriter, r *http.Request) *taken {
-	if r.ProtoMajor != 1 || r.ContentLength != 0 {
+	if r.ProtoMajor != 1 || r.ContentLength != 0 || r.Method == http.MethodHead {
 		return nil
 	}
 	t := &taken{header: w.Header().Clone(), old: !r.ProtoAtLeast(1, 1)}
