@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -280,6 +281,41 @@ func TestEndpointOfDeadProcess(t *testing.T) {
 		close(end)
 		<-died
 	})
+}
+
+// TestEndpointEndsAsItRenews: a request whose end comes while its run is renewed is
+// answered and saved like any other.
+func TestEndpointEndsAsItRenews(t *testing.T) {
+	t.Parallel()
+	for _, ack := range []pawl.Ack{pawl.AckEachStep, pawl.AckBeforeRespond, pawl.Pipelined} {
+		app := newApp()
+		var bodies atomic.Int32
+		e := app.Endpoint("work", func(w http.ResponseWriter, r *http.Request) {
+			err := pawl.Do(r.Context(), "work", func(context.Context) error {
+				bodies.Add(1)
+				time.Sleep(time.Minute)
+				return nil
+			})
+			if err != nil {
+				pawl.Error(w, err)
+				return
+			}
+			fmt.Fprint(w, "done")
+		}, ack)
+		pawltest.Run(t, app, func(t *testing.T, p *pawltest.Pawl) {
+			const clients = 20
+			var all sync.WaitGroup
+			for range clients {
+				all.Go(func() {
+					first, _ := post(e, app, "/work", "")
+					require.Equal(t, "200 done", fmt.Sprint(first.Code, " ", first.Body))
+				})
+			}
+			all.Wait()
+			p.Advance(time.Hour)
+			require.EqualValues(t, clients, bodies.Load())
+		})
+	}
 }
 
 // TestEndpointThatIsNotThere: a program without the endpoint does not answer in its

@@ -281,10 +281,14 @@ const renewEvery = time.Minute
 
 // renew tells the server now and then that the run goes on, until stop.
 func (s *saver) renew(ctx context.Context) (stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
+	waiting, cancel := context.WithCancel(ctx)
 	s.late.Go(func() {
-		for sleep(ctx, renewEvery) == nil {
-			_ = s.flush(ctx) // the end of the request tells
+		for sleep(waiting, renewEvery) == nil {
+			// What stops this may come while it sends the result of a step, which is not
+			// to be lost by that.
+			sending, done := context.WithTimeout(ctx, sendTimeout)
+			_ = s.flush(sending) // the end of the request tells
+			done()
 		}
 	})
 	return cancel
