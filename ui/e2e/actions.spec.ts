@@ -284,6 +284,55 @@ test("everything is done by keyboard", async ({ page }) => {
   await expect(page.getByTestId("failure")).toBeVisible();
 });
 
+test("a key that is pressed twice or held starts one run", async ({ page }) => {
+  const [event] = await send(shop(), { name: "rates/stale" });
+  const [run] = await ended(shop(), event!);
+  await page.goto(`${shop()}/runs/${run!.run_id}`);
+  await expect(page.getByRole("button", { name: "Rerun", exact: true })).toBeEnabled();
+  let asked = 0;
+  let answer = () => {};
+  const held = new Promise<void>((done) => {
+    answer = done;
+  });
+  await page.route("**/rerun", async (route) => {
+    asked++;
+    await held;
+    await route.continue();
+  });
+  for (let i = 0; i < 5; i++) await page.keyboard.down("r"); // all but the first are repeats
+  await page.keyboard.up("r");
+  await expect(page.getByRole("button", { name: "Rerun", exact: true })).toBeDisabled();
+  await page.keyboard.press("r");
+  await page.getByRole("button", { name: "Rerun", exact: true }).click({ force: true });
+  answer();
+  await expect(page.getByText("A run has started")).toBeVisible();
+  await expect(page).not.toHaveURL(new RegExp(run!.run_id));
+  expect(asked).toBe(1);
+  await expect(page.getByRole("list", { name: "The run and what repeats it" }).getByRole("listitem")).toHaveCount(2);
+});
+
+test("a run whose start was not answered is the one that is started when somebody tries again", async ({ page }) => {
+  const [event] = await send(shop(), { name: "rates/stale" });
+  const [run] = await ended(shop(), event!);
+  await page.goto(`${shop()}/runs/${run!.run_id}`);
+  const rerun = page.getByRole("button", { name: "Rerun", exact: true });
+  await expect(rerun).toBeEnabled();
+  // The request arrives, and its answer is lost.
+  await page.route(
+    "**/rerun",
+    async (route) => {
+      await route.fetch();
+      await route.abort("connectionreset");
+    },
+    { times: 1 },
+  );
+  await rerun.click();
+  await expect(page.getByText("It could not be started")).toBeVisible();
+  await rerun.click();
+  await expect(page.getByText("A run has started")).toBeVisible();
+  await expect(page.getByRole("list", { name: "The run and what repeats it" }).getByRole("listitem")).toHaveCount(2);
+});
+
 test("a wrong filter says what is wrong", async ({ page }) => {
   await page.goto(`${shop()}/runs`);
   await page.getByRole("combobox").fill("statsu:failed");

@@ -192,15 +192,38 @@ test("somebody is invited by a link that works once", async () => {
 test("a viewer reads, and is told why not more", async () => {
   const run = await pawl.waiting("o-viewer");
   await vic.goto(`${pawl.base}/runs/${run}`);
-  await vic.getByRole("button", { name: "Cancel", exact: true }).click();
-  await expect(question(vic).getByRole("alert")).toHaveText("This needs the role operator, and you are viewer. An admin can change that.");
-  await expect(vic.getByRole("button", { name: "Cancel the run" })).toBeDisabled();
+  const why = "This needs the role operator, and you are viewer. An admin can change that.";
+  /** A button is there, the keyboard reaches it, it says why it does nothing, and does nothing. */
+  const cannot = async (name: string) => {
+    const button = vic.getByRole("button", { name, exact: true });
+    await expect(button, name).toBeDisabled();
+    await expect(button, name).toHaveAccessibleDescription(why);
+    await button.focus();
+    await expect(button, name).toBeFocused();
+    await vic.keyboard.press("Enter");
+    await button.click({ force: true });
+    await expect(question(vic), name).toHaveCount(0);
+  };
+  for (const name of ["Cancel", "Edit and rerun"]) await cannot(name);
+  await vic.locator("body").press("x");
+  await expect(vic.getByRole("dialog").filter({ hasText: why })).toBeVisible();
+  await expect(question(vic)).toHaveCount(0);
   await shot(vic, "viewer-cancel");
   await accessible(vic);
   const refused = await asks(vic, "DELETE", `/v1/runs/${run}`);
   expect(refused.status, "the page is not what protects it").toBe(403);
   expect(refused.text).toContain("this needs the role operator; you are viewer");
   expect((await (await fetch(`${pawl.base}/v1/runs/${run}`, pawl.signed)).json()).data.status).toBe("Running");
+  for (const [place, names] of Object.entries({
+    "functions/shop-ship": ["Limits", "Pause", "Invoke"],
+    events: ["Send an event"],
+    schedules: ["Add a schedule"],
+    apps: ["Sync", "Pause"],
+  })) {
+    await vic.goto(`${pawl.base}/${place}`);
+    for (const name of names) await cannot(name);
+    await accessible(vic);
+  }
   for (const place of ["people", "tokens", "keys"]) {
     const asked: string[] = [];
     const note = (request: { url(): string }) => asked.push(new URL(request.url()).pathname);

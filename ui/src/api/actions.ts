@@ -1,4 +1,5 @@
-import { api, data } from "./client";
+import { ApiError, api, data } from "./client";
+import { once, seed } from "./intent";
 import { queryClient } from "./queries";
 
 // What people do. Each says to the queries what it has made old; the rest the stream
@@ -8,8 +9,7 @@ const fresh = (...keys: unknown[][]) => {
   for (const queryKey of keys) void queryClient.invalidateQueries({ queryKey });
 };
 
-// A key makes a request that is sent twice, such as by two clicks, happen once.
-const once = () => ({ "Idempotency-Key": crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}` });
+const header = (key: string) => ({ "Idempotency-Key": key });
 
 export async function cancelRun(run: string) {
   await api.DELETE("/v1/runs/{run}", { params: { path: { run } }, parseAs: "text" });
@@ -26,17 +26,22 @@ export async function rerun(
       : {}),
     ...(how.data === undefined ? {} : { data: how.data }),
   };
-  const answer = await data(api.POST("/v1/runs/{run}/rerun", { params: { path: { run }, header: once() }, body: body as never }));
+  const answer = await once(["rerun", run, body], (key) =>
+    data(api.POST("/v1/runs/{run}/rerun", { params: { path: { run }, header: header(key) }, body: body as never })),
+  );
   fresh(["run", run, "links"]);
   return answer.run_id;
 }
 
 export async function retryLetter(run: string, edited?: unknown): Promise<string> {
-  const answer = await data(
-    api.POST("/v1/dead-letters/{run}/{action}", {
-      params: { path: { run, action: "retry" }, header: once() },
-      body: (edited === undefined ? {} : { data: edited }) as never,
-    }),
+  const body = edited === undefined ? {} : { data: edited };
+  const answer = await once(["retry", run, body], (key) =>
+    data(
+      api.POST("/v1/dead-letters/{run}/{action}", {
+        params: { path: { run, action: "retry" }, header: header(key) },
+        body: body as never,
+      }),
+    ),
   );
   fresh(["letters"], ["run", run, "links"]);
   return (answer as unknown as { run_id: string }).run_id;
@@ -48,7 +53,10 @@ export async function discardLetter(run: string, reason: string) {
 }
 
 export async function retryMany(which: { function?: string; fingerprint?: string; all?: boolean }, rate: string, first: number) {
-  const job = await data(api.POST("/v1/dead-letters/retry", { params: { header: once() }, body: { ...which, rate, first } as never }));
+  const body = { ...which, rate, first };
+  const job = await once(["retry-many", body], (key) =>
+    data(api.POST("/v1/dead-letters/retry", { params: { header: header(key) }, body: body as never })),
+  );
   fresh(["letters"]);
   return job;
 }
@@ -79,15 +87,26 @@ export async function setLimits(slug: string, limits: unknown, reason: string) {
 
 /** Starts a run of a function, and answers with the event that stands for it. */
 export async function invoke(app: string, id: string, input: unknown): Promise<string> {
-  const answer = await api.POST("/v2/apps/{app}/functions/{function}/invoke", {
-    params: { path: { app, function: id } },
-    body: { data: input } as never,
-  });
+  const answer = await once(["invoke", app, id, input], (key) =>
+    api
+      .POST("/v2/apps/{app}/functions/{function}/invoke", {
+        params: { path: { app, function: id } },
+        body: { data: input, idempotencyKey: key } as never,
+      })
+      .catch((error) => {
+        if (!(error instanceof ApiError && error.status === 409)) throw error;
+        throw new ApiError(409, "It was started before, by a request whose answer did not come: its run is in the list.");
+      }),
+  );
   return (answer.data as unknown as { data: { runId: string } }).data.runId;
 }
 
 export async function sendEvent(event: unknown): Promise<string> {
-  const answer = await api.POST("/v2/events", { body: event as never });
+  const answer = await once(
+    ["send", event],
+    (key) => api.POST("/v2/events", { body: event as never, headers: { "x-inngest-event-id-seed": key } }),
+    seed,
+  );
   fresh(["events"]);
   return (answer.data as unknown as { data: { eventId: string } }).data.eventId;
 }
@@ -98,7 +117,7 @@ export async function syncApp(app: string, url: string) {
 }
 
 export async function addSchedule(schedule: { function: string; cron: string; data?: unknown; id?: string }) {
-  await api.POST("/v1/schedules", { body: schedule as never });
+  await once(["schedule", schedule], () => api.POST("/v1/schedules", { body: schedule as never }));
   fresh(["apps", "schedules"]);
 }
 

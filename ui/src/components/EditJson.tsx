@@ -3,6 +3,7 @@ import { useState } from "react";
 import { shapeQuery } from "@/api/queries";
 import { hintsAt, nameIn } from "@/lib/hints";
 import { parseExact, write } from "@/lib/json";
+import { useOnce } from "./Act";
 import { JsonEditor } from "./JsonEditor";
 import { Button } from "./ui/button";
 import { Dialog } from "./ui/dialog";
@@ -31,7 +32,7 @@ export default function EditJson({
 }) {
   const [text, setText] = useState(() => write(value));
   const [problem, setProblem] = useState("");
-  const [busy, setBusy] = useState(false);
+  const [busy, once] = useOnce();
   const named = event ? nameIn(text) : undefined;
   const shape = useQuery(shapeQuery(named ? [named] : (events ?? [])));
   const fields = shape.data?.fields ?? [];
@@ -54,20 +55,17 @@ export default function EditJson({
       setProblem(`This is not JSON: ${(error as Error).message}`);
       return;
     }
-    setBusy(true);
     setProblem("");
     try {
       await onSubmit(parsed);
       onClose();
     } catch (error) {
       setProblem((error as Error).message);
-    } finally {
-      setBusy(false);
     }
   };
   return (
     <Dialog open onOpenChange={(open) => !open && onClose()} title={title} description={description} wide>
-      <JsonEditor value={text} onChange={setText} onSubmit={() => void submit()} label={title} hints={hints} />
+      <JsonEditor value={text} onChange={setText} onSubmit={() => void once(submit)} label={title} hints={hints} />
       {problem && (
         <p role="alert" className="mt-3 text-sm text-bad">
           {problem}
@@ -78,7 +76,7 @@ export default function EditJson({
           {fields.length > 0 && "Ctrl Space: what the newest events have · "}⌘ Enter or Ctrl Enter: {action.toLowerCase()}
         </span>
         <Button onClick={onClose}>Leave it</Button>
-        <Button kind="main" disabled={busy} onClick={() => void submit()}>
+        <Button kind="main" disabled={busy} onClick={() => void once(submit)}>
           {busy ? "At work…" : action}
         </Button>
       </div>

@@ -3,7 +3,7 @@ import { useNavigate } from "@tanstack/react-router";
 import { useEffect, useMemo, useRef, useState } from "react";
 import { appsQuery } from "@/api/queries";
 import { cn } from "@/lib/cn";
-import { type Command, useCommands } from "@/lib/keys";
+import { type Command, obey, useCommands } from "@/lib/keys";
 import { Dialog } from "./ui/dialog";
 
 const ulid = /^[0-9A-HJKMNP-TV-Z]{26}$/i;
@@ -51,10 +51,10 @@ function Choices({ close }: { close: () => void }) {
     list.current?.querySelector(`[data-at="${chosen}"]`)?.scrollIntoView({ block: "nearest" });
   }, [chosen]);
   const pick = (command: Command | undefined) => {
-    if (!command) return;
+    if (!command || command.off) return;
     close();
     // After the dialog has given the focus back.
-    setTimeout(command.run, 0);
+    setTimeout(() => obey(command), 0);
   };
   return (
     <div>
@@ -91,12 +91,16 @@ function Choices({ close }: { close: () => void }) {
             data-at={i}
             role="option"
             aria-selected={i === chosen}
+            aria-disabled={command.off ? true : undefined}
             onClick={() => pick(command)}
             onMouseMove={() => setAt(i)}
             className={cn("flex items-center gap-3 rounded-md px-2.5 py-1.5 text-sm", i === chosen && "bg-accent-wash text-accent")}
           >
             <span className="w-20 shrink-0 truncate text-xs text-faint">{command.group}</span>
-            <span className="min-w-0 flex-1 truncate">{command.label}</span>
+            <span className="min-w-0 flex-1 truncate">
+              <span className={command.off && "text-faint"}>{command.label}</span>
+              {command.off && <span className="ml-3 text-xs text-faint">{command.off}</span>}
+            </span>
             {command.keys && <Keys keys={command.keys} />}
           </div>
         ))}

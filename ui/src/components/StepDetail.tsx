@@ -8,6 +8,7 @@ import { stepQuery } from "@/api/queries";
 import { failureOf, write } from "@/lib/json";
 import { useNow } from "@/lib/now";
 import { ago, bytes, clock, lasted, shown } from "@/lib/text";
+import { Act } from "./Act";
 import { ErrorView } from "./ErrorView";
 import { Exchange } from "./Exchange";
 import { JsonView } from "./JsonView";
@@ -141,13 +142,13 @@ export function StepDetail({
             )}
             {!body && (run.ended_at !== null || detail.status === "completed") && (
               <div className="flex flex-wrap gap-2">
-                <Button onClick={() => setAsking("rerun")}>
+                <Act onClick={() => setAsking("rerun")}>
                   <Play /> Rerun from here
-                </Button>
+                </Act>
                 {span.op !== "Sleep" && (
-                  <Button onClick={() => setAsking("result")}>
+                  <Act onClick={() => setAsking("result")}>
                     <PencilLine /> Edit the result and rerun
-                  </Button>
+                  </Act>
                 )}
               </div>
             )}

@@ -5,7 +5,17 @@ import { create } from "zustand";
 // One register of all keys and commands, which also feeds the list that `?` shows and
 // the palette.
 
-export type Command = { id: string; label: string; group: string; keys?: string; run: () => void };
+export type Command = {
+  id: string;
+  label: string;
+  group: string;
+  keys?: string;
+  run: () => void;
+  /** A key that is held does it again and again. */
+  repeats?: boolean;
+  /** Why it cannot be done now; "" when it can. */
+  off?: string;
+};
 
 export const useCommands = create<{ commands: Command[]; paletteOpen: boolean; helpOpen: boolean; menuOpen: boolean }>(() => ({
   commands: [],
@@ -16,7 +26,7 @@ export const useCommands = create<{ commands: Command[]; paletteOpen: boolean; h
 
 /** Makes commands available while a component is there. Keys such as "g r" are a sequence. */
 export function useCommand(list: Command[]) {
-  const ids = list.map((c) => c.id + c.label + (c.keys ?? "")).join();
+  const ids = list.map((c) => c.id + c.label + (c.keys ?? "") + (c.off ?? "")).join();
   const latest = useRef(list);
   latest.current = list;
   useEffect(() => {
@@ -24,6 +34,17 @@ export function useCommand(list: Command[]) {
     useCommands.setState((s) => ({ commands: [...s.commands, ...mine] }));
     return () => useCommands.setState((s) => ({ commands: s.commands.filter((c) => !mine.includes(c)) }));
   }, [ids]);
+}
+
+/** Does what a command does, or says why not. */
+export function obey(command: Command) {
+  // It comes with what lies over the page.
+  if (command.off)
+    void import("@/components/ui/toast").then(
+      ({ tellError }) => tellError(command.label, command.off),
+      () => {},
+    );
+  else command.run();
 }
 
 /** Listens for the keys of all commands. */
@@ -47,6 +68,6 @@ export function useKeys() {
     // Enter and the like belong to what has the focus.
     if (key === "Enter" && document.activeElement?.matches("a,button")) return;
     event.preventDefault();
-    command.run();
+    if (!event.repeat || command.repeats) obey(command);
   });
 }

@@ -5,6 +5,7 @@ import { useState } from "react";
 import { pause, resume, syncApp } from "@/api/actions";
 import type { Schemas } from "@/api/client";
 import { appsQuery, controlsQuery } from "@/api/queries";
+import { Act, useOnce } from "@/components/Act";
 import { Connect } from "@/components/Connect";
 import { Ago, Card, Fact, Facts, Page, useTitle } from "@/components/layout";
 import { Bones, Failed } from "@/components/states";
@@ -53,7 +54,7 @@ export function Apps() {
 
 function AppCard({ app }: { app: Schemas["App"] }) {
   const controls = useQuery(controlsQuery);
-  const [busy, setBusy] = useState(false);
+  const [busy, once] = useOnce();
   const [asking, setAsking] = useState(false);
   const [reason, setReason] = useState("");
   const circuit = app.circuit;
@@ -98,26 +99,23 @@ function AppCard({ app }: { app: Schemas["App"] }) {
       </Facts>
       <div className="mt-4 flex gap-2">
         {app.url && (
-          <Button
+          <Act
             size="small"
-            disabled={busy}
-            onClick={async () => {
-              setBusy(true);
-              try {
-                await syncApp(app.name, app.url);
-                tell(`${app.name} told its functions`);
-              } catch (error) {
-                tellError(`${app.name} could not be synced`, error);
-              } finally {
-                setBusy(false);
-              }
-            }}
+            busy={busy}
+            onClick={() =>
+              once(() =>
+                syncApp(app.name, app.url).then(
+                  () => tell(`${app.name} told its functions`),
+                  (error) => tellError(`${app.name} could not be synced`, error),
+                ),
+              )
+            }
           >
             <RefreshCw className={busy ? "animate-spin" : ""} /> Sync
-          </Button>
+          </Act>
         )}
         {held ? (
-          <Button
+          <Act
             size="small"
             onClick={() =>
               resume(`app/${app.name}`).then(
@@ -127,11 +125,11 @@ function AppCard({ app }: { app: Schemas["App"] }) {
             }
           >
             <CirclePlay /> Resume
-          </Button>
+          </Act>
         ) : (
-          <Button size="small" onClick={() => setAsking(true)}>
+          <Act size="small" onClick={() => setAsking(true)}>
             <CirclePause /> Pause
-          </Button>
+          </Act>
         )}
       </div>
       <Confirm

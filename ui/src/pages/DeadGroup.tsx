@@ -4,13 +4,13 @@ import { Play } from "lucide-react";
 import { useState } from "react";
 import { retryLetter } from "@/api/actions";
 import { groupQuery, lettersQuery } from "@/api/queries";
+import { Act } from "@/components/Act";
 import { Ago, Card, Page, Tabs, useTitle } from "@/components/layout";
 import { More } from "@/components/More";
 import { RetryMany } from "@/components/RetryMany";
 import { Bones, Empty, Failed } from "@/components/states";
 import { StatusPill } from "@/components/status";
 import { Trends } from "@/components/Trend";
-import { Button } from "@/components/ui/button";
 import { tell, tellError } from "@/components/ui/toast";
 import { shown } from "@/lib/text";
 import { groupRoute } from "@/router";
@@ -47,9 +47,9 @@ export function DeadGroup() {
       }
       aside={
         openOnes > 0 && (
-          <Button kind="main" onClick={() => setAsking(true)}>
+          <Act kind="main" onClick={() => setAsking(true)}>
             <Play /> Retry them all
-          </Button>
+          </Act>
         )
       }
     >
@@ -99,7 +99,7 @@ export function DeadGroup() {
                   </span>
                 </Link>
                 {l.state === "open" && (
-                  <Button
+                  <Act
                     size="small"
                     aria-label={`Retry run ${l.run_id}`}
                     onClick={async () => {
@@ -111,7 +111,7 @@ export function DeadGroup() {
                     }}
                   >
                     Retry
-                  </Button>
+                  </Act>
                 )}
               </li>
             ))}

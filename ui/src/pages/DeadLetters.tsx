@@ -5,13 +5,13 @@ import { useState } from "react";
 import { stopJob } from "@/api/actions";
 import type { Schemas } from "@/api/client";
 import { groupsQuery, jobsQuery } from "@/api/queries";
+import { Act } from "@/components/Act";
 import { Ago, Card, Page, Tabs, useTitle } from "@/components/layout";
 import { More } from "@/components/More";
 import { RetryMany } from "@/components/RetryMany";
 import { Bones, Empty, Failed } from "@/components/states";
 import { StatusPill } from "@/components/status";
 import { Trend } from "@/components/Trend";
-import { Button } from "@/components/ui/button";
 import { Confirm } from "@/components/ui/confirm";
 import { cn } from "@/lib/cn";
 import { count, many, shown } from "@/lib/text";
@@ -41,9 +41,9 @@ export function DeadLetters() {
             ]}
           />
           {open > 0 && (
-            <Button onClick={() => setAsking(true)}>
+            <Act onClick={() => setAsking(true)}>
               <Play /> Retry all
-            </Button>
+            </Act>
           )}
         </>
       }
@@ -158,9 +158,9 @@ function Job({ job, onStop }: { job: Schemas["RetryJob"]; onStop: () => void }) 
         </span>
         <Ago at={job.created_at} className="text-xs text-faint" />
         {job.state === "running" && (
-          <Button size="small" kind="danger" className="ml-auto" onClick={onStop}>
+          <Act size="small" kind="danger" className="ml-auto" onClick={onStop}>
             Stop
-          </Button>
+          </Act>
         )}
       </div>
       <div

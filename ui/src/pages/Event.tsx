@@ -4,11 +4,11 @@ import { PencilLine } from "lucide-react";
 import { lazy, Suspense, useState } from "react";
 import { sendEvent } from "@/api/actions";
 import { eventQuery, eventRunsQuery } from "@/api/queries";
+import { Act, useLacks } from "@/components/Act";
 import { JsonView } from "@/components/JsonView";
 import { Ago, Card, Fact, Facts, Id, Page, useTitle } from "@/components/layout";
 import { RunRow } from "@/components/RunRow";
 import { Bones, Empty, Failed } from "@/components/states";
-import { Button } from "@/components/ui/button";
 import { tell } from "@/components/ui/toast";
 import { useCommand } from "@/lib/keys";
 import { clock, shown } from "@/lib/text";
@@ -22,8 +22,9 @@ export function EventPage() {
   const runs = useQuery(eventRunsQuery(id));
   const navigate = useNavigate();
   const [sending, setSending] = useState(false);
+  const why = useLacks();
   useTitle(event.data ? shown(event.data.name) : "Event");
-  useCommand([{ id: "resend", label: "Edit and send again", group: "This page", keys: "e", run: () => setSending(true) }]);
+  useCommand([{ id: "resend", label: "Edit and send again", group: "This page", keys: "e", off: why, run: () => setSending(true) }]);
   if (event.isPending) return <Bones className="mx-auto max-w-6xl p-8" />;
   if (event.isError && !event.data) return <Failed error={event.error} retry={() => void event.refetch()} />;
   const e = event.data;
@@ -39,9 +40,9 @@ export function EventPage() {
         </span>
       }
       aside={
-        <Button onClick={() => setSending(true)}>
+        <Act onClick={() => setSending(true)}>
           <PencilLine /> Edit and send again
-        </Button>
+        </Act>
       }
     >
       <div className="grid gap-4 lg:grid-cols-[minmax(0,3fr)_minmax(0,2fr)]">

@@ -4,10 +4,10 @@ import { Inbox, Send } from "lucide-react";
 import { lazy, Suspense, useEffect, useState } from "react";
 import { sendEvent } from "@/api/actions";
 import { eventsQuery } from "@/api/queries";
+import { Act, useLacks } from "@/components/Act";
 import { Ago, Card, Page, Tabs, useTitle } from "@/components/layout";
 import { More } from "@/components/More";
 import { Bones, Empty, Failed } from "@/components/states";
-import { Button } from "@/components/ui/button";
 import { inputStyle } from "@/components/ui/confirm";
 import { tell } from "@/components/ui/toast";
 import { cn } from "@/lib/cn";
@@ -36,16 +36,17 @@ export function Events() {
   const list = events.data?.pages.flat() ?? [];
   const [text, setText] = useState(name);
   const [sending, setSending] = useState(false);
+  const why = useLacks();
   useEffect(() => setText(name), [name]);
-  useCommand([{ id: "send", label: "Send an event", group: "This page", keys: "s", run: () => setSending(true) }]);
+  useCommand([{ id: "send", label: "Send an event", group: "This page", keys: "s", off: why, run: () => setSending(true) }]);
   return (
     <Page
       title="Events"
       sub="What was received, newest first."
       aside={
-        <Button kind="main" onClick={() => setSending(true)}>
+        <Act kind="main" onClick={() => setSending(true)}>
           <Send /> Send an event
-        </Button>
+        </Act>
       }
     >
       <form

@@ -5,11 +5,11 @@ import { lazy, Suspense, useState } from "react";
 import { invoke, pause, resume, setLimits } from "@/api/actions";
 import { api } from "@/api/client";
 import { appsQuery, controlsQuery, overviewQuery, runsQuery, schedulesQuery } from "@/api/queries";
+import { Act, useLacks, useOnce } from "@/components/Act";
 import { JsonView } from "@/components/JsonView";
 import { Ago, Card, Fact, Facts, Page, useTitle } from "@/components/layout";
 import { RunRow } from "@/components/RunRow";
 import { Bones, Empty, Failed } from "@/components/states";
-import { Button } from "@/components/ui/button";
 import { Confirm, Field, inputStyle } from "@/components/ui/confirm";
 import { tell, tellError } from "@/components/ui/toast";
 import { Versions } from "@/components/Versions";
@@ -49,28 +49,32 @@ export function FunctionPage() {
   const recent = overview.data?.functions.find((r) => r.slug === slug);
   const ticks = schedules.data?.filter((s) => s.function === slug) ?? [];
   const rows = runs.data?.pages[0]?.runs.slice(0, 15) ?? [];
+  const why = useLacks();
+  const [resuming, once] = useOnce();
   useCommand(
     f
       ? [
-          { id: "invoke", label: "Invoke this function", group: "This page", keys: "i", run: () => setAsking("invoke") },
+          { id: "invoke", label: "Invoke this function", group: "This page", keys: "i", off: why, run: () => setAsking("invoke") },
           {
             id: "pause",
             label: held ? "Resume this function" : "Pause this function",
             group: "This page",
             keys: "p",
-            run: () => (held ? void doResume() : setAsking("pause")),
+            off: why,
+            run: () => (held ? doResume() : setAsking("pause")),
           },
         ]
       : [],
   );
-  const doResume = async () => {
-    try {
-      await resume(held!.name);
-      tell(`${held!.name.replace("app/", "")} goes on`);
-    } catch (error) {
-      tellError("It could not be resumed", error);
-    }
-  };
+  const doResume = () =>
+    void once(async () => {
+      try {
+        await resume(held!.name);
+        tell(`${held!.name.replace("app/", "")} goes on`);
+      } catch (error) {
+        tellError("It could not be resumed", error);
+      }
+    });
   if (apps.isPending) return <Bones className="mx-auto max-w-6xl p-8" />;
   if (apps.isError && !apps.data) return <Failed error={apps.error} retry={() => void apps.refetch()} />;
   return (
@@ -86,21 +90,21 @@ export function FunctionPage() {
       aside={
         f && (
           <>
-            <Button onClick={() => setAsking("limits")}>
+            <Act onClick={() => setAsking("limits")}>
               <Gauge /> Limits
-            </Button>
+            </Act>
             {held ? (
-              <Button onClick={() => void doResume()}>
+              <Act busy={resuming} onClick={doResume}>
                 <CirclePlay /> Resume
-              </Button>
+              </Act>
             ) : (
-              <Button onClick={() => setAsking("pause")}>
+              <Act onClick={() => setAsking("pause")}>
                 <CirclePause /> Pause
-              </Button>
+              </Act>
             )}
-            <Button kind="main" onClick={() => setAsking("invoke")}>
+            <Act kind="main" onClick={() => setAsking("invoke")}>
               <Play /> Invoke
-            </Button>
+            </Act>
           </>
         )
       }

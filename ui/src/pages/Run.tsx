@@ -5,6 +5,7 @@ import { lazy, Suspense, useMemo, useState } from "react";
 import { cancelRun, discardLetter, rerun, retryLetter } from "@/api/actions";
 import type { Schemas } from "@/api/client";
 import { linksQuery, stepQuery, traceQuery, whyQuery } from "@/api/queries";
+import { Act, useLacks, useOnce } from "@/components/Act";
 import { ErrorView } from "@/components/ErrorView";
 import { Exchange } from "@/components/Exchange";
 import { JsonView } from "@/components/JsonView";
@@ -13,7 +14,6 @@ import { Took } from "@/components/RunRow";
 import { StepDetail } from "@/components/StepDetail";
 import { Bones, Empty, Failed } from "@/components/states";
 import { StatusPill, StatusWord } from "@/components/status";
-import { Button } from "@/components/ui/button";
 import { Confirm, Field, inputStyle } from "@/components/ui/confirm";
 import { tell, tellError } from "@/components/ui/toast";
 import { Waterfall } from "@/components/Waterfall";
@@ -334,23 +334,17 @@ function RunLink({ run }: { run: Schemas["Row"] }) {
 function Actions({ run, links }: { run: Schemas["Row"]; links?: Schemas["Links"] }) {
   const [asking, setAsking] = useState<"cancel" | "edit" | "discard">();
   const [reason, setReason] = useState("");
-  const [busy, setBusy] = useState(false);
+  const [busy, once] = useOnce();
+  const why = useLacks();
   const navigate = useNavigate();
   const ended = run.ended_at !== null;
   const letter = links?.dead_letter?.state === "open";
-  const again = async (data?: unknown) => {
-    setBusy(true);
-    try {
-      const started = letter ? await retryLetter(run.run_id, data) : await rerun(run.run_id, { data });
-      tell(letter ? "It is tried again" : "A run has started", { run: started });
-      await navigate({ to: "/runs/$run", params: { run: started } });
-    } catch (error) {
-      tellError("It could not be started", error);
-      throw error;
-    } finally {
-      setBusy(false);
-    }
+  const start = async (data?: unknown) => {
+    const started = letter ? await retryLetter(run.run_id, data) : await rerun(run.run_id, { data });
+    tell(letter ? "It is tried again" : "A run has started", { run: started });
+    await navigate({ to: "/runs/$run", params: { run: started } });
   };
+  const again = () => void once(() => start().catch((error) => tellError("It could not be started", error)));
   const input = useMemo(() => links?.events[0]?.data, [links]);
   useCommand([
     ...(ended
@@ -360,32 +354,33 @@ function Actions({ run, links }: { run: Schemas["Row"]; links?: Schemas["Links"]
             label: letter ? "Retry this run" : "Rerun this run",
             group: "This page",
             keys: "r",
-            run: () => void again().catch(() => {}),
+            off: busy ? "A run is being started." : why,
+            run: again,
           },
         ]
       : []),
-    ...(ended ? [] : [{ id: "cancel", label: "Cancel this run", group: "This page", keys: "x", run: () => setAsking("cancel") }]),
-    { id: "edit", label: "Edit the input and run again", group: "This page", keys: "e", run: () => setAsking("edit") },
+    ...(ended ? [] : [{ id: "cancel", label: "Cancel this run", group: "This page", keys: "x", off: why, run: () => setAsking("cancel") }]),
+    { id: "edit", label: "Edit the input and run again", group: "This page", keys: "e", off: why, run: () => setAsking("edit") },
   ]);
   return (
     <>
       {!ended && (
-        <Button kind="danger" onClick={() => setAsking("cancel")}>
+        <Act kind="danger" onClick={() => setAsking("cancel")}>
           <Ban /> Cancel
-        </Button>
+        </Act>
       )}
       {letter && (
-        <Button onClick={() => setAsking("discard")}>
+        <Act onClick={() => setAsking("discard")}>
           <Trash2 /> Discard
-        </Button>
+        </Act>
       )}
-      <Button onClick={() => setAsking("edit")} disabled={input === undefined}>
+      <Act onClick={() => setAsking("edit")} disabled={input === undefined}>
         <PencilLine /> Edit and {letter ? "retry" : "rerun"}
-      </Button>
+      </Act>
       {ended && (
-        <Button kind="main" disabled={busy} onClick={() => void again().catch(() => {})}>
+        <Act kind="main" busy={busy} onClick={again}>
           <RotateCcw /> {letter ? "Retry" : "Rerun"}
-        </Button>
+        </Act>
       )}
       <Confirm
         open={asking === "cancel"}
@@ -429,7 +424,7 @@ function Actions({ run, links }: { run: Schemas["Row"]; links?: Schemas["Links"]
             action="Start the run"
             events={run.event_name ? [run.event_name] : []}
             onClose={() => setAsking(undefined)}
-            onSubmit={again}
+            onSubmit={start}
           />
         </Suspense>
       )}

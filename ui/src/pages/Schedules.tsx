@@ -4,9 +4,9 @@ import { CalendarClock, Plus, Trash2 } from "lucide-react";
 import { useState } from "react";
 import { addSchedule, removeSchedule } from "@/api/actions";
 import { appsQuery, schedulesQuery } from "@/api/queries";
+import { Act } from "@/components/Act";
 import { Ago, Card, Page, useTitle } from "@/components/layout";
 import { Bones, Empty, Failed } from "@/components/states";
-import { Button } from "@/components/ui/button";
 import { Confirm, Field, inputStyle } from "@/components/ui/confirm";
 import { tell } from "@/components/ui/toast";
 import { cronWords } from "@/lib/cron";
@@ -27,9 +27,9 @@ export function Schedules() {
       title="Schedules"
       sub="Crons of functions, and those that people made. The one that ticks next comes first."
       aside={
-        <Button disabled={functions.length === 0} onClick={() => setAdding(true)}>
+        <Act disabled={functions.length === 0} onClick={() => setAdding(true)}>
           <Plus /> Add a schedule
-        </Button>
+        </Act>
       }
     >
       <Card bare className="overflow-hidden">
@@ -74,9 +74,9 @@ export function Schedules() {
                   )}
                 </span>
                 {s.source === "api" ? (
-                  <Button kind="quiet" size="icon" aria-label={`Remove the schedule ${shown(s.id)}`} onClick={() => setRemoving(s.id)}>
+                  <Act kind="quiet" size="icon" aria-label={`Remove the schedule ${shown(s.id)}`} onClick={() => setRemoving(s.id)}>
                     <Trash2 />
-                  </Button>
+                  </Act>
                 ) : (
                   <span />
                 )}

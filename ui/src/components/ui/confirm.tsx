@@ -1,7 +1,6 @@
-import { useQuery } from "@tanstack/react-query";
-import { type ReactNode, useState } from "react";
-import { lacks, type Role } from "@/api/people";
-import { meQuery } from "@/api/queries";
+import type { ReactNode } from "react";
+import type { Role } from "@/api/people";
+import { useLacks, useOnce } from "../Act";
 import { Button } from "./button";
 import { Dialog } from "./dialog";
 import { tellError } from "./toast";
@@ -28,22 +27,21 @@ export function Confirm({
   needs?: Role;
   onConfirm: () => Promise<unknown>;
 }) {
-  const [busy, setBusy] = useState(false);
-  const why = lacks(useQuery(meQuery).data, needs);
+  const [busy, once] = useOnce();
+  const why = useLacks(needs);
   return (
     <Dialog open={open} onOpenChange={onOpenChange} title={title}>
       <form
-        onSubmit={async (event) => {
+        onSubmit={(event) => {
           event.preventDefault();
-          setBusy(true);
-          try {
-            await onConfirm();
-            onOpenChange(false);
-          } catch (error) {
-            tellError(`${action}: it did not work`, error);
-          } finally {
-            setBusy(false);
-          }
+          void once(async () => {
+            try {
+              await onConfirm();
+              onOpenChange(false);
+            } catch (error) {
+              tellError(`${action}: it did not work`, error);
+            }
+          });
         }}
       >
         <div className="space-y-3 text-sm text-soft">{children}</div>
