@@ -28,11 +28,14 @@ test("two clicks lead from the overview to the stack of the newest failure", asy
   await expect(page.getByRole("button", { name: "Retry", exact: true })).toBeVisible();
 });
 
+/** Whether the last of the pages that are loaded ahead is there. */
+const pagesAhead = () => performance.getEntriesByType("resource").some((e) => e.name.includes("/assets/Login-") && e.duration > 0);
+
 test("the list of runs and the overview move by themselves, and nothing polls", async ({ page }) => {
   await page.goto(`${shop()}/runs?q=function%3Ashop-refund`);
   await expect(page.getByRole("listitem")).toHaveCount(1);
   await expect(page.getByText("Live")).toBeVisible();
-  await expect(page.getByRole("region", { name: "Notifications" })).toBeAttached(); // which comes last
+  await expect.poll(() => page.evaluate(pagesAhead), "the pages that are loaded ahead").toBe(true); // which comes last
   const asked: string[] = [];
   page.on("request", (request) => asked.push(new URL(request.url()).pathname));
   await page.waitForTimeout(3000);
@@ -338,6 +341,73 @@ test("a wrong filter says what is wrong", async ({ page }) => {
   await page.getByRole("combobox").fill("statsu:failed");
   await page.keyboard.press("Escape");
   await expect(page.getByRole("alert")).toContainText("there is no statsu: here");
+});
+
+test("a time that no calendar has is a wrong filter, and nothing more", async ({ page }) => {
+  await page.goto(`${shop()}/runs?q=after%3A999999999d`);
+  await expect(page.getByRole("alert")).toContainText("after: write a time such as");
+  await expect(page.getByRole("navigation", { name: "Main" })).toBeVisible();
+});
+
+test("an address says what it says, also when it looks like a number or like JSON", async ({ page }) => {
+  for (const text of ["503", "true", "null", "1.50", '{"a":1}', '"x"']) {
+    await page.goto(`${shop()}/runs?q=${encodeURIComponent(text)}`);
+    await expect(page.getByRole("combobox", { name: "Filter runs" })).toHaveValue(text);
+  }
+  await page.goto(`${shop()}/events?name=123&hours=168`);
+  await expect(page.getByLabel("Name of the event")).toHaveValue("123");
+  await expect(page.getByRole("tab", { name: "7 d" })).toHaveAttribute("aria-selected", "true");
+  await page.getByRole("tab", { name: "All" }).click();
+  await expect(page).toHaveURL(/\?name=123&hours=8760$/);
+});
+
+test("an error of a page leaves what is around it, and a way on", async ({ browser }) => {
+  const page = await browser.newPage(); // on which an error is expected
+  await page.route("**/v1/schedules**", (route) => route.fulfill({ json: { data: [{ id: "x", function: "f" }], metadata: {} } }));
+  await page.goto(`${shop()}/schedules`);
+  await expect(page.getByRole("heading", { name: "This page cannot be shown" })).toBeVisible();
+  await expect(page.getByText("The server does not answer")).toHaveCount(0);
+  await page.unroute("**/v1/schedules**");
+  await page.getByRole("navigation", { name: "Main" }).getByRole("link", { name: "Apps" }).click();
+  await expect(page.getByRole("heading", { name: "Apps" })).toBeVisible();
+  await page.close();
+});
+
+test("a page that was not opened before is there when the server is not", async ({ page }) => {
+  await page.goto(`${shop()}/runs`);
+  await expect.poll(() => page.evaluate(pagesAhead)).toBe(true);
+  await page.route("**/*", (route) => route.abort());
+  await page.getByRole("link", { name: "Schedules" }).click();
+  await expect(page.getByRole("heading", { name: "Schedules" })).toBeVisible();
+  await expect(page.getByText("The server does not answer").first()).toBeVisible({ timeout: 30_000 });
+});
+
+test("a page that cannot be loaded says so in its place, and comes when the server is back", async ({ page }) => {
+  await page.route("**/assets/Schedules-*.js", (route) => route.abort());
+  await page.route("**/health", (route) => route.abort());
+  await page.goto(`${shop()}/runs`);
+  await page.getByRole("link", { name: "Schedules" }).click();
+  await expect(page).toHaveURL(/schedules$/);
+  await expect(page.getByRole("heading", { name: "The server does not answer" })).toBeVisible();
+  await expect(page.getByRole("navigation", { name: "Main" })).toBeVisible();
+  await page.unroute("**/assets/Schedules-*.js");
+  await expect(page.getByRole("heading", { name: "Schedules" })).toBeVisible();
+});
+
+test("a server with another version of the dashboard gives its own", async ({ page }) => {
+  await page.route("**/assets/Schedules-*.js", (route) => route.fulfill({ status: 404 }), { times: 1 });
+  await page.goto(`${shop()}/runs`);
+  await page.getByRole("link", { name: "Schedules" }).click();
+  await expect(page.getByRole("heading", { name: "Schedules" })).toBeVisible();
+});
+
+test("what is done while the server is away says that nothing is known to have changed", async ({ page }) => {
+  await page.goto(`${shop()}/runs/${ids().good}`);
+  await expect(page.getByRole("button", { name: "Rerun", exact: true })).toBeEnabled();
+  await expect(page.getByRole("region", { name: "Notifications" })).toBeAttached();
+  await page.route("**/rerun", (route) => route.abort());
+  await page.getByRole("button", { name: "Rerun", exact: true }).click();
+  await expect(page.getByText("The server cannot be reached. As far as is known here, nothing was changed.")).toBeVisible();
 });
 
 test("a server that is away is told of, and what comes after is caught up with", async ({ page, context }) => {

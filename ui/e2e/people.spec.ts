@@ -171,8 +171,13 @@ test("somebody is invited by a link that works once", async () => {
   await expect(ada.getByText("invited, has not come yet")).toBeVisible();
   expect(await ada.content()).not.toContain(link.split("#")[1]);
 
+  const asked: string[] = [];
+  const note = (request: { url(): string }) => asked.push(new URL(request.url()).pathname);
+  vic.on("request", note);
   await vic.goto(link);
   await expect(vic.getByRole("heading", { name: "Welcome to Pawl" })).toBeVisible();
+  vic.off("request", note);
+  expect(asked, "who is nobody yet is not refused the stream again and again").not.toContain("/v1/changes");
   await expect(vic.getByLabel("Name")).toHaveValue("vic");
   await shot(vic, "welcome");
   await accessible(vic);
@@ -236,6 +241,35 @@ test("a viewer reads, and is told why not more", async () => {
     await accessible(vic);
   }
   await shot(vic, "viewer-keys");
+});
+
+test("a page notices that a role has changed", async () => {
+  const me = JSON.parse((await asks(ada, "GET", "/v1/people")).text).data.find((p: { name: string }) => p.name === "vic");
+  const become = async (role: string) => expect((await asks(ada, "PATCH", `/v1/people/${me.id}`, { role })).status).toBe(200);
+  const run = await pawl.waiting("o-role");
+  await become("operator");
+  await vic.goto(`${pawl.base}/runs/${run}`);
+  const cancel = vic.getByRole("button", { name: "Cancel", exact: true });
+  await expect(cancel).toBeEnabled();
+  await cancel.click();
+  await become("viewer");
+  // The page does not know it yet, or has learnt it meanwhile.
+  await question(vic)
+    .getByRole("button", { name: "Cancel the run" })
+    .click({ timeout: 3000 })
+    .catch(() => {});
+  await expect(question(vic).getByRole("alert")).toContainText("This needs the role operator");
+  await vic.keyboard.press("Escape");
+  await expect(cancel).toBeDisabled();
+  await become("operator");
+  await vic.evaluate(() => {
+    for (const hidden of [true, false]) {
+      Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+      document.dispatchEvent(new Event("visibilitychange"));
+    }
+  });
+  await expect(cancel).toBeEnabled();
+  await become("viewer");
 });
 
 test("one changes one's own password, and sees and ends one's logins", async ({ browser }) => {

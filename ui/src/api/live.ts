@@ -32,7 +32,7 @@ let before = false;
 
 function connect() {
   // Whoever has to log in first would be refused again and again.
-  if (source || document.hidden || /\/(login|setup)$/.test(location.pathname)) return;
+  if (source || document.hidden || /\/(login|setup|welcome)$/.test(location.pathname)) return;
   source = new EventSource(`${base}/v1/changes`);
   source.addEventListener("hello", () => {
     become("live");

@@ -1,4 +1,5 @@
 import { infiniteQueryOptions, QueryClient, queryOptions } from "@tanstack/react-query";
+import { watchAnswers } from "./away";
 import { ApiError, api, data, exact, type Schemas } from "./client";
 
 export const queryClient = new QueryClient({
@@ -13,6 +14,8 @@ export const queryClient = new QueryClient({
     },
   },
 });
+
+watchAnswers(queryClient);
 
 export type Search = {
   status?: string[];

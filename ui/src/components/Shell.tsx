@@ -11,6 +11,7 @@ import { drawn, usePainted } from "@/lib/painted";
 import { usePrefs } from "@/lib/prefs";
 import { Foot, Logo, Places, themes, usePlaces } from "./Nav";
 import { PlainLink } from "./PlainLink";
+import { loadPages } from "./part";
 import { Button } from "./ui/button";
 
 /** What nobody sees at first. It comes when the page is there; if the server is not, when that is back. */
@@ -24,6 +25,15 @@ function useLate(ready: boolean) {
     );
   }, [ready, Late]);
   return Late;
+}
+
+/** Loads the pages that were not opened, when nothing else is to be done. */
+function usePagesAhead(ready: boolean) {
+  useEffect(() => {
+    if (!ready) return;
+    const soon = window.requestIdleCallback ?? ((work: () => void) => setTimeout(work, 300));
+    soon(() => void loadPages());
+  }, [ready]);
 }
 
 const SearchBox = ({ className }: { className?: string }) => (
@@ -70,6 +80,7 @@ export function Shell() {
   ]);
   const connection = useConnection();
   const Late = useLate(painted && connection !== "offline");
+  usePagesAhead(Late !== undefined && connection === "live");
   useEffect(
     () =>
       queryClient.getQueryCache().subscribe((event) => {

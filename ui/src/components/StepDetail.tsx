@@ -1,14 +1,16 @@
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { Link, useNavigate } from "@tanstack/react-router";
 import { PencilLine, Play, X } from "lucide-react";
-import { lazy, Suspense, useState } from "react";
+import { useState } from "react";
 import { rerun } from "@/api/actions";
 import type { Schemas, Span } from "@/api/client";
 import { stepQuery } from "@/api/queries";
 import { failureOf, write } from "@/lib/json";
+import { useCommand } from "@/lib/keys";
 import { useNow } from "@/lib/now";
 import { ago, bytes, clock, lasted, shown } from "@/lib/text";
 import { Act } from "./Act";
+import { Editor } from "./Editor";
 import { ErrorView } from "./ErrorView";
 import { Exchange } from "./Exchange";
 import { JsonView } from "./JsonView";
@@ -19,8 +21,6 @@ import { Button } from "./ui/button";
 import { Confirm } from "./ui/confirm";
 import { tell } from "./ui/toast";
 import { opWord, spanTook } from "./Waterfall";
-
-const EditJson = lazy(() => import("./EditJson"));
 
 const waitWords: Record<string, string> = {
   event: "Event",
@@ -59,6 +59,12 @@ export function StepDetail({
   const now = useNow();
   const [asking, setAsking] = useState<"rerun" | "result">();
   const navigate = useNavigate();
+  const close = () => {
+    // The focus goes back to where the step was chosen.
+    document.querySelector<HTMLElement>("[data-step][aria-pressed=true]")?.focus();
+    onClose();
+  };
+  useCommand([{ id: "close-step", label: "Close the step", group: "This page", keys: "Escape", run: close }]);
   const took = spanTook(span, now);
   const body = span.step === "step";
   const failed = detail?.attempts.filter((a) => a.error) ?? [];
@@ -67,7 +73,7 @@ export function StepDetail({
     <section aria-label={`Step ${shown(span.name)}`} className="min-w-0">
       <div className="sticky top-0 z-10 flex items-start gap-3 rounded-t-xl border-b border-line bg-panel px-4 py-3">
         <div className="min-w-0 flex-1">
-          <h2 className="text-sm font-semibold break-words">{shown(span.name)}</h2>
+          <h2 className="text-sm font-semibold wrap-anywhere">{shown(span.name)}</h2>
           <div className="mt-1 flex flex-wrap items-center gap-x-3 gap-y-1 text-xs text-soft">
             <StatusPill status={span.status} />
             {opWord(span.op) && <span>{opWord(span.op)}</span>}
@@ -75,7 +81,7 @@ export function StepDetail({
             {span.tries.length > 1 && <span>{span.tries.length} tries</span>}
           </div>
         </div>
-        <Button kind="quiet" size="icon" aria-label="Close the step" onClick={onClose} className="-mt-1 -mr-2">
+        <Button kind="quiet" size="icon" aria-label="Close the step" onClick={close} className="-mt-1 -mr-2">
           <X />
         </Button>
       </div>
@@ -169,20 +175,18 @@ export function StepDetail({
         <p>A new run starts with the results of the steps that had ended before this one. This step and what follows run again.</p>
       </Confirm>
       {asking === "result" && (
-        <Suspense>
-          <EditJson
-            title={`The result of ${shown(span.name)}`}
-            description="A new run starts in which this step has this result without being run. The steps that had ended before it keep theirs; what follows runs again."
-            value={detail?.output === undefined ? null : detail.output}
-            action="Start the run"
-            onClose={() => setAsking(undefined)}
-            onSubmit={async (output) => {
-              const started = await rerun(run.run_id, { step: span.step, output });
-              tell("A run has started", { run: started });
-              await navigate({ to: "/runs/$run", params: { run: started } });
-            }}
-          />
-        </Suspense>
+        <Editor
+          title={`The result of ${shown(span.name)}`}
+          description="A new run starts in which this step has this result without being run. The steps that had ended before it keep theirs; what follows runs again."
+          value={detail?.output === undefined ? null : detail.output}
+          action="Start the run"
+          onClose={() => setAsking(undefined)}
+          onSubmit={async (output) => {
+            const started = await rerun(run.run_id, { step: span.step, output });
+            tell("A run has started", { run: started });
+            await navigate({ to: "/runs/$run", params: { run: started } });
+          }}
+        />
       )}
     </section>
   );

@@ -1,36 +1,40 @@
-import { Link } from "@tanstack/react-router";
-import { CloudOff, RefreshCw } from "lucide-react";
-import type { ReactNode } from "react";
-import { ApiError } from "@/api/client";
+import { type ErrorComponentProps, Link, useRouter } from "@tanstack/react-router";
+import { CircleAlert, CloudOff, RefreshCw } from "lucide-react";
+import { type ReactNode, useEffect } from "react";
+import { Unreachable } from "@/api/away";
+import { ApiError, base } from "@/api/client";
 import { cn } from "@/lib/cn";
 import { Button } from "./ui/button";
 
-/** A place where there is nothing, and what to do about it. */
+/** A place where there is nothing, and what to do about it. whole: it is the whole page. */
 export function Empty({
   title,
   children,
   icon,
   className = "py-14",
+  whole,
 }: {
   title: string;
   children?: ReactNode;
   icon?: ReactNode;
   className?: string;
+  whole?: boolean;
 }) {
+  const Title = whole ? "h1" : "p";
   return (
     <div className={cn("mx-auto flex max-w-md flex-col items-center px-6 text-center", className)}>
       {icon && <div className="mb-4 text-faint [&_svg]:size-8 [&_svg]:stroke-[1.25]">{icon}</div>}
-      <p className="font-medium">{title}</p>
+      <Title className="font-medium">{title}</Title>
       {children && <div className="mt-1.5 text-sm text-soft">{children}</div>}
     </div>
   );
 }
 
-/** Something could not be read: why, and how to try again. */
-export function Failed({ error, retry }: { error: unknown; retry?: () => void }) {
+/** Something could not be read: why, and how to try again. whole: it is the whole page. */
+export function Failed({ error, retry, whole }: { error: unknown; retry?: () => void; whole?: boolean }) {
   if (error instanceof ApiError && error.status === 404) {
     return (
-      <Empty title="It is not here">
+      <Empty title="It is not here" whole={whole}>
         {error.message}
         <br />
         <Link to="/" className="mt-3 inline-block text-accent hover:underline">
@@ -39,11 +43,15 @@ export function Failed({ error, retry }: { error: unknown; retry?: () => void })
       </Empty>
     );
   }
-  const away = !(error instanceof ApiError);
+  const away = error instanceof Unreachable;
   return (
     <div role="alert">
-      <Empty title={away ? "The server does not answer" : "This could not be read"} icon={<CloudOff />}>
-        {away ? "It may be starting again. What is shown comes back by itself." : error.message}
+      <Empty
+        title={away ? "The server does not answer" : "This could not be read"}
+        icon={away ? <CloudOff /> : <CircleAlert />}
+        whole={whole}
+      >
+        {away ? "It may be starting again. What is shown comes back by itself." : textOf(error)}
         {retry && (
           <div className="mt-4">
             <Button onClick={retry}>
@@ -56,9 +64,39 @@ export function Failed({ error, retry }: { error: unknown; retry?: () => void })
   );
 }
 
+const textOf = (error: unknown) => (error instanceof Error ? error.message : String(error));
+
+/** A page that cannot be shown; what is around it stays. */
+export function Broken({ error, reset }: ErrorComponentProps) {
+  const router = useRouter();
+  const again = () => {
+    reset();
+    void router.invalidate();
+  };
+  useEffect(() => console.error(error), [error]);
+  if (error instanceof ApiError || error instanceof Unreachable) return <Failed error={error} retry={again} whole />;
+  return (
+    <div role="alert">
+      <Empty title="This page cannot be shown" icon={<CircleAlert />} whole>
+        <p>It is an error of the dashboard, and not of the server or of your apps:</p>
+        <code className="mt-2 block font-mono text-xs wrap-anywhere">{textOf(error)}</code>
+        <div className="mt-4 flex flex-wrap items-center justify-center gap-x-4 gap-y-2">
+          <Button onClick={again}>
+            <RefreshCw /> Try again
+          </Button>
+          {/* The dashboard begins anew with it, whatever state it is in. */}
+          <a href={`${base}/`} className="text-accent hover:underline">
+            To the overview
+          </a>
+        </div>
+      </Empty>
+    </div>
+  );
+}
+
 export function NotFound() {
   return (
-    <Empty title="There is no such page">
+    <Empty title="There is no such page" whole>
       <Link to="/" className="text-accent hover:underline">
         To the overview
       </Link>

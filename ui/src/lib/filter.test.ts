@@ -35,6 +35,9 @@ describe("a filter", () => {
     ["status:happy", "there is no status happy"],
     ["status:", "status: needs a value"],
     ["after:soon", "after: write a time"],
+    ["after:999999999d", "after: write a time"],
+    ["before:99999999999999999999w", "before: write a time"],
+    ["after:2026-01-02T99", "after: write a time"],
     ["data.x", "write data.path=value"],
     ["event:a event:b", "can be given once"],
   ])("says what is wrong with %s", (text, problem) => {

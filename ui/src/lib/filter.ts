@@ -103,13 +103,18 @@ export function parse(text: string, now = Date.now()): Parsed {
 
 const units: Record<string, number> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 7 * 86_400_000 };
 
+const firstTime = Date.parse("0000-01-01T00:00:00Z");
+const pastTime = Date.parse("+010000-01-01T00:00:00Z");
+
 function parseTime(value: string, now: number): string | undefined {
   const span = /^(\d+)([smhdw])$/.exec(value);
-  // To the minute, so that a filter that is read again is the same one.
-  if (span) return new Date(Math.floor((now - Number(span[1]) * units[span[2]!]!) / 60_000) * 60_000).toISOString();
-  if (!/^\d{4}-\d\d-\d\d/.test(value)) return undefined;
-  const at = new Date(value.length === 10 ? `${value}T00:00` : value);
-  return Number.isNaN(at.getTime()) ? undefined : at.toISOString();
+  if (!span && !/^\d{4}-\d\d-\d\d/.test(value)) return undefined;
+  const at = span
+    ? // To the minute, so that a filter that is read again is the same one.
+      new Date(Math.floor((now - Number(span[1]) * units[span[2]!]!) / 60_000) * 60_000)
+    : new Date(value.length === 10 ? `${value}T00:00` : value);
+  // The server knows the years 0 to 9999.
+  return at.getTime() >= firstTime && at.getTime() < pastTime ? at.toISOString() : undefined;
 }
 
 const quoted = (value: string) => (value.includes(" ") ? `"${value}"` : value);

@@ -1,10 +1,11 @@
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { PencilLine } from "lucide-react";
-import { lazy, Suspense, useState } from "react";
+import { useState } from "react";
 import { sendEvent } from "@/api/actions";
 import { eventQuery, eventRunsQuery } from "@/api/queries";
 import { Act, useLacks } from "@/components/Act";
+import { Editor } from "@/components/Editor";
 import { JsonView } from "@/components/JsonView";
 import { Ago, Card, Fact, Facts, Id, Page, useTitle } from "@/components/layout";
 import { RunRow } from "@/components/RunRow";
@@ -13,8 +14,6 @@ import { tell } from "@/components/ui/toast";
 import { useCommand } from "@/lib/keys";
 import { clock, shown } from "@/lib/text";
 import { eventRoute } from "@/router";
-
-const EditJson = lazy(() => import("@/components/EditJson"));
 
 export function EventPage() {
   const { event: id } = eventRoute.useParams();
@@ -26,7 +25,7 @@ export function EventPage() {
   useTitle(event.data ? shown(event.data.name) : "Event");
   useCommand([{ id: "resend", label: "Edit and send again", group: "This page", keys: "e", off: why, run: () => setSending(true) }]);
   if (event.isPending) return <Bones className="mx-auto max-w-6xl p-8" />;
-  if (event.isError && !event.data) return <Failed error={event.error} retry={() => void event.refetch()} />;
+  if (event.isError && !event.data) return <Failed error={event.error} retry={() => void event.refetch()} whole />;
   const e = event.data;
   return (
     <Page
@@ -88,21 +87,19 @@ export function EventPage() {
         </Card>
       </div>
       {sending && (
-        <Suspense>
-          <EditJson
-            title="Edit and send again"
-            description="It is a new event, with an id of its own."
-            value={{ name: e.name, data: e.data ?? {} }}
-            action="Send"
-            event
-            onClose={() => setSending(false)}
-            onSubmit={async (value) => {
-              const sent = await sendEvent(value);
-              tell("The event was received");
-              await navigate({ to: "/events/$event", params: { event: sent } });
-            }}
-          />
-        </Suspense>
+        <Editor
+          title="Edit and send again"
+          description="It is a new event, with an id of its own."
+          value={{ name: e.name, data: e.data ?? {} }}
+          action="Send"
+          event
+          onClose={() => setSending(false)}
+          onSubmit={async (value) => {
+            const sent = await sendEvent(value);
+            tell("The event was received");
+            await navigate({ to: "/events/$event", params: { event: sent } });
+          }}
+        />
       )}
     </Page>
   );

@@ -1,10 +1,11 @@
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { Link, useNavigate } from "@tanstack/react-router";
 import { Inbox, Send } from "lucide-react";
-import { lazy, Suspense, useEffect, useState } from "react";
+import { useEffect, useState } from "react";
 import { sendEvent } from "@/api/actions";
 import { eventsQuery } from "@/api/queries";
 import { Act, useLacks } from "@/components/Act";
+import { Editor } from "@/components/Editor";
 import { Ago, Card, Page, Tabs, useTitle } from "@/components/layout";
 import { More } from "@/components/More";
 import { Bones, Empty, Failed } from "@/components/states";
@@ -15,8 +16,6 @@ import { write } from "@/lib/json";
 import { useCommand } from "@/lib/keys";
 import { shown } from "@/lib/text";
 import { eventsRoute } from "@/router";
-
-const EditJson = lazy(() => import("@/components/EditJson"));
 
 const spans = { "1": "1 h", "24": "24 h", "168": "7 d", "8760": "All" };
 
@@ -104,21 +103,19 @@ export function Events() {
         <More query={events} />
       </Card>
       {sending && (
-        <Suspense>
-          <EditJson
-            title="Send an event"
-            description="name says which functions start; data is what they get. id makes it happen once in a day."
-            value={{ name: name || "user/signed-up", data: { name: "Ada" } }}
-            action="Send"
-            event
-            onClose={() => setSending(false)}
-            onSubmit={async (value) => {
-              const id = await sendEvent(value);
-              tell("The event was received");
-              await navigate({ to: "/events/$event", params: { event: id } });
-            }}
-          />
-        </Suspense>
+        <Editor
+          title="Send an event"
+          description="name says which functions start; data is what they get. id makes it happen once in a day."
+          value={{ name: name || "user/signed-up", data: { name: "Ada" } }}
+          action="Send"
+          event
+          onClose={() => setSending(false)}
+          onSubmit={async (value) => {
+            const id = await sendEvent(value);
+            tell("The event was received");
+            await navigate({ to: "/events/$event", params: { event: id } });
+          }}
+        />
       )}
     </Page>
   );

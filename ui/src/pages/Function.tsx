@@ -1,11 +1,12 @@
 import { queryOptions, useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Link, useNavigate } from "@tanstack/react-router";
 import { CirclePause, CirclePlay, Gauge, Play } from "lucide-react";
-import { lazy, Suspense, useState } from "react";
+import { useState } from "react";
 import { invoke, pause, resume, setLimits } from "@/api/actions";
 import { api } from "@/api/client";
 import { appsQuery, controlsQuery, overviewQuery, runsQuery, schedulesQuery } from "@/api/queries";
 import { Act, useLacks, useOnce } from "@/components/Act";
+import { Editor } from "@/components/Editor";
 import { JsonView } from "@/components/JsonView";
 import { Ago, Card, Fact, Facts, Page, useTitle } from "@/components/layout";
 import { RunRow } from "@/components/RunRow";
@@ -17,8 +18,6 @@ import { cronWords } from "@/lib/cron";
 import { useCommand } from "@/lib/keys";
 import { clock, count, shown } from "@/lib/text";
 import { functionRoute } from "@/router";
-
-const EditJson = lazy(() => import("@/components/EditJson"));
 
 const configQuery = (app: string, id: string) =>
   queryOptions({
@@ -76,14 +75,14 @@ export function FunctionPage() {
       }
     });
   if (apps.isPending) return <Bones className="mx-auto max-w-6xl p-8" />;
-  if (apps.isError && !apps.data) return <Failed error={apps.error} retry={() => void apps.refetch()} />;
+  if (apps.isError && !apps.data) return <Failed error={apps.error} retry={() => void apps.refetch()} whole />;
   return (
     <Page
       title={shown(f?.name || slug)}
       sub={
         <span className="flex flex-wrap gap-x-4">
-          <code className="font-mono text-xs">{shown(slug)}</code>
-          {app && <span>{shown(app.name)}</span>}
+          <code className="min-w-0 font-mono text-xs">{shown(slug)}</code>
+          {app && <span className="min-w-0">{shown(app.name)}</span>}
           {f && <span>version {f.version}</span>}
         </span>
       }
@@ -115,14 +114,14 @@ export function FunctionPage() {
         </p>
       )}
       {held && (
-        <p className="mb-4 rounded-lg border border-warn/30 bg-warn-wash px-4 py-2.5 text-sm">
+        <p className="mb-4 rounded-lg border border-warn/30 bg-warn-wash px-4 py-2.5 text-sm wrap-anywhere">
           <strong className="font-medium text-warn">Paused</strong> by {shown(held.by)} <Ago at={held.since} />
           {held.reason && `: ${shown(held.reason)}`}.{" "}
           {held.paused === "all" ? "No request is made." : "What has begun goes on; nothing begins."}
         </p>
       )}
       {f && f.not_held.length > 0 && (
-        <p className="mb-4 rounded-lg border border-line bg-panel px-4 py-2.5 text-sm text-soft">
+        <p className="mb-4 rounded-lg border border-line bg-panel px-4 py-2.5 text-sm text-soft wrap-anywhere">
           This version of Pawl does not hold these of its options: {f.not_held.map(shown).join(", ")}.
         </p>
       )}
@@ -209,7 +208,7 @@ export function FunctionPage() {
               <JsonView value={config.data.configuration ?? {}} label="configuration" />
               {control?.limits != null && (
                 <>
-                  <h3 className="mt-4 mb-1.5 text-xs font-semibold text-warn">In place of it, set by {shown(control.by)}</h3>
+                  <h3 className="mt-4 mb-1.5 text-xs font-semibold wrap-anywhere text-warn">In place of it, set by {shown(control.by)}</h3>
                   <JsonView value={control.limits} label="limits" />
                 </>
               )}
@@ -248,36 +247,32 @@ export function FunctionPage() {
         </Field>
       </Confirm>
       {asking === "invoke" && app && (
-        <Suspense>
-          <EditJson
-            title={`Invoke ${shown(slug)}`}
-            description="Starts a run, whatever its triggers. This is the data of its event."
-            value={{}}
-            action="Start the run"
-            events={f?.triggers.map((t) => t.event).filter((e) => e !== undefined)}
-            onClose={() => setAsking(undefined)}
-            onSubmit={async (value) => {
-              const run = await invoke(app.name, id, value);
-              tell("A run has started", { run });
-              await navigate({ to: "/runs/$run", params: { run } });
-            }}
-          />
-        </Suspense>
+        <Editor
+          title={`Invoke ${shown(slug)}`}
+          description="Starts a run, whatever its triggers. This is the data of its event."
+          value={{}}
+          action="Start the run"
+          events={f?.triggers.map((t) => t.event).filter((e) => e !== undefined)}
+          onClose={() => setAsking(undefined)}
+          onSubmit={async (value) => {
+            const run = await invoke(app.name, id, value);
+            tell("A run has started", { run });
+            await navigate({ to: "/runs/$run", params: { run } });
+          }}
+        />
       )}
       {asking === "limits" && (
-        <Suspense>
-          <EditJson
-            title="Limits"
-            description='Concurrency, throttle and priority in place of those of the app, at once and over restarts, such as {"concurrency": 5}. null gives it its own again.'
-            value={control?.limits ?? { concurrency: 5 }}
-            action="Set the limits"
-            onClose={() => setAsking(undefined)}
-            onSubmit={async (value) => {
-              await setLimits(slug, value, "");
-              tell(value === null ? "The app's own limits hold again" : "The limits hold");
-            }}
-          />
-        </Suspense>
+        <Editor
+          title="Limits"
+          description='Concurrency, throttle and priority in place of those of the app, at once and over restarts, such as {"concurrency": 5}. null gives it its own again.'
+          value={control?.limits ?? { concurrency: 5 }}
+          action="Set the limits"
+          onClose={() => setAsking(undefined)}
+          onSubmit={async (value) => {
+            await setLimits(slug, value, "");
+            tell(value === null ? "The app's own limits hold again" : "The limits hold");
+          }}
+        />
       )}
     </Page>
   );

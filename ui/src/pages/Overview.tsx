@@ -1,10 +1,11 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { CircleCheck, CirclePause, PlugZap, ServerCrash, Skull, StopCircle } from "lucide-react";
-import { lazy, Suspense, useMemo } from "react";
+import { useMemo } from "react";
 import type { Schemas } from "@/api/client";
 import { appsQuery, overviewQuery } from "@/api/queries";
 import { Ago, Card, Page, useTitle } from "@/components/layout";
+import { part } from "@/components/part";
 import { Spark } from "@/components/Spark";
 import { Bones, Empty, Failed } from "@/components/states";
 import { cn } from "@/lib/cn";
@@ -13,21 +14,18 @@ import { count, lasted, many, shown } from "@/lib/text";
 type Overview_ = Schemas["Overview"];
 
 // Drawing is half the size of this page: the numbers come first.
-const LazyChart = lazy(() => import("@/components/Chart"));
-const Chart = (props: React.ComponentProps<typeof LazyChart>) => (
-  <Suspense fallback={<div role="status" aria-label="Loading" style={{ height: 150 }} />}>
-    <LazyChart {...props} />
-  </Suspense>
-);
+const Chart = part(() => import("@/components/Chart").then((m) => m.default), {
+  waiting: <div role="status" aria-label="Loading" style={{ height: 150 }} />,
+});
 
-const Connect = lazy(() => import("@/components/Connect").then((m) => ({ default: m.Connect })));
+const Connect = part(() => import("@/components/Connect").then((m) => m.Connect), { waiting: <Bones rows={6} /> });
 
 export function Overview() {
   useTitle("");
   const overview = useQuery(overviewQuery);
   const apps = useQuery(appsQuery);
   if (overview.isPending || apps.isPending) return <Bones rows={10} className="mx-auto max-w-6xl p-8" />;
-  if (overview.isError && !overview.data) return <Failed error={overview.error} retry={() => void overview.refetch()} />;
+  if (overview.isError && !overview.data) return <Failed error={overview.error} retry={() => void overview.refetch()} whole />;
   const o = overview.data;
   const fresh = apps.data?.length === 0 && o.hour.events === 0 && o.failures.length === 0;
   if (fresh)
@@ -36,9 +34,7 @@ export function Overview() {
         title="Welcome to Pawl"
         sub="It runs functions that survive crashes: each step's result is remembered, and what fails is tried again. Connect an app, and its first run shows here."
       >
-        <Suspense fallback={<Bones rows={6} />}>
-          <Connect />
-        </Suspense>
+        <Connect />
       </Page>
     );
   return (

@@ -1,11 +1,12 @@
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { Link, useNavigate } from "@tanstack/react-router";
 import { Ban, PencilLine, RotateCcw, Trash2 } from "lucide-react";
-import { lazy, Suspense, useMemo, useState } from "react";
+import { useMemo, useState } from "react";
 import { cancelRun, discardLetter, rerun, retryLetter } from "@/api/actions";
 import type { Schemas } from "@/api/client";
 import { linksQuery, stepQuery, traceQuery, whyQuery } from "@/api/queries";
 import { Act, useLacks, useOnce } from "@/components/Act";
+import { Editor } from "@/components/Editor";
 import { ErrorView } from "@/components/ErrorView";
 import { Exchange } from "@/components/Exchange";
 import { JsonView } from "@/components/JsonView";
@@ -22,8 +23,6 @@ import { useCommand } from "@/lib/keys";
 import { clock, shown } from "@/lib/text";
 import { runRoute } from "@/router";
 
-const EditJson = lazy(() => import("@/components/EditJson"));
-
 export function RunPage() {
   const { run: id } = runRoute.useParams();
   // Another run is another page: nothing that was open stays so.
@@ -35,7 +34,7 @@ function RunView({ id }: { id: string }) {
   const links = useQuery(linksQuery(id));
   useTitle(trace.data ? `${trace.data.run.status} · ${shown(trace.data.run.function)}` : "Run");
   if (trace.isPending) return <Bones rows={10} className="mx-auto max-w-6xl p-8" />;
-  if (trace.isError && !trace.data) return <Failed error={trace.error} retry={() => void trace.refetch()} />;
+  if (trace.isError && !trace.data) return <Failed error={trace.error} retry={() => void trace.refetch()} whole />;
   return <Loaded trace={trace.data} links={links.data} problem={links.error} />;
 }
 
@@ -52,7 +51,7 @@ function Loaded({ trace, links, problem }: { trace: Schemas["Trace"]; links?: Sc
       wide
       title={
         <span className="flex flex-wrap items-center gap-x-3 gap-y-1">
-          <Link to="/functions/$slug" params={{ slug: run.function }} className="hover:text-accent">
+          <Link to="/functions/$slug" params={{ slug: run.function }} className="min-w-0 hover:text-accent">
             {shown(run.function)}
           </Link>
           <StatusPill status={run.status} />
@@ -61,7 +60,7 @@ function Loaded({ trace, links, problem }: { trace: Schemas["Trace"]; links?: Sc
       sub={
         <span className="flex flex-wrap items-center gap-x-4 gap-y-1">
           <Id label="Copy the id of the run">{run.run_id}</Id>
-          <span>
+          <span className="min-w-0">
             {run.cron ? "cron" : "event"}{" "}
             {run.cron ? (
               <code className="font-mono text-xs">{run.cron}</code>
@@ -131,7 +130,7 @@ function Why({ run, seq }: { run: Schemas["Row"]; seq: number }) {
       className="mb-4 flex flex-wrap items-center gap-x-2 rounded-lg border border-busy/25 bg-busy-wash/60 px-4 py-2.5 text-sm"
       role="status"
     >
-      <span className="min-w-0 break-words">{shown(why.data.why)}</span>
+      <span className="min-w-0 wrap-anywhere">{shown(why.data.why)}</span>
       {why.data.waits_for_run && (
         <Link to="/runs/$run" params={{ run: why.data.waits_for_run }} className="font-medium text-accent hover:underline">
           Show that run
@@ -157,14 +156,15 @@ function Failure({ trace, links, onStep }: { trace: Schemas["Trace"]; links?: Sc
   const version = links?.run.function_version;
   return (
     <section aria-label="Failure" data-testid="failure" className="mb-4 overflow-hidden rounded-xl border border-bad/40 bg-panel">
+      <h2 className="sr-only">Failure</h2>
       <div className="flex flex-wrap items-center gap-x-4 gap-y-1 bg-bad-wash/60 px-4 py-2.5 text-sm">
-        <span className="min-w-0">
+        <span className="min-w-0 wrap-anywhere">
           Failed in{" "}
           {own ? (
             <button
               type="button"
               onClick={() => onStep(own.step)}
-              className="font-semibold text-bad underline decoration-bad/40 underline-offset-2 hover:decoration-bad"
+              className="max-w-full text-left font-semibold text-bad underline decoration-bad/40 underline-offset-2 hover:decoration-bad"
             >
               {shown(own.name)}
             </button>
@@ -173,7 +173,7 @@ function Failure({ trace, links, onStep }: { trace: Schemas["Trace"]; links?: Sc
           )}
           {own && own.tries.length > 0 && <> on try {own.tries.length}</>}
         </span>
-        {letter?.reason && <span className="text-soft">{shown(letter.reason)}</span>}
+        {letter?.reason && <span className="min-w-0 text-soft wrap-anywhere">{shown(letter.reason)}</span>}
         {version !== undefined && <span className="text-soft">function version {version}</span>}
         {letter && (
           <Link
@@ -200,7 +200,7 @@ function Failure({ trace, links, onStep }: { trace: Schemas["Trace"]; links?: Sc
         </p>
       )}
       {letter?.state === "discarded" && (
-        <p className="border-t border-line px-4 py-2 text-sm text-soft">Discarded: {shown(letter.discard_reason ?? "")}</p>
+        <p className="border-t border-line px-4 py-2 text-sm text-soft wrap-anywhere">Discarded: {shown(letter.discard_reason ?? "")}</p>
       )}
     </section>
   );
@@ -222,7 +222,7 @@ function Below({ links, run, narrow }: { links: Schemas["Links"]; run: Schemas["
         <div className="space-y-3">
           {links.events.map((event) => (
             <div key={event.internal_id}>
-              {links.events.length > 1 && <p className="mb-1 text-xs text-faint">{shown(event.name)}</p>}
+              {links.events.length > 1 && <p className="mb-1 text-xs text-faint wrap-anywhere">{shown(event.name)}</p>}
               <JsonView value={event.data} label="input" />
             </div>
           ))}
@@ -325,7 +325,7 @@ function RunLink({ run }: { run: Schemas["Row"] }) {
   return (
     <Link to="/runs/$run" params={{ run: run.run_id }} className="inline-flex flex-wrap items-center gap-x-3 hover:text-accent">
       <StatusWord status={run.status} className="text-xs" />
-      <span>{shown(run.function)}</span>
+      <span className="min-w-0">{shown(run.function)}</span>
       <Ago at={run.queued_at} className="text-xs text-faint" />
     </Link>
   );
@@ -345,7 +345,9 @@ function Actions({ run, links }: { run: Schemas["Row"]; links?: Schemas["Links"]
     await navigate({ to: "/runs/$run", params: { run: started } });
   };
   const again = () => void once(() => start().catch((error) => tellError("It could not be started", error)));
-  const input = useMemo(() => links?.events[0]?.data, [links]);
+  const first = links?.events[0];
+  const input = useMemo(() => first?.data, [first]);
+  const others = (links?.events.length ?? 1) - 1;
   useCommand([
     ...(ended
       ? [
@@ -416,17 +418,19 @@ function Actions({ run, links }: { run: Schemas["Row"]; links?: Schemas["Links"]
         </Field>
       </Confirm>
       {asking === "edit" && (
-        <Suspense>
-          <EditJson
-            title={letter ? "Edit and retry" : "Edit and rerun"}
-            description={`The data of ${shown(run.event_name)}, for the new run alone. The event stays as it was.`}
-            value={input ?? {}}
-            action="Start the run"
-            events={run.event_name ? [run.event_name] : []}
-            onClose={() => setAsking(undefined)}
-            onSubmit={start}
-          />
-        </Suspense>
+        <Editor
+          title={letter ? "Edit and retry" : "Edit and rerun"}
+          description={
+            others > 0
+              ? `This run has a batch of ${others + 1} events. The data of the first of them, ${shown(first?.name ?? "")} ${first?.internal_id}, is edited, for the new run alone. The new run gets the other ${others === 1 ? "one as it was" : `${others} as they were`}.`
+              : `The data of ${shown(run.event_name)}, for the new run alone. The event stays as it was.`
+          }
+          value={input ?? {}}
+          action="Start the run"
+          events={run.event_name ? [run.event_name] : []}
+          onClose={() => setAsking(undefined)}
+          onSubmit={start}
+        />
       )}
     </>
   );
