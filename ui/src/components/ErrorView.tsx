@@ -51,7 +51,7 @@ export function ErrorView({ failure, className, bare }: { failure: Failure; clas
   return (
     <div className={cn(!bare && "rounded-lg border border-bad/30 bg-bad-wash/60", className)}>
       <div className={cn("flex items-start gap-2", !bare && "p-3")}>
-        <p className="min-w-0 flex-1 text-sm break-words whitespace-pre-wrap">
+        <p className="min-w-0 flex-1 text-sm wrap-anywhere whitespace-pre-wrap">
           {failure.name && <span className="mr-1.5 font-mono text-xs font-semibold text-bad">{shown(failure.name)}</span>}
           <span className="text-ink">{message.slice(0, message.length - hidden) || "(no message)"}</span>
           {hidden > 0 && (

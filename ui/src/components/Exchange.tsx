@@ -97,10 +97,10 @@ function Side({
   const names = Object.keys(headers).sort();
   return (
     <div className="overflow-hidden rounded-lg border border-line">
-      <h4 className="flex items-baseline gap-2 bg-sunken px-3 py-2 text-xs font-semibold">
+      <h3 className="flex items-baseline gap-2 bg-sunken px-3 py-2 text-xs font-semibold">
         <span className="translate-y-0.5">{icon}</span>
         <span className="min-w-0">{title}</span>
-      </h4>
+      </h3>
       <dl className="grid grid-cols-[minmax(6rem,auto)_minmax(0,1fr)] gap-x-3 gap-y-0.5 px-3 py-2 font-mono text-2xs">
         {names.map((name) => (
           <div key={name} className="contents">

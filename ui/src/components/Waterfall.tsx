@@ -239,6 +239,7 @@ const SpanRow = memo(function SpanRow({
     <button
       type="button"
       aria-pressed={chosen}
+      data-step
       onClick={() => onChoose(chosen ? undefined : span.step)}
       aria-label={`${shown(span.name)}: ${span.status}${took === undefined ? "" : `, ${lasted(took)}`}${failures ? `, ${failures} failed tries` : ""}`}
       className={cn("group flex h-full w-full items-center text-left text-sm", chosen ? chosenStyle : "hover:bg-sunken")}

@@ -27,8 +27,8 @@ export function Page({
     <div className={cn("mx-auto w-full px-4 py-5 sm:px-6 lg:px-8", wide ? "max-w-[120rem]" : "max-w-6xl")}>
       <header className="mb-5 flex flex-wrap items-start gap-x-4 gap-y-3">
         <div className="min-w-0 flex-1 basis-60">
-          <h1 className="text-xl font-semibold tracking-tight break-words">{title}</h1>
-          {sub && <div className="mt-1 text-sm text-soft">{sub}</div>}
+          <h1 className="text-xl font-semibold tracking-tight wrap-anywhere">{title}</h1>
+          {sub && <div className="mt-1 text-sm text-soft wrap-anywhere">{sub}</div>}
         </div>
         {aside && <div className="flex flex-wrap items-center gap-2">{aside}</div>}
       </header>
@@ -54,7 +54,7 @@ export function Card({
     <section className={cn("min-w-0 rounded-xl border border-line bg-panel", className)}>
       {title && (
         <div className="flex min-h-11 flex-wrap items-center gap-x-3 gap-y-1 border-b border-line px-4 py-2">
-          <h2 className="flex-1 text-sm font-semibold">{title}</h2>
+          <h2 className="min-w-0 flex-1 text-sm font-semibold wrap-anywhere">{title}</h2>
           {aside}
         </div>
       )}
@@ -122,7 +122,7 @@ export function Fact({ name, children }: { name: string; children: ReactNode }) 
   return (
     <>
       <dt className="text-faint">{name}</dt>
-      <dd className="min-w-0 break-words">{children}</dd>
+      <dd className="min-w-0 wrap-anywhere">{children}</dd>
     </>
   );
 }

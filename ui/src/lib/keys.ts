@@ -47,6 +47,8 @@ export function obey(command: Command) {
   else command.run();
 }
 
+const dialogOpen = () => document.querySelector("[role=dialog][data-open]") !== null;
+
 /** Listens for the keys of all commands. */
 export function useKeys() {
   const prefix = useRef({ key: "", at: 0 });
@@ -54,11 +56,14 @@ export function useKeys() {
     if (event.metaKey || event.ctrlKey || event.altKey) {
       if ((event.metaKey || event.ctrlKey) && event.key.toLowerCase() === "k") {
         event.preventDefault();
-        useCommands.setState((s) => ({ paletteOpen: !s.paletteOpen }));
+        const { paletteOpen, helpOpen, menuOpen } = useCommands.getState();
+        // What is there to be looked at gives way to it; a question waits for its answer.
+        if (paletteOpen || helpOpen || menuOpen || !dialogOpen())
+          useCommands.setState({ paletteOpen: !paletteOpen, helpOpen: false, menuOpen: false });
       }
       return;
     }
-    if (useCommands.getState().paletteOpen || document.querySelector("[role=dialog][data-open]")) return;
+    if (useCommands.getState().paletteOpen || dialogOpen()) return;
     const { commands } = useCommands.getState();
     const key = event.key === " " ? "Space" : event.key;
     const sequence = Date.now() - prefix.current.at < 900 ? `${prefix.current.key} ${key}` : "";

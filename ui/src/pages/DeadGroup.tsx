@@ -36,11 +36,11 @@ export function DeadGroup() {
       sub={
         one && (
           <span className="flex flex-wrap gap-x-4">
-            <Link to="/functions/$slug" params={{ slug: one.function }} className="text-accent hover:underline">
+            <Link to="/functions/$slug" params={{ slug: one.function }} className="min-w-0 text-accent hover:underline">
               {shown(one.function)}
             </Link>
             <span>{one.class.replaceAll("_", " ")}</span>
-            {one.step && <span>in step {shown(one.step)}</span>}
+            {one.step && <span className="min-w-0">in step {shown(one.step)}</span>}
             <code className="font-mono text-xs text-faint">{fingerprint}</code>
           </span>
         )

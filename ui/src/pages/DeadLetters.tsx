@@ -86,7 +86,7 @@ function Group({ g }: { g: Schemas["GroupTrend"] }) {
         params={{ fingerprint: g.fingerprint }}
         className="grid grid-cols-[minmax(0,1fr)_auto] gap-x-4 gap-y-0.5 px-4 py-3 text-sm hover:bg-sunken sm:grid-cols-[minmax(0,1fr)_auto_auto]"
       >
-        <span className="line-clamp-2 font-medium break-words">{shown(g.title)}</span>
+        <span className="line-clamp-2 font-medium wrap-anywhere">{shown(g.title)}</span>
         <span className="row-span-2 hidden self-center sm:block">
           <Trend values={g.trend.hours} unit="hour" className="h-7 w-28" />
         </span>
@@ -95,7 +95,7 @@ function Group({ g }: { g: Schemas["GroupTrend"] }) {
           <span className="block text-2xs font-normal text-faint">{g.open === 0 ? "none open" : "open"}</span>
         </span>
         <span className="flex min-w-0 flex-wrap gap-x-4 text-xs text-soft">
-          <span className="font-medium">{shown(g.function)}</span>
+          <span className="min-w-0 font-medium wrap-anywhere">{shown(g.function)}</span>
           <span>{g.class.replaceAll("_", " ")}</span>
           <span>
             last <Ago at={g.last_failed_at} />
@@ -153,7 +153,7 @@ function Job({ job, onStop }: { job: Schemas["RetryJob"]; onStop: () => void }) 
           {job.state === "running" ? (job.waiting ? "looking at the first ones" : "running") : job.state}
         </StatusPill>
         <span className="font-medium">{many(job.started, "run")} started</span>
-        <span className="text-soft">
+        <span className="min-w-0 text-soft wrap-anywhere">
           of {shown(of)}, {job.rate}
         </span>
         <Ago at={job.created_at} className="text-xs text-faint" />

@@ -36,8 +36,8 @@ export function Dialog({
         >
           <div className="flex items-start gap-4 px-5 pt-4">
             <div className="min-w-0 flex-1">
-              <Base.Title className="text-base font-semibold">{title}</Base.Title>
-              {description && <Base.Description className="mt-1 text-sm text-soft">{description}</Base.Description>}
+              <Base.Title className="text-base font-semibold wrap-anywhere">{title}</Base.Title>
+              {description && <Base.Description className="mt-1 text-sm text-soft wrap-anywhere">{description}</Base.Description>}
             </div>
             <Base.Close render={<Button kind="quiet" size="icon" aria-label="Close" className="-mr-2" />}>
               <X />

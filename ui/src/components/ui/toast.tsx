@@ -34,8 +34,8 @@ function List() {
         )}
       >
         <div className="min-w-0 flex-1 text-sm">
-          <Toast.Title className={cn("font-medium", data?.bad && "text-bad")} />
-          <Toast.Description className="mt-0.5 break-words text-soft" />
+          <Toast.Title className={cn("font-medium wrap-anywhere", data?.bad && "text-bad")} />
+          <Toast.Description className="mt-0.5 wrap-anywhere text-soft" />
           {data?.run && (
             <Link to="/runs/$run" params={{ run: data.run }} className="mt-1 inline-block font-medium text-accent hover:underline">
               Show the run

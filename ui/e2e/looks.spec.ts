@@ -1,0 +1,183 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { createServer } from "node:http";
+import { createRequire } from "node:module";
+import { pathToFileURL } from "node:url";
+import { AxeBuilder } from "@axe-core/playwright";
+import { expect, type Page, test } from "@playwright/test";
+import { ended, freePort, send, until } from "./setup";
+import { watch } from "./watch";
+
+// Names without a space to break at, batches, and what comes to lie over the page.
+
+const root = new URL("../..", import.meta.url).pathname;
+const shop = () => process.env.PAWL_SHOP!;
+const ids = () => JSON.parse(process.env.PAWL_RUNS!) as Record<string, string>;
+
+const long = { fn: `f${"n".repeat(119)}`, step: `First-words-of-it-${"s".repeat(380)}`, event: `long/${"e".repeat(150)}` };
+
+let pawl: ChildProcess;
+let app: ReturnType<typeof createServer>;
+let base = "";
+let longRun = "";
+let batchRun = "";
+
+test.beforeAll(async () => {
+  test.setTimeout(120_000);
+  const from = createRequire(`${root}e2e/apps/ts4/package.json`);
+  const load = (name: string) => import(pathToFileURL(from.resolve(name)).href);
+  const { Inngest } = await load("inngest");
+  const { serve } = await load("inngest/node");
+  const [port, appPort] = [await freePort(), await freePort()];
+  base = `http://127.0.0.1:${port}`;
+  const client = new Inngest({ id: "lab", isDev: true, baseUrl: base });
+  // biome-ignore lint/suspicious/noExplicitAny: the SDK's own types are not here
+  const fails = client.createFunction({ id: long.fn, retries: 0, triggers: [{ event: long.event }] }, async ({ step }: any) => {
+    await step.run(long.step, async () => {
+      throw new Error("m".repeat(500));
+    });
+  });
+  const batch = client.createFunction(
+    { id: "batch", retries: 0, batchEvents: { maxSize: 3, timeout: "10s" }, triggers: [{ event: "lab/batch" }] },
+    // biome-ignore lint/suspicious/noExplicitAny: the SDK's own types are not here
+    async ({ events }: any) => events.map((e: any) => e.data.n),
+  );
+  app = createServer(serve({ client, functions: [fails, batch] }));
+  await new Promise<void>((done) => app.listen(appPort, "127.0.0.1", done));
+  pawl = spawn(
+    `${root}bin/pawl`,
+    ["dev", "--listen", `127.0.0.1:${port}`, "--no-discovery", "--app", `http://127.0.0.1:${appPort}/api/inngest`],
+    { stdio: process.env.PAWL_E2E_LOG ? "inherit" : "ignore" },
+  );
+  await until("the start of pawl", async () => (await fetch(`${base}/health`)).ok);
+  await until("the app's sync", async () => (await (await fetch(`${base}/v1/apps`)).json()).data.length > 0);
+  const [failing] = await send(base, { name: long.event });
+  longRun = (await ended(base, failing!))[0]!.run_id;
+  const events = await send(base, ...[1, 2, 3].map((n) => ({ name: "lab/batch", data: { n } })));
+  batchRun = (await ended(base, events[0]!))[0]!.run_id;
+});
+test.afterAll(async () => {
+  const gone = new Promise((done) => pawl.once("exit", done));
+  pawl.kill("SIGTERM");
+  await gone;
+  app.close();
+  app.closeAllConnections();
+});
+
+let check: () => Promise<void>;
+test.beforeEach(async ({ page }) => {
+  check = await watch(page);
+});
+test.afterEach(() => check());
+
+const sideways = (page: Page) => page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+
+test("a long name is broken, and no page scrolls sideways", async ({ page }) => {
+  const groups = (await (await fetch(`${base}/v1/dead-letters/groups`)).json()).data;
+  for (const width of [360, 1440]) {
+    await page.setViewportSize({ width, height: 800 });
+    for (const [place, ready] of Object.entries({
+      "": "Newest failures",
+      runs: "mmm",
+      events: "long/",
+      functions: "fnnn",
+      [`functions/lab-${long.fn}`]: "Starts on",
+      [`runs/${longRun}`]: "Failed in",
+      "dead-letters": "mmm",
+      [`dead-letters/${groups[0].fingerprint}`]: "in step",
+    })) {
+      await page.goto(`${base}/${place}`);
+      await expect(page.getByRole("main").getByText(ready).first(), place).toBeVisible();
+      await expect(page.getByLabel("Loading")).toHaveCount(0);
+      expect(await sideways(page), `${place} at ${width}`).toBe(0);
+      // What a clipped box hides makes no page wider: nothing in it begins before it, or ends after it.
+      const cut = await page.evaluate(() =>
+        [...document.querySelectorAll("main h1, main h1 *, [data-testid=failure] button, [data-testid=failure] span, main header *")]
+          .filter((at) => !at.closest(".truncate, .sr-only, pre, [class*=line-clamp]"))
+          .filter((at) => {
+            const box = at.getBoundingClientRect();
+            return box.width > 1 && (box.left < 0 || box.right > innerWidth);
+          })
+          .map((at) => `${at.tagName} ${at.textContent?.slice(0, 30)}`),
+      );
+      expect(cut, `${place} at ${width}`).toEqual([]);
+    }
+    await page.goto(`${base}/runs/${longRun}`);
+    await page.getByTestId("failure").getByRole("button", { name: long.step }).click();
+    await expect(page.getByRole("region", { name: /^Step First-words/ })).toBeVisible();
+    expect(await sideways(page)).toBe(0);
+    await page.screenshot({ path: `e2e/shots/looks/long-${width}.png`, animations: "disabled" });
+  }
+});
+
+test("who edits the input of a batch is told which event it is, and that the others stay", async ({ page }) => {
+  await page.goto(`${base}/runs/${batchRun}`);
+  await page.getByRole("button", { name: "Edit and rerun" }).click();
+  const dialog = page.getByRole("dialog");
+  await expect(dialog).toContainText("This run has a batch of 3 events. The data of the first of them, lab/batch");
+  await expect(dialog).toContainText("The new run gets the other 2 as they were.");
+  const editor = page.getByTestId("editor").getByRole("textbox");
+  await expect(editor).toContainText('"n": 1');
+  await editor.press("ControlOrMeta+a");
+  await page.keyboard.insertText('{"n": 100}');
+  await page.getByRole("button", { name: "Start the run" }).click();
+  await expect(page.getByText("A run has started")).toBeVisible();
+  await expect(page.getByRole("heading", { name: "Output" })).toBeVisible();
+  const [run] = /[0-9A-Z]{26}/.exec(page.url())!;
+  expect((await (await fetch(`${base}/v1/runs/${run}`)).json()).data.output, "it is as it was said").toEqual([100, 2, 3]);
+});
+
+async function readable(page: Page, what: string) {
+  const found = await new AxeBuilder({ page }).setLegacyMode().withRules("color-contrast").analyze();
+  expect(
+    found.violations.flatMap((v) => v.nodes.map((n) => `${n.html} ${n.failureSummary}`)),
+    what,
+  ).toEqual([]);
+}
+
+test("what is chosen or pointed at can be read", async ({ page }) => {
+  await page.emulateMedia({ reducedMotion: "reduce", colorScheme: "light" });
+  for (const [place, row] of [
+    ["dead-letters", "insufficient funds"],
+    ["runs", "shop-checkout"],
+    ["events", "photos/uploaded"],
+    ["functions", "Nightly report"],
+  ]) {
+    await page.goto(`${shop()}/${place}`);
+    for (const colorScheme of ["light", "dark"] as const) {
+      await page.emulateMedia({ colorScheme });
+      await page.getByRole("main").getByText(row!).first().hover();
+      await readable(page, `${place}, ${colorScheme}`);
+    }
+  }
+  for (const colorScheme of ["light", "dark"] as const) {
+    await page.emulateMedia({ colorScheme });
+    await page.keyboard.press("ControlOrMeta+k");
+    await expect(page.getByRole("option", { selected: true })).toBeVisible();
+    await readable(page, `the palette, ${colorScheme}`);
+    await page.keyboard.press("Escape");
+    await expect(page.getByRole("dialog")).toHaveCount(0);
+  }
+});
+
+test("one thing lies over the page at a time, and Escape closes a step", async ({ page }) => {
+  await page.goto(`${shop()}/runs/${ids().good}`);
+  const row = page.getByRole("button", { name: /^send receipt: completed/ });
+  await row.click();
+  const step = page.getByRole("region", { name: "Step send receipt" });
+  await expect(step).toBeVisible();
+  await expect(page.getByRole("region", { name: "Notifications" })).toBeAttached(); // which comes last, after the keys
+  await step.getByRole("button", { name: "Rerun from here" }).click();
+  await page.keyboard.press("ControlOrMeta+k");
+  await expect(page.getByRole("dialog"), "a question waits for its answer").toHaveCount(1);
+  await page.keyboard.press("Escape");
+  await expect(page.getByRole("dialog")).toHaveCount(0);
+  await expect(step, "Escape closed the question alone").toBeVisible();
+  await page.keyboard.press("Escape");
+  await expect(step).toHaveCount(0);
+  await expect(row).toBeFocused();
+  await page.keyboard.press("?");
+  await expect(page.getByRole("dialog", { name: "Keys" })).toBeVisible();
+  await page.keyboard.press("ControlOrMeta+k");
+  await expect(page.getByRole("dialog", { name: "Find or do" })).toBeVisible();
+  await expect(page.getByRole("dialog")).toHaveCount(1);
+});
