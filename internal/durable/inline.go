@@ -84,7 +84,7 @@ func (t *turn) straggler(in Inline) (Change, error) {
 		case op.Kind == OpDone:
 			t.save(op, 0)
 		case op.Kind == OpComplete:
-			t.apply([]Op{op}, t.r.Items[Discovery], false, time.Time{})
+			t.complete(op)
 		default:
 		}
 	}

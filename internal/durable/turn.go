@@ -69,11 +69,7 @@ func (t *turn) apply(ops []Op, item *Item, noRetry bool, retryAt time.Time) {
 		case OpFetch:
 			t.fetch(op, group)
 		case OpComplete:
-			if len(op.Memo) > t.p.MaxOutput {
-				t.end(Failed, nil, tooLarge("the function's result", len(op.Memo), t.p.MaxOutput))
-				return
-			}
-			t.end(Completed, op.Memo, Failure{})
+			t.complete(op)
 		default:
 			t.where = op.Name
 			t.end(Failed, nil, unsupported(op))
@@ -81,6 +77,15 @@ func (t *turn) apply(ops []Op, item *Item, noRetry bool, retryAt time.Time) {
 	}
 	// A branch whose step has ended goes on, whatever the others wait for.
 	t.onward = t.onward || progress && item.Step == Discovery && (t.r.Racing > 0 || slices.ContainsFunc(ops, Op.races))
+}
+
+// complete ends the run with what the function has returned.
+func (t *turn) complete(op Op) {
+	if len(op.Memo) > t.p.MaxOutput {
+		t.end(Failed, nil, tooLarge("the function's result", len(op.Memo), t.p.MaxOutput))
+		return
+	}
+	t.end(Completed, op.Memo, Failure{})
 }
 
 // branches counts the ops that go on side by side once the answer is carried
