@@ -42,7 +42,10 @@ type App struct {
 	backend atomic.Pointer[backendBox]
 }
 
-type backendBox struct{ proto.Backend }
+type backendBox struct {
+	proto.Backend
+	interceptor proto.Interceptor // of requests that do not come from the backend; nil: there is none
+}
 
 type settings struct {
 	server      string // URL
@@ -104,7 +107,7 @@ func New(name string, options ...AppOption) *App {
 		a.problem("app %s: %w", name, err)
 	}
 	a.keys.Store(ring)
-	a.backend.Store(&backendBox{a.overHTTP(a.set.server)})
+	a.backend.Store(&backendBox{Backend: a.overHTTP(a.set.server)})
 	return a
 }
 

@@ -142,7 +142,7 @@ func (e *endpoint) first(w http.ResponseWriter, r *http.Request, body []byte) {
 		}
 	}
 	c := e.call(in.run, in.event, body)
-	c.api, c.inline = api, in
+	c.api, c.inline, c.intercept = api, in, e.app.backend.Load().interceptor
 	c.saver = newSaver(c, e.config.ack)
 	if wantsStream(r) {
 		c.stream = streamTo(w, in.run)
@@ -246,7 +246,7 @@ func (e *endpoint) again(w http.ResponseWriter, r *http.Request, body []byte) {
 		return
 	}
 	c := e.call(run, nil, body)
-	c.api, c.entry = api, true
+	c.api, c.entry, c.intercept = api, true, proto.InterceptorOf(r)
 	c.requestID, c.itemID = r.Header.Get(proto.HeaderRequestID), r.Header.Get(proto.HeaderJobID)
 	_, _ = fmt.Sscan(r.Header.Get(proto.HeaderGenerationID), &c.generation) // 0: the server has none
 	if n, err := strconv.Atoi(r.Header.Get(proto.HeaderMaxAttempts)); err == nil && n > 0 {
@@ -391,7 +391,7 @@ func (e *endpoint) event(r *http.Request, body []byte) json.RawMessage {
 		"content_type": r.Header.Get("Content-Type"), "ip": "", "method": r.Method, "path": path, "query_params": query,
 		"fn": e.name, "body": base64.StdEncoding.EncodeToString(body),
 	}
-	if inside, ok := e.app.api().(interface{ Origin(app string) string }); ok {
+	if inside, ok := e.app.api().(proto.InProcess); ok {
 		domain = inside.Origin(e.app.name)
 		data["view"] = viewOf(r)
 	}

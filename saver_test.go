@@ -69,7 +69,7 @@ func TestLateResultsAreSaved(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				app := New("shop", Logger(slog.New(slog.DiscardHandler)))
 				s := &slow{}
-				app.backend.Store(&backendBox{s})
+				app.backend.Store(&backendBox{Backend: s})
 				e := app.Endpoint("e", func(w http.ResponseWriter, r *http.Request) {
 					for _, step := range []string{"a", "b", "c"} {
 						if err := Do(r.Context(), step, func(context.Context) error { time.Sleep(tt.step); return nil }); err != nil {
@@ -98,7 +98,7 @@ func TestVerifyWaitsForDisk(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				app := New("shop", Logger(slog.New(slog.DiscardHandler)))
 				s := &slow{}
-				app.backend.Store(&backendBox{s})
+				app.backend.Store(&backendBox{Backend: s})
 				var before []string
 				e := app.Endpoint("e", func(w http.ResponseWriter, r *http.Request) {
 					write := func(ctx context.Context) error { return Stream(ctx).Send("a piece") }

@@ -158,7 +158,7 @@ func (a *App) sync(w http.ResponseWriter, r *http.Request, body []byte, api prot
 	url := a.servedAt(r, in.URL)
 	inProcess := proto.BackendOf(r) != nil
 	if inProcess {
-		a.backend.Store(&backendBox{api}) // from here on the app belongs to it
+		a.backend.Store(&backendBox{api, proto.InterceptorOf(r)}) // from here on the app belongs to it
 	}
 	if inProcess || strings.EqualFold(r.Header.Get(proto.HeaderSyncKind), proto.SyncInBand) {
 		w.Header().Set(proto.HeaderSyncKind, proto.SyncInBand)
@@ -380,9 +380,7 @@ const resultParameter = "run"
 // result answers a client that waits for the result of an endpoint of an engine
 // in this process, however long that takes.
 func (a *App) result(w http.ResponseWriter, r *http.Request, run string) {
-	inside, ok := a.api().(interface {
-		MayRead(run, token string) bool
-	})
+	inside, ok := a.api().(proto.InProcess)
 	if !ok {
 		http.NotFound(w, r)
 		return
@@ -391,10 +389,8 @@ func (a *App) result(w http.ResponseWriter, r *http.Request, run string) {
 		http.Error(w, "the token is not one for this run", http.StatusUnauthorized)
 		return
 	}
-	if s, ok := a.api().(interface {
-		ReadStream(w http.ResponseWriter, r *http.Request, run string) error
-	}); ok && wantsStream(r) {
-		if err := s.ReadStream(w, r, run); err != nil {
+	if wantsStream(r) {
+		if err := inside.ReadStream(w, r, run); err != nil {
 			w.Header().Set("Retry-After", "1")
 			http.Error(w, "the stream cannot be read; try again in a moment", http.StatusServiceUnavailable)
 		}

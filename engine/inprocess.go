@@ -107,7 +107,7 @@ func (r *recorder) code() int {
 }
 
 // backend is the engine as an app in this process sees it.
-func (e *Engine) backend() proto.Backend { return local{e} }
+func (e *Engine) backend() proto.InProcess { return local{e} }
 
 type local struct{ e *Engine }
 

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/pawlhq/pawl"
 	"github.com/pawlhq/pawl/internal/proto"
@@ -56,9 +57,9 @@ func (c *Case) Same(name string, value any) {
 func (c *Case) T() *testing.T { return c.t }
 
 // CrashEverywhere calls scenario once as it is, and then once for each place
-// where a process can die with an effect: before a checkpoint or an answer is
-// saved, and after, when whoever waits for it has not been told. The process
-// dies there, another one opens the file, and what the scenario notes by
+// where a process can die with an effect: before a checkpoint, an answer, or what an
+// endpoint reports is saved, and after, when whoever waits for it has not been told. The
+// process dies there, another one opens the file, and what the scenario notes by
 // [Case.Same] has to be the same in the end.
 //
 // A scenario makes its app and its fakes anew, opens the app by [Case.Open], and
@@ -72,6 +73,8 @@ func (c *Case) T() *testing.T { return c.t }
 //		c.Same("result", out)
 //		c.Same("charges", bank.charges)
 //	})
+//
+// An endpoint is asked by [Pawl.Ask], with an Idempotency-Key.
 func CrashEverywhere(t *testing.T, scenario func(c *Case)) {
 	t.Helper()
 	want, places := once(t, "nothing crashes", 0, scenario)
@@ -114,9 +117,10 @@ func once(t *testing.T, name string, at int, scenario func(c *Case)) (outcome ma
 	t.Run(name, func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "pawl.db")
 		synctest.Test(t, func(t *testing.T) {
-			c := &Case{t: t, path: path, trap: &trap{at: at}, outcome: map[string]string{}}
+			c := &Case{t: t, path: path, trap: newTrap(t.Context(), at), outcome: map[string]string{}}
 			defer func() {
 				c.trap.wait()
+				close(c.trap.over)
 				if c.p != nil {
 					c.p.close()
 				}
@@ -133,13 +137,33 @@ func once(t *testing.T, name string, at int, scenario func(c *Case)) (outcome ma
 
 // trap lets a process die at a place.
 type trap struct {
-	at int // the place, from 1; 0: nothing dies
+	at    int             // the place, from 1; 0: nothing dies
+	first context.Context // ends when the process dies
+	die   context.CancelFunc
+	over  chan struct{} // closed when the case has ended
 
 	mu     sync.Mutex
 	places int
 	what   string
 	reborn chan struct{} // closed when the next process has begun; nil: none has died
 }
+
+func newTrap(ctx context.Context, at int) *trap {
+	t := &trap{at: at, over: make(chan struct{})}
+	t.first, t.die = context.WithCancel(context.WithoutCancel(ctx))
+	return t
+}
+
+// lives ends with a life; the last one has no end.
+func (t *trap) lives(life int) context.Context {
+	if life == 0 {
+		return t.first
+	}
+	return context.WithoutCancel(t.first)
+}
+
+// alive reports whether a life goes on.
+func (t *trap) alive(life int) bool { return life == t.life() }
 
 var errDead = errors.New("the process has died")
 
@@ -161,6 +185,7 @@ func (t *trap) pass(p *Pawl, life int, what string) bool {
 		return true
 	}
 	t.what, t.reborn = what, make(chan struct{})
+	t.die()
 	go func() {
 		defer close(t.reborn)
 		if err := p.restart(); err != nil {
@@ -200,16 +225,17 @@ func (t *trap) wait() bool {
 // serve calls the app in this life.
 func (t *trap) serve(p *Pawl, w http.ResponseWriter, r *http.Request) {
 	life := t.life()
-	if b := proto.BackendOf(r); b != nil {
-		r = proto.WithBackend(r, &mortal{Backend: b, trap: t, p: p, life: life})
+	if b, ok := proto.BackendOf(r).(proto.InProcess); ok {
+		r = proto.WithBackend(r, &mortal{InProcess: b, trap: t, p: p, life: life})
 	}
-	if r.Method != http.MethodPost {
+	r = proto.WithInterceptor(r, &body{p, life})
+	if r.Method != http.MethodPost && r.Header.Get(proto.HeaderAttempt) == "" {
 		p.app.ServeHTTP(w, r)
 		return
 	}
 	rec := httptest.NewRecorder()
 	p.app.ServeHTTP(rec, r)
-	if !t.pass(p, life, "before an answer was saved") { //nolint:contextcheck // the next process begins by itself
+	if !t.pass(p, life, "before an answer was saved") {
 		<-r.Context().Done() // the dead do not answer
 		return
 	}
@@ -222,7 +248,7 @@ func (t *trap) serve(p *Pawl, w http.ResponseWriter, r *http.Request) {
 
 // mortal is a server that is there for one life of the process.
 type mortal struct {
-	proto.Backend
+	proto.InProcess
 	trap *trap
 	p    *Pawl
 	life int
@@ -232,13 +258,68 @@ func (m *mortal) Checkpoint(ctx context.Context, c proto.Checkpoint) error {
 	if !m.trap.pass(m.p, m.life, "before a checkpoint was saved") { //nolint:contextcheck // the next process begins by itself
 		return dead(ctx)
 	}
-	if err := m.Backend.Checkpoint(ctx, c); err != nil {
+	if err := m.InProcess.Checkpoint(ctx, c); err != nil {
 		return err
 	}
 	if !m.trap.pass(m.p, m.life, "after a checkpoint was saved") { //nolint:contextcheck // as above
 		return dead(ctx)
 	}
 	return nil
+}
+
+func (m *mortal) Begin(ctx context.Context, b proto.Begin) (begun proto.Begun, err error) {
+	err = m.report(func() error { //nolint:contextcheck // the next process begins by itself
+		begun, err = m.InProcess.Begin(ctx, b)
+		return err
+	})
+	return begun, err
+}
+
+func (m *mortal) Report(ctx context.Context, b proto.Begun, steps []byte, retryAfter time.Duration) error {
+	return m.report(func() error { return m.InProcess.Report(ctx, b, steps, retryAfter) }) //nolint:contextcheck // as above
+}
+
+// report saves what an endpoint reports in its client's request. That is not cut off,
+// and has an end when nothing can be saved any more.
+func (m *mortal) report(save func() error) error {
+	if !m.trap.pass(m.p, m.life, "before the report of an endpoint was saved") {
+		return errReporterDead
+	}
+	if err := save(); err != nil {
+		return err
+	}
+	if !m.trap.pass(m.p, m.life, "after the report of an endpoint was saved") {
+		return errReporterDead
+	}
+	return nil
+}
+
+var errReporterDead = fmt.Errorf("%w: %w", proto.ErrGone, errDead)
+
+// body runs the bodies of steps in one life of the process.
+type body struct {
+	p    *Pawl
+	life int
+}
+
+// Step keeps the dead from doing anything: they neither go on nor return, until they
+// are cut off, or the case has ended.
+func (b *body) Step(ctx context.Context, name string, attempt int, do func(context.Context) ([]byte, error)) ([]byte, error) {
+	t := b.p.trap
+	inner, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(t.lives(b.life), func() { cancel(errDead) })() //nolint:contextcheck // it ends with its process
+	if t.alive(b.life) {
+		out, err := b.p.Step(inner, name, attempt, do)
+		if t.alive(b.life) {
+			return out, err
+		}
+	}
+	select {
+	case <-ctx.Done():
+	case <-t.over:
+	}
+	return nil, errDead
 }
 
 // dead waits for the call to be cut off.

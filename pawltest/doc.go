@@ -10,6 +10,8 @@
 //		})
 //	}
 //
+// [Pawl.Ask] asks an endpoint, as its client does.
+//
 // Time is that of [testing/synctest]: it stands still while anything runs, and
 // jumps when everything waits. A month of sleep takes milliseconds, and a test
 // never waits for something to happen: [Pawl.Settle] returns when all that can

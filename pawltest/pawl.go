@@ -105,12 +105,11 @@ func (p *Pawl) restart() error {
 
 // serve is the app with what the test puts between.
 func (p *Pawl) serve(w http.ResponseWriter, r *http.Request) {
-	r = proto.WithInterceptor(r, p)
 	if p.trap != nil {
-		p.trap.serve(p, w, r)
+		p.trap.serve(p, w, r) //nolint:contextcheck // the next process begins by itself
 		return
 	}
-	p.app.ServeHTTP(w, r)
+	p.app.ServeHTTP(w, proto.WithInterceptor(r, p))
 }
 
 // Step runs the body of a step, or what a test has put in its place. It is not

@@ -57,6 +57,18 @@ type Backend interface {
 	Publish(ctx context.Context, channel, topic string, data []byte) error
 }
 
+// InProcess is a Backend that is an engine in the app's own process.
+type InProcess interface {
+	Backend
+	// Origin is where the endpoints of an app are, for nobody but the engine.
+	Origin(app string) string
+	// MayRead reports whether a token is the one for the result of a run.
+	MayRead(run, token string) bool
+	// ReadStream answers with what the endpoint of a run streams, from its beginning,
+	// or from where the reader says it was.
+	ReadStream(w http.ResponseWriter, r *http.Request, run string) error
+}
+
 // Checkpoint is what an app reports while a call goes on.
 type Checkpoint struct {
 	RunID      string
