@@ -141,10 +141,12 @@ func Parallel(ctx context.Context, branches ...func(context.Context) error) erro
 	for i, f := range branches {
 		wait.Go(func() { //nolint:contextcheck // a branch has a context of its own
 			b := made[i]
-			errs[i] = protect(func() error {
+			c.guarded(func() error {
 				return f(context.WithValue(b.ctx, placeKey{}, place{c, b}))
+			}, func(err error) {
+				errs[i] = err
+				b.depart(c)
 			})
-			b.depart(c)
 		})
 	}
 	wait.Wait()

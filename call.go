@@ -276,20 +276,17 @@ func (c *call) through(ctx context.Context) outcome { //nolint:contextcheck // t
 	root.ctx, root.cancel = context.WithCancelCause(ctx)
 	inside := context.WithValue(root.ctx, placeKey{}, place{c, root})
 	done := make(chan outcome, 1)
-	go func() {
-		var o outcome
-		o.err = protect(func() (err error) {
-			var data []json.RawMessage
-			if c.inline == nil && !c.entry {
-				if data, err = eventData(c.events); err != nil {
-					return err
-				}
+	var output json.RawMessage
+	go c.guarded(func() (err error) {
+		var data []json.RawMessage
+		if c.inline == nil && !c.entry {
+			if data, err = eventData(c.events); err != nil {
+				return err
 			}
-			o.output, err = c.fn.call(inside, data)
-			return err
-		})
-		done <- o
-	}()
+		}
+		output, err = c.fn.call(inside, data)
+		return err
+	}, func(err error) { done <- outcome{output: output, err: err} })
 	o, returned := c.wait(done)
 	c.mu.Lock()
 	c.over = true
@@ -400,6 +397,29 @@ func protect(f func() error) (err error) {
 		}
 	}()
 	return f()
+}
+
+// guarded calls f, and end with what it came to, also when f ends its goroutine.
+func (c *call) guarded(f func() error, end func(error)) {
+	exited := true
+	defer func() {
+		if exited {
+			end(c.exit())
+		}
+	}()
+	err := protect(f)
+	exited = false
+	end(err)
+}
+
+// exit is the error of code that has ended its goroutine, as the end of a test
+// does. That is tried again like a panic, but not while a test looks on.
+func (c *call) exit() error {
+	err := error(&panicked{goexit, string(debug.Stack())})
+	if c.intercept != nil {
+		err = Permanent(err)
+	}
+	return err
 }
 
 func (c *call) warn(ctx context.Context, msg string, args ...any) {

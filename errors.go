@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"reflect"
 	"time"
+
+	"github.com/pawlhq/pawl/internal/proto"
 )
 
 var (
@@ -191,5 +193,21 @@ type panicked struct {
 	stack string
 }
 
-func (p *panicked) Error() string { return fmt.Sprintf("panic: %v", p.value) }
-func (p *panicked) Name() string  { return "Panic" }
+func (p *panicked) Error() string {
+	if p.value == goexit {
+		return string(goexit)
+	}
+	return fmt.Sprintf("panic: %v", p.value)
+}
+
+func (p *panicked) Name() string {
+	if p.value == goexit {
+		return proto.NameExit
+	}
+	return "Panic"
+}
+
+// ended is the value of what is no panic, but ends a goroutine as well.
+type ended string
+
+const goexit ended = "runtime.Goexit was called, as by t.FailNow"

@@ -3,13 +3,18 @@ package pawl_test
 import (
 	"context"
 	"errors"
+	"path/filepath"
+	"runtime"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pawlhq/pawl"
+	"github.com/pawlhq/pawl/engine"
 	"github.com/pawlhq/pawl/pawltest"
 )
 
@@ -167,4 +172,45 @@ func TestGivenUpIsAskedFor(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestExit: code that ends its goroutine is tried again, like one that panics, and
+// holds up neither its run nor the end of the engine.
+func TestExit(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		app := newApp()
+		var mu sync.Mutex
+		tries := map[string]int{}
+		exits := func(name string) {
+			mu.Lock()
+			defer mu.Unlock()
+			if tries[name]++; tries[name] == 1 {
+				runtime.Goexit()
+			}
+		}
+		f := pawl.Func(app, "f", func(ctx context.Context, _ order) (string, error) {
+			exits("function")
+			err := pawl.Do(ctx, "step", func(context.Context) error { exits("step"); return nil })
+			if err != nil {
+				return "", err
+			}
+			return "done", pawl.Parallel(ctx,
+				func(ctx context.Context) error {
+					return pawl.Do(ctx, "inner", func(context.Context) error { exits("inner"); return nil })
+				},
+				func(context.Context) error { exits("branch"); return nil },
+			)
+		}, pawl.Constant(time.Second))
+		e, err := engine.Open(t.Context(), filepath.Join(t.TempDir(), "x.db"), app, engine.WithLogger(quietLog))
+		require.NoError(t, err)
+		out, err := f.Call(t.Context(), order{})
+		require.NoError(t, err)
+		require.Equal(t, "done", out)
+		require.Equal(t, 2, tries["step"])
+		require.Equal(t, 2, tries["inner"])
+		began := time.Now()
+		require.NoError(t, e.Close(t.Context()))
+		require.Less(t, time.Since(began), time.Second)
+	})
 }

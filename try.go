@@ -83,6 +83,20 @@ func (t *try) run(ctx context.Context, do body) (json.RawMessage, error) {
 	}
 	t.last = t.attempt+1 >= tries && !c.blind
 	t.begun = time.Now()
+	exited := true
+	defer func() {
+		if exited && c.ctx.Err() == nil {
+			_, _ = t.failed(ctx, c.exit()) // nobody is left to whom this could be returned
+		}
+	}()
+	out, err := t.rightAway(ctx, do)
+	exited = false
+	return out, err
+}
+
+// rightAway is the try itself.
+func (t *try) rightAway(ctx context.Context, do body) (json.RawMessage, error) {
+	c := t.call
 	if t.cutOff(ctx) {
 		return nil, ErrRest
 	}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -245,15 +246,21 @@ func Start[In, Out any](p *Pawl, f *pawl.Function[In, Out], in In) *Started[Out]
 const forever = 10 * 366 * 24 * time.Hour
 
 // Result lets time pass until the run has ended, and returns what the function
-// returned. The error of a run that has not completed is a *pawl.RunFailed.
+// returned. The error of a run that has not completed is a *pawl.RunFailed. If the
+// function or a step of it has failed the test at once, by t.FailNow or what calls
+// that, the test ends here.
 func (s *Started[Out]) Result() (Out, error) {
+	s.p.t.Helper()
 	ctx, cancel := context.WithTimeout(s.p.t.Context(), forever)
 	defer cancel()
 	for again := true; ; {
 		out, err := s.result(ctx, s.ID)
-		_, ended := errors.AsType[*pawl.RunFailed](err)
+		failed, ended := errors.AsType[*pawl.RunFailed](err)
 		switch {
 		case err == nil, ended:
+			if s.p.t.Failed() && (ended && failed.Name == proto.NameExit || s.p.exited(s.ID)) {
+				s.p.t.FailNow()
+			}
 			return out, err
 		case ctx.Err() != nil:
 			return out, fmt.Errorf("run %s has not ended in ten years: %w", s.ID, err)
@@ -263,6 +270,15 @@ func (s *Started[Out]) Result() (Out, error) {
 		s.p.trap.wait() // who was asked has died
 		again = false
 	}
+}
+
+// exited reports whether a step of a run has ended its goroutine.
+func (p *Pawl) exited(run string) bool {
+	p.t.Helper()
+	return slices.ContainsFunc(p.Steps(run), func(s Step) bool {
+		var memo struct{ Error struct{ Name string } }
+		return s.State == Failed && json.Unmarshal(s.Data, &memo) == nil && memo.Error.Name == proto.NameExit
+	})
 }
 
 // Status is how the run stands.

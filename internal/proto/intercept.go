@@ -12,6 +12,10 @@ type Interceptor interface {
 	Step(ctx context.Context, name string, attempt int, body func(context.Context) ([]byte, error)) ([]byte, error)
 }
 
+// NameExit is the name of the error of a function or a step that has ended its
+// goroutine.
+const NameExit = "Goexit"
+
 type interceptorKey struct{}
 
 // WithInterceptor makes the call of a request go through i.
