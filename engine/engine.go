@@ -123,6 +123,7 @@ type Engine struct {
 		Drain(ctx context.Context) error
 	} // the app in this process; nil: none has anything to drain
 	stop    context.CancelFunc
+	hurry   func()          // cuts off what is in work once it was told to stop
 	ending  <-chan struct{} // closed by Close, before it waits for anything
 	stopped chan struct{}
 	closing atomic.Bool
@@ -173,7 +174,9 @@ func start(ctx context.Context, c Config, before func(context.Context, *Engine) 
 			return nil, fmt.Errorf("watch dead letters: %w", err)
 		}
 	}
-	e.worker = &queue.Worker{Store: c.Store, Log: c.Log, Slots: c.MaxCalls, Drain: c.Drain, Claimed: e.handings.claimed, Work: e.work}
+	hurry := make(chan struct{})
+	e.hurry = sync.OnceFunc(func() { close(hurry) })
+	e.worker = &queue.Worker{Store: c.Store, Log: c.Log, Slots: c.MaxCalls, Drain: c.Drain, Hurry: hurry, Claimed: e.handings.claimed, Work: e.work}
 	var err error
 	if e.metrics, err = newMetrics(c.Metrics, e); err != nil {
 		return nil, err
@@ -204,7 +207,9 @@ func start(ctx context.Context, c Config, before func(context.Context, *Engine) 
 }
 
 // Close refuses new events, gives calls in flight time to end, and closes the
-// store. What is not finished goes on after the next start.
+// store. What is not finished goes on after the next start. When ctx ends, calls in
+// flight are cut off, and the error says so if there were any; a call that does not
+// heed that is waited for a few seconds more, so that nothing of it is left behind.
 func (e *Engine) Close(ctx context.Context) error {
 	if e.drains != nil { // what it answered for is still taken in
 		drain, cancel := context.WithTimeout(ctx, e.worker.Drain)
@@ -213,12 +218,26 @@ func (e *Engine) Close(ctx context.Context) error {
 		}
 		cancel()
 	}
-	if e.closing.Swap(true) {
-		<-e.stopped
-		return nil
+	var cut error
+	hurried := make(chan struct{})
+	unhurried := context.AfterFunc(ctx, func() {
+		defer close(hurried)
+		if n := e.worker.InWork(); n > 0 {
+			cut = fmt.Errorf("%d calls or timers in work were cut off, to go on after the next start: %w", n, context.Cause(ctx))
+		}
+		e.hurry()
+	})
+	first := !e.closing.Swap(true)
+	if first {
+		e.stop()
 	}
-	e.stop()
 	<-e.stopped
+	if !unhurried() {
+		<-hurried
+	}
+	if !first {
+		return cut
+	}
 	e.watchers.close()
 	e.broker.Close()
 	e.streams.Close()
@@ -229,7 +248,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	if e.alerts.To != nil {
 		e.alerts.To.Close()
 	}
-	return e.store.Close()
+	return errors.Join(cut, e.store.Close())
 }
 
 // Healthy says why the engine cannot serve, or nil.

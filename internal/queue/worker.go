@@ -27,11 +27,13 @@ type Worker struct {
 	Log   *slog.Logger
 	Slots int
 	Drain time.Duration // for what is in work when Run is told to stop
+	// Hurry, if given, is closed when what is in work has to end at once then.
+	Hurry <-chan struct{}
 	// Claimed, if given, is told of each lease, in order, before work begins on
 	// it or on a later one.
 	Claimed func(l store.Lease)
 	// Work works one item. Its context ends when the lease is lost or, after
-	// Drain, when the worker stops; what the item's run becomes is then decided
+	// Drain or in a Hurry, when the worker stops; what the item's run becomes is then decided
 	// by whoever claims it next.
 	Work func(ctx context.Context, l store.Lease)
 
@@ -49,7 +51,7 @@ func (w *Worker) Since(run string) map[string]time.Time { return w.held.of(run) 
 func (w *Worker) InWork() int { return w.held.count() }
 
 // Run works until ctx ends, then takes no new work and gives what is in work
-// Drain to finish. When it returns, no goroutine it started is left.
+// Drain to finish, or less in a Hurry. When it returns, no goroutine it started is left.
 func (w *Worker) Run(ctx context.Context) {
 	// Work outlives ctx: to stop is to take no new work, not to drop the old.
 	work, abort := context.WithCancel(context.WithoutCancel(ctx))
@@ -88,9 +90,21 @@ func (w *Worker) Run(ctx context.Context) {
 			})
 		}
 	}
-	defer time.AfterFunc(w.Drain, abort).Stop()
+	done, drained := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(drained)
+		timer := time.NewTimer(w.Drain)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-w.Hurry:
+		case <-done:
+		}
+		abort()
+	}()
 	inWork.Wait()
-	abort()
+	close(done)
+	<-drained
 	<-renewed
 }
 
