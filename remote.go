@@ -292,6 +292,9 @@ const (
 )
 
 func (r *remote) Run(ctx context.Context, id string, wait time.Duration) (proto.RunState, error) {
+	if id == "" {
+		return proto.RunState{}, proto.ErrGone // the path is that of another request
+	}
 	until := time.Now().Add(wait)
 	for pause := firstLook; ; pause = min(2*pause, lastLook) {
 		var reply struct {
@@ -305,8 +308,8 @@ func (r *remote) Run(ctx context.Context, id string, wait time.Duration) (proto.
 			} `json:"data"`
 		}
 		err := r.do(ctx, http.MethodGet, "/v1/runs/"+url.PathEscape(id), nil, nil, true, &reply)
-		if s, ok := errors.AsType[*statusError](err); ok && s.status == http.StatusNotFound {
-			return proto.RunState{}, proto.ErrGone
+		if s, ok := errors.AsType[*statusError](err); ok && (s.status == http.StatusNotFound || s.status == http.StatusBadRequest) {
+			return proto.RunState{}, proto.ErrGone // there is none, or can be none of such an id
 		}
 		if err != nil {
 			return proto.RunState{}, err

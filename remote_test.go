@@ -1,0 +1,42 @@
+package pawl_test
+
+import (
+	"context"
+	"net/http/httptest"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/pawlhq/pawl"
+	"github.com/pawlhq/pawl/engine"
+	"github.com/pawlhq/pawl/internal/store/sqlite"
+	"github.com/pawlhq/pawl/server"
+)
+
+// TestNoSuchRun: an id that is none is the id of no run, wherever the run would be.
+func TestNoSuchRun(t *testing.T) {
+	t.Parallel()
+	inside := newApp()
+	inProcess, err := engine.Open(t.Context(), filepath.Join(t.TempDir(), "x.db"), inside, engine.WithLogger(quietLog))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, inProcess.Close(context.Background())) })
+
+	st, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "pawl.db"), sqlite.Options{Durability: sqlite.None})
+	require.NoError(t, err)
+	eng, err := engine.Start(context.WithoutCancel(t.Context()), engine.Config{Store: st, Log: quietLog, Dev: true})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, eng.Close(context.Background())) })
+	front := httptest.NewServer(server.New(eng, server.Config{Dev: true}))
+	t.Cleanup(front.Close)
+	attached := pawl.New("shop", pawl.Logger(quietLog), pawl.Dev())
+	_, err = pawl.Attach(t.Context(), front.URL, attached)
+	require.NoError(t, err)
+
+	for _, id := range []string{"nope", "", "01JFRUN0000000000000000001", "a/b", "../events"} {
+		for _, app := range []*pawl.App{inside, attached} {
+			_, err := app.Run(t.Context(), id)
+			require.ErrorIs(t, err, pawl.ErrNoSuchRun, "%q", id)
+		}
+	}
+}
