@@ -74,6 +74,8 @@ func (a *App) Endpoint(name string, handler http.HandlerFunc, options ...FuncOpt
 		a.problem("endpoint %s: there are two of this name", name)
 	case c.triggers != nil || c.settings != nil || c.batch != nil:
 		a.problem("endpoint %s: an endpoint has no triggers and no limits", name)
+	case c.policy.problem != nil:
+		a.problem("endpoint %s: %w", name, c.policy.problem)
 	default:
 		a.endpoints[name] = e
 	}

@@ -3,6 +3,7 @@ package pawl
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"time"
@@ -25,8 +26,9 @@ func Remote[In, Out any](app, name string) *Function[In, Out] {
 }
 
 // Func adds a function to an app. In is read from the data of the event that
-// starts it, or given by who invokes it. A function with a [Batch] takes a
-// slice of what one event holds.
+// starts it, or given by who invokes it: an object in JSON, so a struct or a map.
+// A function with a [Batch] takes a slice of what one event holds. A result that
+// JSON cannot hold fails the run for good.
 //
 // What is wrong with a function is told by [App.Err], and by whatever is then
 // asked to run the app.
@@ -45,9 +47,11 @@ func Func[In, Out any](app *App, name string, body func(context.Context, In) (Ou
 		if err != nil {
 			return nil, err
 		}
-		return marshal(out)
+		return encoded(out, nil)
 	}
-	f.problem = c.problem(reflect.TypeFor[In]())
+	if f.problem = c.problem(reflect.TypeFor[In]()); body == nil {
+		f.problem = errors.New("its body is nil")
+	}
 	app.add(f)
 	return &Function[In, Out]{app: app, slug: f.slug}
 }
@@ -88,6 +92,7 @@ type funcConfig struct {
 	cancel   []map[string]any
 	onFail   func(context.Context, Failure) error
 	ack      Ack
+	wrong    error // with an option
 }
 
 type funcOption func(*funcConfig)
@@ -103,8 +108,11 @@ func (c *funcConfig) set(name string, value any) {
 
 // problem says what is wrong with the options of a function that takes in.
 func (c *funcConfig) problem(in reflect.Type) error {
-	if c.policy.retries > 20 {
-		return fmt.Errorf("Retries(%d): the most is 20", c.policy.retries)
+	if c.policy.problem != nil {
+		return c.policy.problem
+	}
+	if c.wrong != nil {
+		return c.wrong
 	}
 	if c.batch != nil && in.Kind() != reflect.Slice {
 		return fmt.Errorf("it has a Batch, so it must take a slice, not a %s", in)
@@ -113,12 +121,30 @@ func (c *funcConfig) problem(in reflect.Type) error {
 	if c.batch != nil {
 		want = in.Elem()
 	}
+	if !holdsObject(want) {
+		return fmt.Errorf("it takes a %s, but the data of an event is an object: take a struct, or a map", want)
+	}
 	for _, t := range c.types {
 		if t != want && want.Kind() == reflect.Struct && t.Kind() == reflect.Struct {
 			return fmt.Errorf("it takes a %s, but an event that starts it holds a %s; use OnName if that is meant", want, t)
 		}
 	}
 	return nil
+}
+
+// holdsObject reports whether a JSON object may be read into a t.
+func holdsObject(t reflect.Type) bool {
+	if reflect.PointerTo(t).Implements(reflect.TypeFor[json.Unmarshaler]()) {
+		return true
+	}
+	switch t.Kind() {
+	case reflect.Struct, reflect.Map, reflect.Interface:
+		return true
+	case reflect.Pointer:
+		return holdsObject(t.Elem())
+	default:
+		return false
+	}
 }
 
 // Trigger is an event that starts a function.
@@ -193,12 +219,15 @@ const (
 
 // Concurrency limits how many steps run at a time. A function can have two.
 type Concurrency struct {
-	Limit int
+	Limit int    // at least 1
 	Key   string // in CEL: each value has a limit of its own
 	Scope Scope  // default ScopeFunction; the others need a Key
 }
 
 func (o Concurrency) applyFunc(c *funcConfig) {
+	if o.Limit < 1 {
+		c.wrong = fmt.Errorf("Concurrency: its Limit is %d; it has to be at least 1", o.Limit)
+	}
 	c.concur = append(c.concur, compact(map[string]any{"limit": o.Limit, "key": o.Key, "scope": string(o.Scope)}))
 	c.set("concurrency", c.concur)
 }
@@ -328,7 +357,11 @@ type Failure struct {
 // OnFailure is called when a run of the function has failed for good. It is a
 // durable function of its own.
 func OnFailure(f func(context.Context, Failure) error) FuncOption {
-	return funcOption(func(c *funcConfig) { c.onFail = f })
+	return funcOption(func(c *funcConfig) {
+		if c.onFail = f; f == nil {
+			c.wrong = errors.New("OnFailure(nil): there is no function to call")
+		}
+	})
 }
 
 // compact leaves out what is not given.

@@ -1,6 +1,7 @@
 package pawl
 
 import (
+	"fmt"
 	"math"
 	"time"
 )
@@ -17,6 +18,7 @@ type policy struct {
 	retries  int // -1: not given
 	backoff  func(try int) time.Duration
 	classify func(error) Verdict
+	problem  error
 }
 
 // over is p where it says something, and q elsewhere.
@@ -40,7 +42,16 @@ func (o policyOption) applyStep(c *stepConfig) { o(&c.policy) }
 
 // Retries is how many tries may follow the first one, 0 to 20; a function that
 // does not say has 4. A step can have fewer than its function, but not more.
-func Retries(n int) Option { return policyOption(func(p *policy) { p.retries = n }) }
+func Retries(n int) Option {
+	return policyOption(func(p *policy) {
+		if p.retries = n; n < 0 || n > maxRetries {
+			p.problem = fmt.Errorf("Retries(%d): it has to be 0 to %d", n, maxRetries)
+		}
+	})
+}
+
+// maxRetries is the most that servers know. Source: spec/11 §12.
+const maxRetries = 20
 
 // Backoff sets the pause before each further try: try is 1 for the first
 // retry. Pauses are whole seconds, at least one, and at most a day. Without it

@@ -85,6 +85,12 @@ func Run[T any](ctx context.Context, name string, body func(context.Context) (T,
 	if err := checkTypes[T](at, name, s); err != nil {
 		return out, err
 	}
+	switch {
+	case body == nil:
+		return out, at.call.misuse("step %q: its body is nil", name)
+	case s.policy.problem != nil:
+		return out, at.call.misuse("step %q: %w", name, s.policy.problem)
+	}
 	do := func(ctx context.Context) (json.RawMessage, error) { return encoded(body(ctx)) }
 	var verify func(context.Context) (json.RawMessage, error)
 	if f, ok := s.verify.(func(context.Context) (T, error)); ok {
@@ -108,7 +114,11 @@ func Run[T any](ctx context.Context, name string, body func(context.Context) (T,
 
 // Do is Run for a step without a result.
 func Do(ctx context.Context, name string, body func(context.Context) error, options ...StepOption) error {
-	_, err := Run(ctx, name, func(ctx context.Context) (None, error) { return None{}, body(ctx) }, options...)
+	var do func(context.Context) (None, error)
+	if body != nil {
+		do = func(ctx context.Context) (None, error) { return None{}, body(ctx) }
+	}
+	_, err := Run(ctx, name, do, options...)
 	return err
 }
 

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -155,6 +157,18 @@ func failDeclined(err error) pawl.Verdict {
 		return pawl.Fail
 	}
 	return pawl.Undecided
+}
+
+// TestResultThatIsNoJSON: trying again cannot mend that.
+func TestResultThatIsNoJSON(t *testing.T) {
+	t.Parallel()
+	tries := 0
+	run(t, 3, func(context.Context) (float64, error) { tries++; return math.NaN(), nil },
+		func(t *testing.T, _ *pawltest.Pawl, r *pawltest.Started[float64]) {
+			_, err := r.Result()
+			require.ErrorContains(t, err, "cannot be written as JSON")
+			require.Equal(t, 1, tries)
+		})
 }
 
 func TestFunctionIsTriedAgain(t *testing.T) {
@@ -562,6 +576,18 @@ func TestMistakes(t *testing.T) {
 		"a step in a step": {func(ctx context.Context) error {
 			return pawl.Do(ctx, "outer", func(ctx context.Context) error { return pawl.Do(ctx, "inner", nothing) })
 		}, `a step is used inside the step "outer"`},
+		"a step in a step, by the function's own context": {func(ctx context.Context) error {
+			return pawl.Do(ctx, "outer", func(context.Context) error { return pawl.Sleep(ctx, "inner", time.Hour) })
+		}, `the body of step "outer" has returned ErrRest`},
+		"one that fails": {func(ctx context.Context) error {
+			return pawl.Do(ctx, "outer", func(context.Context) error {
+				return pawl.Do(ctx, "inner", func(context.Context) error { return errors.New("no luck") })
+			})
+		}, `the body of step "outer" has returned ErrRest`},
+		"fewer retries than none": {func(ctx context.Context) error {
+			return pawl.Do(ctx, "x", nothing, pawl.Retries(-1))
+		}, `step "x": Retries(-1): it has to be 0 to 20`},
+		"no body": {func(ctx context.Context) error { return pawl.Do(ctx, "x", nil) }, `step "x": its body is nil`},
 		"no name": {func(ctx context.Context) error { return pawl.Do(ctx, "", nothing) }, "a step has no name"},
 		"more retries than the function": {func(ctx context.Context) error {
 			return pawl.Do(ctx, "x", nothing, pawl.Retries(9))
@@ -695,8 +721,20 @@ func TestBadApps(t *testing.T) {
 	pawl.Func(app, "r", nothing, pawl.Retries(21))
 	pawl.Func(app, "batch", nothing, pawl.Batch{Size: 2})
 	pawl.Func(app, "other", nothing, pawl.On(pawl.NewEvent[struct{ X int }]("x")))
+	pawl.Func(app, "none", nothing, pawl.Concurrency{})
+	pawl.Func(app, "below", nothing, pawl.Concurrency{Limit: -1})
+	pawl.Func(app, "minus", nothing, pawl.Retries(-1))
+	pawl.Func[order, any](app, "bodiless", nil)
+	pawl.Func(app, "careless", nothing, pawl.OnFailure(nil))
+	pawl.Func(app, "number", func(context.Context, int) (any, error) { return nil, nil })
+	pawl.Func(app, "list", func(context.Context, []order) (any, error) { return nil, nil })
+	pawl.Func(app, "numbers", func(context.Context, []int) (any, error) { return nil, nil }, pawl.Batch{Size: 2, Timeout: time.Second})
+	app.Endpoint("e", func(http.ResponseWriter, *http.Request) {}, pawl.Retries(-2))
 	for _, want := range []string{
-		"function a: there are two of this name", `function "a b": a name has letters`, "function r: Retries(21): the most is 20",
+		"function none: Concurrency: its Limit is 0", "function below: Concurrency: its Limit is -1", "function minus: Retries(-1): it has to be 0 to 20",
+		"function bodiless: its body is nil", "function careless: OnFailure(nil)", "function number: it takes a int, but the data of an event is an object",
+		"function list: it takes a []pawl_test.order, but", "function numbers: it takes a int, but", "endpoint e: Retries(-2)",
+		"function a: there are two of this name", `function "a b": a name has letters`, "function r: Retries(21): it has to be 0 to 20",
 		"function batch: it has a Batch, so it must take a slice", "function other: it takes a pawl_test.order, but an event that starts it holds a struct { X int }",
 	} {
 		require.ErrorContains(t, app.Err(), want)

@@ -233,6 +233,9 @@ func (t *try) beforehand(ctx context.Context) (out json.RawMessage, done bool, e
 
 // failed decides what an error of the body means.
 func (t *try) failed(ctx context.Context, err error) (json.RawMessage, error) {
+	if errors.Is(err, ErrRest) {
+		return nil, t.call.misuse("the body of step %q has returned ErrRest, so a step was used inside of it: use that one after it", t.name)
+	}
 	verdict, after := classify(err, t.policy.classify)
 	b, cause := bodyOf(err), t.givenUp(ctx)
 	if cause != nil {
