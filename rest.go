@@ -173,7 +173,8 @@ func WaitForSignal[T any](ctx context.Context, name, signal string, timeout time
 
 // Invoke runs another function and rests until it has ended. Its error is a
 // [*StepError]; errors.Is finds [ErrTimeout] in it when the function took longer
-// than a year, or than ctx's deadline allows. In has to be an object in JSON.
+// than a year, or than was left until ctx's deadline when the step was first reached:
+// the function that was invoked goes on then. In has to be an object in JSON.
 func Invoke[In, Out any](ctx context.Context, name string, f *Function[In, Out], in In) (Out, error) {
 	var out Out
 	at, err := here(ctx)
@@ -186,6 +187,9 @@ func Invoke[In, Out any](ctx context.Context, name string, f *Function[In, Out],
 	}
 	memo, err := at.await(name, func(s step) op {
 		opts := map[string]any{"function_id": f.slug, "payload": map[string]any{"data": payload}}
+		if d, ok := at.call.deadline(ctx); ok && time.Until(d) < maxRest {
+			opts["timeout"] = duration(time.Until(d))
+		}
 		return op{ID: s.id, Op: "InvokeFunction", Name: name, DisplayName: name, Opts: opts, Userland: s.userland()}
 	})
 	if err != nil {
@@ -196,6 +200,15 @@ func Invoke[In, Out any](ctx context.Context, name string, f *Function[In, Out],
 		return out, err
 	}
 	return out, decode(at, name, raw, &out)
+}
+
+// deadline is that of ctx, if the function itself has set one.
+func (c *call) deadline(ctx context.Context) (d time.Time, ok bool) {
+	d, ok = ctx.Deadline()
+	if whole, bounded := c.ctx.Deadline(); bounded && !d.Before(whole) {
+		return d, false // that of the call
+	}
+	return d, ok
 }
 
 // SendEvent sends events as a step, and returns their ids. Events without an ID

@@ -407,6 +407,44 @@ func TestInvoke(t *testing.T) {
 	})
 }
 
+// TestInvokeInTime: who invokes does not wait longer than the function has time.
+func TestInvokeInTime(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		patience, took time.Duration
+	}{
+		"no deadline":         {0, 10 * time.Hour},
+		"a deadline":          {time.Hour, time.Hour},
+		"one that is too far": {20 * time.Hour, 10 * time.Hour},
+		"one that is over":    {-time.Hour, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			app := newApp()
+			slow := pawl.Func(app, "slow", func(ctx context.Context, _ order) (int, error) { return 1, pawl.Sleep(ctx, "rest", 10*time.Hour) })
+			f := pawl.Func(app, "f", func(ctx context.Context, o order) (bool, error) {
+				if tt.patience != 0 {
+					var cancel context.CancelFunc
+					ctx, cancel = context.WithTimeout(ctx, tt.patience)
+					defer cancel()
+				}
+				_, err := pawl.Invoke(ctx, "slow", slow, o)
+				if _, failed := errors.AsType[*pawl.StepError](err); failed {
+					return errors.Is(err, pawl.ErrTimeout), nil
+				}
+				return false, err
+			})
+			pawltest.Run(t, app, func(t *testing.T, p *pawltest.Pawl) {
+				began := time.Now()
+				late, err := pawltest.Start(p, f, order{}).Result()
+				require.NoError(t, err)
+				require.Equal(t, tt.took, time.Since(began).Truncate(time.Minute))
+				require.Equal(t, tt.took != 10*time.Hour, late)
+			})
+		})
+	}
+}
+
 // TestSendEvent: events that a step sends are sent once, also when the step is
 // tried again after they were.
 func TestSendEvent(t *testing.T) {
