@@ -216,6 +216,21 @@ func (a *App) all() []*function {
 	return slices.Clone(a.functions)
 }
 
+// belong makes the app one of a server or an engine from here on. It is an error
+// while it is one of an engine in this process. intercept is what its calls go
+// through; nil: nothing.
+func (a *App) belong(api proto.Backend, intercept proto.Interceptor) error {
+	for {
+		old := a.backend.Load()
+		if e, ok := old.Backend.(interface{ Open() bool }); ok && old.Backend != api && e.Open() {
+			return fmt.Errorf("pawl: app %s runs in an engine of this process already: close that first, or make an app for each", a.name)
+		}
+		if a.backend.CompareAndSwap(old, &backendBox{api, intercept}) {
+			return nil
+		}
+	}
+}
+
 func (a *App) api() proto.Backend { return a.backend.Load().Backend }
 
 // Send sends events. When it returns nil they are on disk, together with the

@@ -42,7 +42,9 @@ func Attach(ctx context.Context, server string, app *App) (*Attachment, error) {
 	if app.keys.Load() == nil && !app.set.dev {
 		return nil, errors.New("pawl: the app has no signing key, and is not in development mode: set INNGEST_SIGNING_KEY, or INNGEST_DEV=1 for a development server")
 	}
-	app.backend.Store(&backendBox{Backend: app.overHTTP(server)})
+	if err := app.belong(app.overHTTP(server), nil); err != nil {
+		return nil, err
+	}
 	if app.set.origin != "" {
 		if _, err := app.register(ctx, app.set.origin, "", ""); err != nil {
 			return nil, err

@@ -40,3 +40,39 @@ func TestNoSuchRun(t *testing.T) {
 		}
 	}
 }
+
+// TestOneEngineEach: an app runs in one engine at a time, and says so.
+func TestOneEngineEach(t *testing.T) {
+	t.Parallel()
+	ctx := context.WithoutCancel(t.Context())
+	app := pawl.New("shop", pawl.Logger(quietLog), pawl.Dev())
+	f := pawl.Func(app, "f", func(context.Context, order) (int, error) { return 1, nil })
+	open := func(name string) (*engine.Engine, error) {
+		return engine.Open(ctx, filepath.Join(t.TempDir(), name), app, engine.WithLogger(quietLog))
+	}
+	e, err := open("one.db")
+	require.NoError(t, err)
+	_, err = open("two.db")
+	require.ErrorContains(t, err, "app shop runs in an engine of this process already")
+	_, err = pawl.Attach(ctx, "http://localhost:8288", app)
+	require.ErrorContains(t, err, "app shop runs in an engine of this process already")
+	_, err = f.Call(ctx, order{})
+	require.NoError(t, err)
+	require.NoError(t, e.Close(ctx))
+	e, err = open("two.db")
+	require.NoError(t, err)
+	_, err = f.Call(ctx, order{})
+	require.NoError(t, err)
+	require.NoError(t, e.Close(ctx))
+}
+
+// TestFailedOpenLeavesTheApp: an engine that could not be opened has no app.
+func TestFailedOpenLeavesTheApp(t *testing.T) {
+	t.Parallel()
+	app := newApp()
+	pawl.Func(app, "f", func(context.Context, order) (int, error) { return 1, nil }, pawl.Cron{Schedule: "never"})
+	for range 2 {
+		_, err := engine.Open(t.Context(), filepath.Join(t.TempDir(), "x.db"), app, engine.WithLogger(quietLog))
+		require.ErrorContains(t, err, "never")
+	}
+}

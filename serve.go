@@ -158,7 +158,10 @@ func (a *App) sync(w http.ResponseWriter, r *http.Request, body []byte, api prot
 	url := a.servedAt(r, in.URL)
 	inProcess := proto.BackendOf(r) != nil
 	if inProcess {
-		a.backend.Store(&backendBox{api, proto.InterceptorOf(r)}) // from here on the app belongs to it
+		if err := a.belong(api, proto.InterceptorOf(r)); err != nil {
+			a.reply(w, key, http.StatusConflict, failure(err.Error()))
+			return
+		}
 	}
 	if inProcess || strings.EqualFold(r.Header.Get(proto.HeaderSyncKind), proto.SyncInBand) {
 		w.Header().Set(proto.HeaderSyncKind, proto.SyncInBand)

@@ -183,6 +183,7 @@ func start(ctx context.Context, c Config, before func(context.Context, *Engine) 
 	}
 	if before != nil {
 		if err := before(ctx, e); err != nil {
+			e.closing.Store(true) // an app that belongs to it is free again
 			e.metrics.close()
 			return nil, err
 		}

@@ -111,6 +111,9 @@ func (e *Engine) backend() proto.InProcess { return local{e} }
 
 type local struct{ e *Engine }
 
+// Open reports whether the engine has the app, which no other can have then.
+func (l local) Open() bool { return !l.e.closing.Load() }
+
 // Send takes all events, or none.
 func (l local) Send(ctx context.Context, body []byte) ([]string, error) {
 	events, err := wire.ReadEvents(body, "application/json", "", time.Now(), NewID)

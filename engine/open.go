@@ -65,7 +65,8 @@ const usualRetention = 30 * 24 * time.Hour
 // network. What was not finished when the process ended, in whatever way, goes
 // on. No other process can have the file meanwhile; the error says so.
 //
-// app is a *pawl.App, or the handler of another SDK that registers in band.
+// app is a *pawl.App, which runs in one engine at a time, or the handler of another
+// SDK that registers in band.
 // Close the engine before the process ends.
 func Open(ctx context.Context, path string, app http.Handler, options ...Option) (*Engine, error) {
 	c := openConfig{Config: Config{
