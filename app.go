@@ -48,13 +48,13 @@ type backendBox struct {
 }
 
 type settings struct {
-	server      string // URL
-	dev         bool
-	signingKey  string
-	fallbackKey string
-	eventKey    string
-	origin      string
-	client      *http.Client
+	server     string // URL
+	dev        bool
+	signingKey string
+	previous   []string // signing keys
+	eventKey   string
+	origin     string
+	client     *http.Client
 }
 
 // AppOption is an option of an app.
@@ -64,12 +64,12 @@ type AppOption func(*App)
 func Logger(l *slog.Logger) AppOption { return func(a *App) { a.log = l } }
 
 // SigningKey is the key that the app shares with its server, and keys that were
-// current before.
+// current before, which are good still.
 func SigningKey(current string, previous ...string) AppOption {
 	return func(a *App) {
 		a.set.signingKey = current
 		if len(previous) > 0 {
-			a.set.fallbackKey = previous[0]
+			a.set.previous = previous
 		}
 	}
 }
@@ -102,7 +102,7 @@ func New(name string, options ...AppOption) *App {
 	if a.set.client == nil {
 		a.set.client = &http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()}
 	}
-	ring, err := keyring(a.set.signingKey, a.set.fallbackKey)
+	ring, err := keyring(a.set.signingKey, a.set.previous)
 	if err != nil {
 		a.problem("app %s: %w", name, err)
 	}
@@ -116,11 +116,14 @@ const localServer = "http://localhost:8288"
 
 func fromEnvironment(get func(string) string) settings {
 	s := settings{
-		signingKey: get("INNGEST_SIGNING_KEY"), fallbackKey: get("INNGEST_SIGNING_KEY_FALLBACK"),
-		eventKey: get("INNGEST_EVENT_KEY"), origin: get("INNGEST_SERVE_ORIGIN"),
+		signingKey: get("INNGEST_SIGNING_KEY"),
+		eventKey:   get("INNGEST_EVENT_KEY"), origin: get("INNGEST_SERVE_ORIGIN"),
 	}
 	if path := get("INNGEST_SERVE_PATH"); s.origin != "" && path != "" {
 		s.origin = strings.TrimSuffix(s.origin, "/") + "/" + strings.TrimPrefix(path, "/")
+	}
+	if key := get("INNGEST_SIGNING_KEY_FALLBACK"); key != "" {
+		s.previous = []string{key}
 	}
 	switch dev := get("INNGEST_DEV"); {
 	case strings.Contains(dev, "://"):
@@ -140,7 +143,7 @@ func fromEnvironment(get func(string) string) settings {
 	return s
 }
 
-func keyring(current, previous string) (*proto.Keyring, error) {
+func keyring(current string, previous []string) (*proto.Keyring, error) {
 	if current == "" {
 		return nil, nil //nolint:nilnil // there is none
 	}
@@ -149,8 +152,11 @@ func keyring(current, previous string) (*proto.Keyring, error) {
 		return nil, err
 	}
 	ring := &proto.Keyring{Current: k}
-	if previous != "" {
-		if k, err = proto.ParseKey(previous); err != nil {
+	for _, old := range previous {
+		if old == "" {
+			continue
+		}
+		if k, err = proto.ParseKey(old); err != nil {
 			return nil, fmt.Errorf("previous signing key: %w", err)
 		}
 		ring.Previous = append(ring.Previous, k)

@@ -2,14 +2,17 @@ package pawl_test
 
 import (
 	"context"
+	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/pawlhq/pawl"
 	"github.com/pawlhq/pawl/engine"
+	"github.com/pawlhq/pawl/internal/proto"
 	"github.com/pawlhq/pawl/internal/store/sqlite"
 	"github.com/pawlhq/pawl/server"
 )
@@ -75,4 +78,24 @@ func TestFailedOpenLeavesTheApp(t *testing.T) {
 		_, err := engine.Open(t.Context(), filepath.Join(t.TempDir(), "x.db"), app, engine.WithLogger(quietLog))
 		require.ErrorContains(t, err, "never")
 	}
+}
+
+// TestSigningKeys: each key that was current before is good still.
+func TestSigningKeys(t *testing.T) {
+	t.Parallel()
+	keys := []string{"signkey-test-00", "signkey-test-11", "signkey-test-22"}
+	app := pawl.New("shop", pawl.Logger(quietLog), pawl.SigningKey(keys[0], keys[1], "", keys[2]))
+	require.NoError(t, app.Err())
+	for key, want := range map[string]int{
+		keys[0]: http.StatusOK, keys[1]: http.StatusOK, keys[2]: http.StatusOK, "signkey-test-33": http.StatusUnauthorized,
+	} {
+		k, err := proto.ParseKey(key)
+		require.NoError(t, err)
+		r := httptest.NewRequest(http.MethodGet, "/api/inngest", nil)
+		r.Header.Set(proto.HeaderSignature, k.Sign(time.Now(), nil))
+		w := httptest.NewRecorder()
+		app.ServeHTTP(w, r)
+		require.Equal(t, want, w.Code, key)
+	}
+	require.Error(t, pawl.New("shop", pawl.SigningKey(keys[0], "nonsense")).Err())
 }
