@@ -275,7 +275,7 @@ func (s *Server) setup(w http.ResponseWriter, r *http.Request, body []byte) {
 	want := s.logins.setup
 	s.logins.mu.Unlock()
 	if want == "" || subtle.ConstantTimeCompare([]byte(want), []byte(in.Token)) != 1 {
-		fail(w, http.StatusUnauthorized, "the setup link is not valid, or was used: an admin can make people; start Pawl again for a new link if there is none")
+		fail(w, http.StatusUnauthorized, "the setup link is not valid, or was used: an admin can make people; if there is none, the server prints a new link when it starts")
 		return
 	}
 	p, message := newPerson(in.Name, store.Admin)
