@@ -21,9 +21,9 @@
 //
 // An [App] is a group of functions. The same app runs in three shapes:
 //
-//	engine.Open(ctx, "file.db", app)                   // in this process, on one SQLite file
-//	pawl.Attach(ctx, "http://localhost:8288", app)     // on a Pawl server, which calls the app
-//	pawltest.Run(t, app, func(p *pawltest.Pawl) {…})   // in a test, in virtual time
+//	engine.Open(ctx, "file.db", app)                               // in this process, on one SQLite file
+//	pawl.Attach(ctx, "http://localhost:8288", app)                 // on a Pawl server, which calls the app
+//	pawltest.Run(t, app, func(t *testing.T, p *pawltest.Pawl) {…}) // in a test, in virtual time
 //
 // # Rest
 //

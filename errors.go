@@ -73,7 +73,9 @@ func Permanent(err error) error {
 	return &marked{err: err, verdict: Fail}
 }
 
-// RetryAfter asks for the next try no sooner than after d.
+// RetryAfter asks for the next try no sooner than after d, or after a day if d is
+// longer: that is the longest pause between tries. To wait longer, let the step
+// return, and [Sleep] before the next one.
 func RetryAfter(err error, d time.Duration) error {
 	if err == nil {
 		return nil
