@@ -60,10 +60,10 @@ func TestWhatIsDoneForSomebodyIsToldOnce(t *testing.T) {
 		a := &app{serve: awaits("Sleep", "nap", `,"name":"9h"`)}
 		p := newPawl(t, a, function("f", "x", 0))
 		p.send(repeat(20, plainEvent))
-		_, err := p.AddSchedule(t.Context(), durable.Schedule{ID: "s", Function: "shop-f", Cron: "* * * * *"}, 0, "ann")
+		_, err := p.AddSchedule(t.Context(), durable.Schedule{ID: "s", Function: "shop-f", Cron: "* * * * *"}, 0, nil, "ann")
 		require.NoError(t, err)
 		time.Sleep(10 * time.Minute)
-		_, err = p.CancelMany(t.Context(), durable.Cancellation{Function: "shop-f", Before: time.Now()}, "ann")
+		_, err = p.CancelMany(t.Context(), durable.Cancellation{Function: "shop-f", Before: time.Now()}, nil, "ann")
 		require.NoError(t, err)
 		time.Sleep(time.Minute)
 		synctest.Wait()

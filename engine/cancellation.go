@@ -35,9 +35,10 @@ func (e *ExpressionError) Error() string { return e.Message }
 
 // CancelMany has all runs of a function cancelled that c is about, those that
 // are there now and those that start until c.Before; it returns c with its id,
-// before they are. Errors: store.ErrNotFound when the function is not known,
-// *ExpressionError, and those of the store.
-func (e *Engine) CancelMany(ctx context.Context, c durable.Cancellation, by string) (durable.Cancellation, error) {
+// before they are. With once, that happens once for a key, which then stands for the
+// id. Errors: store.ErrNotFound when the function is not known, *ExpressionError, and
+// those of the store and of once.
+func (e *Engine) CancelMany(ctx context.Context, c durable.Cancellation, once *store.Once, by string) (durable.Cancellation, error) {
 	if e.closing.Load() {
 		return c, ErrClosing
 	}
@@ -57,7 +58,10 @@ func (e *Engine) CancelMany(ctx context.Context, c durable.Cancellation, by stri
 	act := newAct(now, by, durable.ActCancelMany, durable.CancellationObject(c.ID), facts{
 		"function": c.Function, "started_after": c.After, "started_before": c.Before, "if": c.If,
 	})
-	if err := e.store.AddCancellation(ctx, c, item, act); err != nil {
+	if once != nil {
+		once.Reply = durable.JSON(c.ID)
+	}
+	if err := e.store.AddCancellation(ctx, c, item, once, act); err != nil {
 		return c, err
 	}
 	e.log.InfoContext(ctx, "cancelling runs", "cancellation", c.ID, "function", c.Function, "after", c.After, "before", c.Before)
@@ -74,6 +78,11 @@ func (e *Engine) RemoveCancellation(ctx context.Context, id, by string) error {
 // Cancellations lists the cancellations of many runs, newest first.
 func (e *Engine) Cancellations(ctx context.Context, p store.Page) ([]durable.Cancellation, error) {
 	return e.store.Cancellations(ctx, p)
+}
+
+// Cancellation returns a cancellation of many runs, or store.ErrNotFound.
+func (e *Engine) Cancellation(ctx context.Context, id string) (durable.Cancellation, error) {
+	return e.store.Cancellation(ctx, id)
 }
 
 // sweep is how far a cancellation has come.

@@ -26,7 +26,7 @@ func TestCancelManyFindsItsRuns(t *testing.T) {
 		require.Equal(t, 12, p.count(durable.Running))
 		_, err := p.CancelMany(t.Context(), durable.Cancellation{
 			Function: "shop-f", After: begin.Add(30 * time.Second), Before: begin.Add(4*time.Minute + 30*time.Second), If: "event.data.n == 1",
-		}, "ann")
+		}, nil, "ann")
 		require.NoError(t, err)
 		time.Sleep(time.Minute)
 		synctest.Wait()
@@ -39,11 +39,11 @@ func TestCancelManyFindsItsRuns(t *testing.T) {
 		}
 		require.ElementsMatch(t, []int{1, 3}, got, "those of the function, in the window, whose event meets the condition")
 
-		_, err = p.CancelMany(t.Context(), durable.Cancellation{Function: "shop-f", Before: time.Now(), If: "event.data.("}, "ann")
+		_, err = p.CancelMany(t.Context(), durable.Cancellation{Function: "shop-f", Before: time.Now(), If: "event.data.("}, nil, "ann")
 		var bad *engine.ExpressionError
 		require.ErrorAs(t, err, &bad)
 		require.Contains(t, bad.Message, "line 1")
-		_, err = p.CancelMany(t.Context(), durable.Cancellation{Function: "shop-nobody", Before: time.Now()}, "ann")
+		_, err = p.CancelMany(t.Context(), durable.Cancellation{Function: "shop-nobody", Before: time.Now()}, nil, "ann")
 		require.ErrorIs(t, err, store.ErrNotFound)
 	})
 }
@@ -65,7 +65,7 @@ func TestCancelManyGoesOnAfterAStop(t *testing.T) {
 		p.send(batch + "]")
 		synctest.Wait()
 		require.Equal(t, n, p.count(durable.Running))
-		c, err := p.CancelMany(t.Context(), durable.Cancellation{Function: "shop-f", Before: time.Now().Add(5 * time.Second)}, "ann")
+		c, err := p.CancelMany(t.Context(), durable.Cancellation{Function: "shop-f", Before: time.Now().Add(5 * time.Second)}, nil, "ann")
 		require.NoError(t, err)
 		p.restart()
 		p.send(`{"name":"x"}`) // in the window

@@ -79,10 +79,11 @@ func (e *Engine) schedule(s Schedule, tr durable.Trigger, now time.Time, n int) 
 }
 
 // AddSchedule makes a schedule, which ticks from now on, and returns it with its
-// next n ticks. Its id is given by the caller or, when it is "", by the engine.
+// next n ticks. Its id is given by the caller or, when it is "", by the engine. With
+// once, that happens once for a key, which then stands for the id.
 // Errors: *ScheduleError, store.ErrNotFound when no such function is served,
-// store.ErrExists, and those of the store.
-func (e *Engine) AddSchedule(ctx context.Context, m durable.Schedule, n int, by string) (Schedule, error) {
+// store.ErrExists, and those of the store and of once.
+func (e *Engine) AddSchedule(ctx context.Context, m durable.Schedule, n int, once *store.Once, by string) (Schedule, error) {
 	if e.closing.Load() {
 		return Schedule{}, ErrClosing
 	}
@@ -118,7 +119,10 @@ func (e *Engine) AddSchedule(ctx context.Context, m durable.Schedule, n int, by 
 	act := newAct(now, by, durable.ActAddSchedule, durable.ScheduleObject(m.ID), facts{
 		"function": m.Function, "cron": m.Cron, "missed": m.Missed, "overlap": m.Overlap, "data": m.Data,
 	})
-	if err := e.store.AddSchedule(ctx, m, item, act); err != nil {
+	if once != nil {
+		once.Reply = durable.JSON(m.ID)
+	}
+	if err := e.store.AddSchedule(ctx, m, item, once, act); err != nil {
 		return Schedule{}, err
 	}
 	next := append(slices.Clone(old), m)

@@ -18,10 +18,10 @@ func TestMadeScheduleTicks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := &app{serve: serial()}
 		p := newPawl(t, a, clockwork("f", `{"cron":"*/5 * * * *"}`))
-		made, err := p.AddSchedule(t.Context(), durable.Schedule{ID: "mine", Function: "shop-f", Cron: "*/5 * * * *", Data: durable.JSON(`{"tenant":7}`)}, 3, "ann")
+		made, err := p.AddSchedule(t.Context(), durable.Schedule{ID: "mine", Function: "shop-f", Cron: "*/5 * * * *", Data: durable.JSON(`{"tenant":7}`)}, 3, nil, "ann")
 		require.NoError(t, err)
 		require.Len(t, made.Next, 3)
-		other, err := p.AddSchedule(t.Context(), durable.Schedule{Function: "shop-f", Cron: "*/10 * * * *"}, 0, "ann")
+		other, err := p.AddSchedule(t.Context(), durable.Schedule{Function: "shop-f", Cron: "*/10 * * * *"}, 0, nil, "ann")
 		require.NoError(t, err)
 		require.NotEmpty(t, other.ID)
 
@@ -65,7 +65,7 @@ func TestMadeScheduleKeepsOneTickBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := &app{serve: awaits("Sleep", "s", `,"name":"150s"`)}
 		p := newPawl(t, a, clockwork("f", `{"cron":"0 0 1 1 *"}`))
-		_, err := p.AddSchedule(t.Context(), durable.Schedule{ID: "q", Function: "shop-f", Cron: "* * * * *", Overlap: "queue"}, 0, "ann")
+		_, err := p.AddSchedule(t.Context(), durable.Schedule{ID: "q", Function: "shop-f", Cron: "* * * * *", Overlap: "queue"}, 0, nil, "ann")
 		require.NoError(t, err)
 		time.Sleep(10*time.Minute + 10*time.Second)
 		synctest.Wait()
@@ -90,15 +90,15 @@ func TestMadeScheduleRefusals(t *testing.T) {
 			{Function: "shop-f", Cron: "* * * * *", Overlap: "dance"},
 			{Function: "shop-f", Cron: "0 0 31 2 *"},
 		} {
-			_, err := p.AddSchedule(t.Context(), m, 1, "ann")
+			_, err := p.AddSchedule(t.Context(), m, 1, nil, "ann")
 			var bad *engine.ScheduleError
 			require.ErrorAs(t, err, &bad, "%+v", m)
 		}
-		_, err := p.AddSchedule(t.Context(), durable.Schedule{Function: "shop-x", Cron: "* * * * *"}, 1, "ann")
+		_, err := p.AddSchedule(t.Context(), durable.Schedule{Function: "shop-x", Cron: "* * * * *"}, 1, nil, "ann")
 		require.ErrorIs(t, err, store.ErrNotFound)
-		_, err = p.AddSchedule(t.Context(), durable.Schedule{ID: "a", Function: "shop-f", Cron: "* * * * *"}, 1, "ann")
+		_, err = p.AddSchedule(t.Context(), durable.Schedule{ID: "a", Function: "shop-f", Cron: "* * * * *"}, 1, nil, "ann")
 		require.NoError(t, err)
-		_, err = p.AddSchedule(t.Context(), durable.Schedule{ID: "a", Function: "shop-f", Cron: "* * * * *"}, 1, "ann")
+		_, err = p.AddSchedule(t.Context(), durable.Schedule{ID: "a", Function: "shop-f", Cron: "* * * * *"}, 1, nil, "ann")
 		require.ErrorIs(t, err, store.ErrExists)
 	})
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/pawlhq/pawl/engine"
 	"github.com/pawlhq/pawl/internal/durable"
+	"github.com/pawlhq/pawl/internal/store"
 )
 
 // Cancellation of many runs at once. Source: spec/12 §3.
@@ -71,7 +72,23 @@ func (s *Server) cancelMany(w http.ResponseWriter, r *http.Request, body []byte)
 		fail(w, http.StatusNotFound, missing)
 		return
 	}
-	c, err := s.eng.CancelMany(r.Context(), durable.Cancellation{Function: slugs[0], After: in.StartedAfter, Before: in.StartedBefore, If: in.If}, s.actor(r))
+	key, message := once(r, "cancellations", body)
+	if message != "" {
+		fail(w, http.StatusBadRequest, message)
+		return
+	}
+	c, err := s.eng.CancelMany(r.Context(), durable.Cancellation{Function: slugs[0], After: in.StartedAfter, Before: in.StartedBefore, If: in.If}, key, s.actor(r))
+	if again, ok := errors.AsType[*store.RepeatedError](err); ok {
+		w.Header().Set(headerReplayed, "true")
+		c, err = s.eng.Cancellation(r.Context(), string(again.Entry.Reply))
+		if errors.Is(err, store.ErrNotFound) {
+			fail(w, http.StatusGone, "the cancellation "+string(again.Entry.Reply)+", which the first request with this key has made, was removed since")
+			return
+		}
+	}
+	if replayed(w, err, nil) { // the key stands for another request
+		return
+	}
 	if bad, ok := errors.AsType[*engine.ExpressionError](err); ok {
 		fail(w, http.StatusBadRequest, "invalid expression: "+bad.Message)
 		return

@@ -19,12 +19,12 @@ const maxControlBody = 64 << 10
 var controlRoutes = []route{
 	{method: "GET", pattern: "/v1/controls", who: signingKey, serve: (*Server).listControls},
 	{method: "GET", pattern: "/v1/functions/{slug}/versions", who: signingKey, serve: (*Server).listVersions},
-	{method: "POST", pattern: "/v1/functions/{slug}/pause", who: signingKey, mark: act, serve: (*Server).pause, body: maxControlBody, json: true},
-	{method: "POST", pattern: "/v1/functions/{slug}/resume", who: signingKey, mark: act, serve: (*Server).resume, body: maxControlBody, json: true},
-	{method: "PUT", pattern: "/v1/functions/{slug}/limits", who: signingKey, mark: act, serve: (*Server).setLimits, body: maxControlBody, json: true},
-	{method: "POST", pattern: "/v1/apps/{app}/pause", who: signingKey, mark: act, serve: (*Server).pause, body: maxControlBody, json: true},
+	{method: "POST", pattern: "/v1/functions/{slug}/pause", who: signingKey, mark: act, key: sameAgain, serve: (*Server).pause, body: maxControlBody, json: true},
+	{method: "POST", pattern: "/v1/functions/{slug}/resume", who: signingKey, mark: act, key: sameAgain, serve: (*Server).resume, body: maxControlBody, json: true},
+	{method: "PUT", pattern: "/v1/functions/{slug}/limits", who: signingKey, mark: act, key: sameAgain, serve: (*Server).setLimits, body: maxControlBody, json: true},
+	{method: "POST", pattern: "/v1/apps/{app}/pause", who: signingKey, mark: act, key: sameAgain, serve: (*Server).pause, body: maxControlBody, json: true},
 	{method: "GET", pattern: "/v1/audit", who: signingKey, serve: (*Server).listActs},
-	{method: "POST", pattern: "/v1/apps/{app}/resume", who: signingKey, mark: act, serve: (*Server).resume, body: maxControlBody, json: true},
+	{method: "POST", pattern: "/v1/apps/{app}/resume", who: signingKey, mark: act, key: sameAgain, serve: (*Server).resume, body: maxControlBody, json: true},
 }
 
 // controlView is what an operator has set about a function or an app.

@@ -15,14 +15,14 @@ var letterRoutes = []route{
 	{method: "GET", pattern: "/v1/dead-letters", who: signingKey, serve: (*Server).listLetters},
 	{method: "GET", pattern: "/v1/dead-letters/groups", who: signingKey, serve: (*Server).listLetterGroups},
 	{method: "GET", pattern: "/v1/dead-letters/groups/{fingerprint}", who: signingKey, serve: (*Server).showLetterGroup},
-	{method: "POST", pattern: "/v1/dead-letters/retry", who: signingKey, mark: act, serve: (*Server).retryLetters, body: maxLetterBody, json: true},
+	{method: "POST", pattern: "/v1/dead-letters/retry", who: signingKey, mark: act, key: takesKey, serve: (*Server).retryLetters, body: maxLetterBody, json: true},
 	{method: "GET", pattern: "/v1/dead-letters/jobs", who: signingKey, serve: (*Server).listRetryJobs},
 	{method: "GET", pattern: "/v1/dead-letters/jobs/{id}", who: signingKey, serve: (*Server).showRetryJob},
-	{method: "DELETE", pattern: "/v1/dead-letters/jobs/{id}", who: signingKey, mark: act, serve: (*Server).stopRetryJob},
+	{method: "DELETE", pattern: "/v1/dead-letters/jobs/{id}", who: signingKey, mark: act, key: sameAgain, serve: (*Server).stopRetryJob},
 	{method: "GET", pattern: "/v1/dead-letters/{run}", who: signingKey, serve: (*Server).showLetter},
-	{method: "POST", pattern: "/v1/dead-letters/{run}/{action}", who: signingKey, mark: act, serve: (*Server).actOnLetter, body: maxLetterBody, json: true},
+	{method: "POST", pattern: "/v1/dead-letters/{run}/{action}", who: signingKey, mark: act, key: takesKey, serve: (*Server).actOnLetter, body: maxLetterBody, json: true},
 
-	{method: "POST", pattern: "/v1/runs/{run}/rerun", who: signingKey, mark: act, serve: (*Server).rerun, body: maxLetterBody, json: true},
+	{method: "POST", pattern: "/v1/runs/{run}/rerun", who: signingKey, mark: act, key: takesKey, serve: (*Server).rerun, body: maxLetterBody, json: true},
 }
 
 // letterView is a dead letter in the API.

@@ -100,16 +100,16 @@ func viewKey(e store.KeyEntry) keyView {
 }
 
 // scopeWords are the scopes that there are: start has event ids and ticks, runs
-// the keys of the v2 API, unique the values of the function's option
+// the keys of invocations by the v2 API, unique the values of the function's option
 // "idempotency".
-const scopeWords = "events, signals, retry, invoke/<function>, start/<function>, runs/<function>, unique/<function>, rerun/<run>, retry/<run> or endpoint/<method and URL without scheme>"
+const scopeWords = "events, signals, schedules, cancellations, retry, invoke/<function>, start/<function>, runs/<function>, unique/<function>, rerun/<run>, retry/<run> or endpoint/<method and URL without scheme>"
 
 // uniqueScopes is what the scopes of the option "idempotency" begin with.
 const uniqueScopes = "unique/"
 
 func knownScope(scope string) bool {
 	switch kind, of, named := strings.Cut(scope, "/"); kind {
-	case "events", "signals":
+	case "events", "signals", "schedules", "cancellations":
 		return !named
 	case "retry":
 		return !named || of != ""

@@ -3,6 +3,8 @@ package server
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -157,4 +159,126 @@ func TestScopesThatAreNone(t *testing.T) {
 			require.Contains(t, wantRefusal(t, f.do(request{method: method, path: path}), http.StatusBadRequest), "scope must be events, signals, ")
 		}
 	}
+}
+
+// keyedRequests has a request for each route that takes a key, by method and pattern,
+// without the prefix of the v2 API. It is given a server with the function shop-charge,
+// whose runs fail.
+var keyedRequests = map[string]func(f *fixture) request{
+	"POST /e/{key}":                                func(*fixture) request { return post("/e/k", `[{"name":"order/paid"},{"name":"x"}]`) },
+	"POST /events":                                 func(*fixture) request { return post("/v2/events", `{"name":"order/paid","data":{}}`) },
+	"POST /invoke/{slug}":                          func(*fixture) request { return post("/invoke/shop-charge", `{"data":{}}`) },
+	"POST /v1/schedules":                           func(*fixture) request { return post("/v1/schedules", `{"function":"shop-charge","cron":"0 12 * * *"}`) },
+	"POST /v1/dead-letters/retry":                  func(*fixture) request { return post("/v1/dead-letters/retry", `{"all":true}`) },
+	"POST /v1/runs/{run}/rerun":                    func(f *fixture) request { return post("/v1/runs/"+f.failed()+"/rerun", `{"data":{"n":2}}`) },
+	"POST /runs/{run}/rerun":                       func(f *fixture) request { return post("/v2/runs/"+f.failed()+"/rerun", "") },
+	"POST /x/{host}/{rest...}":                     nil, // TestManyRequestsWithOneKeyAreOneRun
+	"GET /x/{host}/{rest...}":                      nil,
+	"PUT /x/{host}/{rest...}":                      nil,
+	"PATCH /x/{host}/{rest...}":                    nil,
+	"DELETE /x/{host}/{rest...}":                   nil,
+	"POST /v1/signals":                             nil, // TestSignalIsSentOnceForItsKey of package engine
+	"POST /e/{$}":                                  nil, // lets nobody in
+	"POST /e":                                      nil,
+	"POST /apps/{app}/functions/{function}/invoke": func(*fixture) request { return post("/v2/apps/shop/functions/charge/invoke", `{"data":{}}`) },
+	"POST /v1/cancellations": func(*fixture) request {
+		return post("/v1/cancellations", `{"app_id":"shop","function_id":"charge","started_before":"2026-01-01T00:00:00Z"}`)
+	},
+	"POST /v1/dead-letters/{run}/{action}": func(f *fixture) request { return post("/v1/dead-letters/"+f.failed()+"/retry", "") },
+}
+
+// TestEveryRouteSaysWhatAKeyMeans walks the table: what changes something takes a key,
+// needs none, or refuses it. Each that takes one is asked twice, with the same answer,
+// and with another body and a key that is none.
+func TestEveryRouteSaysWhatAKeyMeans(t *testing.T) {
+	t.Parallel()
+	for _, rt := range routes() {
+		pattern := rt.pattern
+		for _, prefix := range v2Prefixes() {
+			if p, ok := strings.CutPrefix(pattern, prefix+"/"); ok {
+				pattern = "/" + p
+			}
+		}
+		name := rt.method + " " + pattern
+		ask, known := keyedRequests[name]
+		require.Equal(t, rt.key == takesKey, known, "%s: a route that takes a key has a request in this test", name)
+		if rt.missing || rt.reads || rt.method == http.MethodGet && rt.mark == unmarked {
+			require.Equal(t, unsaid, rt.key, "%s changes nothing", name)
+			continue
+		}
+		require.NotEqual(t, unsaid, rt.key, "%s: say what an Idempotency-Key means for it", name)
+		switch {
+		case rt.key == refusesKey:
+			t.Run(rt.method+" "+rt.pattern, func(t *testing.T) {
+				t.Parallel()
+				f := newFixture(t)
+				q := request{method: rt.method, path: wildcards.Replace(rt.pattern), body: "{}", header: map[string]string{headerKey: "k", "Content-Type": "application/json"}}
+				w := f.do(q)
+				require.Equal(t, http.StatusBadRequest, w.Code, w.Body)
+				require.Contains(t, w.Body.String(), headerKey+" has no meaning here")
+			})
+		case ask != nil:
+			t.Run(rt.method+" "+rt.pattern, func(t *testing.T) {
+				t.Parallel()
+				f := newActing(t)
+				q := ask(f)
+				if strings.HasPrefix(rt.pattern, "/api/") {
+					q.path = "/api" + q.path
+				}
+				first := f.do(q.once("k"))
+				require.Equal(t, http.StatusOK, first.Code, first.Body)
+				require.Empty(t, first.Header().Get(headerReplayed))
+				again := f.do(q.once("k"))
+				require.Equal(t, http.StatusOK, again.Code, again.Body)
+				require.Equal(t, "true", again.Header().Get(headerReplayed))
+				require.Equal(t, made(first), made(again))
+				require.NotEqual(t, made(first), made(f.do(q.once("other"))), "another key is another request")
+
+				require.Equal(t, http.StatusBadRequest, f.do(q.once("k k")).Code)
+				q.body = strings.Replace(strings.Replace(q.body, "{", `{"v":"2",`, 1), `,}`, "}", 1)
+				if q.body != "" && strings.Contains(rt.pattern, "/e") || strings.Contains(rt.pattern, "invoke") {
+					w := f.do(q.once("k"))
+					require.Equal(t, http.StatusUnprocessableEntity, w.Code, w.Body)
+					require.Contains(t, w.Body.String(), "idempotency_conflict")
+				}
+			})
+		}
+	}
+}
+
+// made are the ids in an answer.
+func made(w *httptest.ResponseRecorder) []string {
+	return regexp.MustCompile(`"(id|ids|eventId|runId|run_id)":[\["]+[^"]+"`).FindAllString(w.Body.String(), -1)
+}
+
+// TestKeyOfWhatWasRemoved: what a key has made is not made again when it is gone.
+func TestKeyOfWhatWasRemoved(t *testing.T) {
+	t.Parallel()
+	f := newActing(t)
+	for path, body := range map[string]string{
+		"/v1/schedules":     `{"function":"shop-charge","cron":"0 12 * * *"}`,
+		"/v1/cancellations": `{"app_id":"shop","function_id":"charge","started_before":"2026-01-01T00:00:00Z"}`,
+	} {
+		id := data[struct {
+			ID string `json:"id"`
+		}](t, f.do(post(path, body).once("k"))).ID
+		require.Equal(t, http.StatusOK, f.do(request{method: "DELETE", path: path + "/" + id}).Code)
+		require.Contains(t, wantRefusal(t, f.do(post(path, body).once("k")), http.StatusGone), id)
+		scope := strings.TrimPrefix(path, "/v1/")
+		require.Equal(t, http.StatusOK, f.do(request{method: "DELETE", path: "/v1/idempotency-keys?scope=" + scope + "&key=k"}).Code)
+		require.Equal(t, http.StatusOK, f.do(post(path, body).once("k")).Code)
+	}
+}
+
+// TestKeyInHeaderAndBody: the v2 API has a key of its own in the body of an invocation.
+func TestKeyInHeaderAndBody(t *testing.T) {
+	t.Parallel()
+	f := newActing(t)
+	q := post("/v2/apps/shop/functions/charge/invoke", `{"data":{},"idempotencyKey":"a"}`)
+	require.Contains(t, f.do(q.once("b")).Body.String(), "not both")
+	first := f.do(q)
+	require.Equal(t, http.StatusOK, first.Code, first.Body)
+	again := f.do(q)
+	require.Equal(t, http.StatusConflict, again.Code, "as the protocol has it")
+	require.Equal(t, made(first), made(again))
 }

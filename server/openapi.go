@@ -117,6 +117,10 @@ func (s *schemas) operation(rt route, a about) object {
 	default:
 		op["security"] = []object{}
 	}
+	if rt.key == takesKey {
+		a.header = append(keyed(), a.header...)
+		a.codes = append([]int{http.StatusUnprocessableEntity}, a.codes...)
+	}
 	if list := parameters(rt.pattern, a); len(list) > 0 {
 		op["parameters"] = list
 	}

@@ -32,12 +32,26 @@ const (
 	personal // logins and passwords: some leave a line, told in tests of their own
 )
 
+// keying says what an Idempotency-Key means for a route.
+type keying int
+
+// Only what changes nothing may be unsaid. Where a request can be sent twice with no
+// more done than once, as by a DELETE, a key asks for what is so anyway. Elsewhere it is
+// taken, or refused: whoever sends one must not believe that it holds.
+const (
+	unsaid     keying = iota
+	takesKey          // the handler reads it with once
+	sameAgain         // what is asked for twice is done once without it
+	refusesKey        // it cannot be kept: 400
+)
+
 // route is one line of the table.
 type route struct {
 	method  string
 	pattern string // as http.ServeMux reads it, without a method
 	who     caller
 	mark    mark
+	key     keying
 	serve   handler
 
 	body   int64 // the most bytes its body may have; 0: no body is read
@@ -73,15 +87,15 @@ func routes() []route {
 		{method: "GET", pattern: "/health", who: anyone, serve: (*Server).health},
 		{method: "GET", pattern: "/dev", who: anyone, serve: (*Server).devInfo},
 		{method: "GET", pattern: "/openapi.json", who: anyone, serve: (*Server).openAPI},
-		{method: "POST", pattern: "/dev/traces", who: anyone, mark: traffic, serve: (*Server).devTraces, body: maxTracesBody, packed: true},
+		{method: "POST", pattern: "/dev/traces", who: anyone, mark: traffic, key: sameAgain, serve: (*Server).devTraces, body: maxTracesBody, packed: true},
 
-		{method: "POST", pattern: "/e/{key}", who: eventKey, mark: traffic, serve: (*Server).events, body: maxEventsBody, cors: true, refuse: failEvents},
-		{method: "POST", pattern: "/e/{$}", who: eventKey, mark: traffic, serve: (*Server).events, body: maxEventsBody, cors: true, refuse: failEvents},
-		{method: "POST", pattern: "/e", who: eventKey, mark: traffic, serve: (*Server).events, cors: true}, // has no key, so that nobody gets in
+		{method: "POST", pattern: "/e/{key}", who: eventKey, mark: traffic, key: takesKey, serve: (*Server).events, body: maxEventsBody, cors: true, refuse: failEvents},
+		{method: "POST", pattern: "/e/{$}", who: eventKey, mark: traffic, key: takesKey, serve: (*Server).events, body: maxEventsBody, cors: true, refuse: failEvents},
+		{method: "POST", pattern: "/e", who: eventKey, mark: traffic, key: takesKey, serve: (*Server).events, cors: true}, // has no key, so that nobody gets in
 
-		{method: "POST", pattern: "/fn/register", who: signingKey, mark: traffic, serve: (*Server).register, body: maxRegisterBody, json: true, refuse: failRegister},
+		{method: "POST", pattern: "/fn/register", who: signingKey, mark: traffic, key: sameAgain, serve: (*Server).register, body: maxRegisterBody, json: true, refuse: failRegister},
 
-		{method: "DELETE", pattern: "/fn/remove", who: signingKey, mark: act, serve: (*Server).removeApp},
+		{method: "DELETE", pattern: "/fn/remove", who: signingKey, mark: act, key: sameAgain, serve: (*Server).removeApp},
 
 		{method: "GET", pattern: "/v0/runs/{run}/batch", who: signingKey, serve: (*Server).batch},
 		{method: "GET", pattern: "/v0/runs/{run}/actions", who: signingKey, serve: (*Server).actions},
@@ -100,26 +114,26 @@ func routes() []route {
 		{method: "GET", pattern: "/v1/runs/{run}/steps/{step}", who: signingKey, serve: (*Server).showStep},
 		{method: "GET", pattern: "/v1/runs/{run}/exchanges/{n}", who: signingKey, serve: (*Server).showExchange},
 		{method: "GET", pattern: "/v1/runs/{run}", who: signingKey, serve: (*Server).showRun},
-		{method: "DELETE", pattern: "/v1/runs/{run}", who: signingKey, mark: act, serve: (*Server).cancelRun},
+		{method: "DELETE", pattern: "/v1/runs/{run}", who: signingKey, mark: act, key: sameAgain, serve: (*Server).cancelRun},
 		{method: "GET", pattern: "/v1/runs/{run}/jobs", who: signingKey, serve: (*Server).jobs},
 		{method: "GET", pattern: "/v1/runs/{run}/steps", who: signingKey, serve: (*Server).steps},
 		{method: "GET", pattern: "/v1/runs/{run}/why", who: signingKey, serve: (*Server).why},
-		{method: "POST", pattern: "/v1/runs/{run}/metadata", who: signingKey, mark: traffic, serve: (*Server).metadata, body: maxMetadataBody, json: true},
-		{method: "POST", pattern: "/v1/traces/userland", who: signingKey, mark: traffic, serve: (*Server).traces, body: maxTracesBody, packed: true},
+		{method: "POST", pattern: "/v1/runs/{run}/metadata", who: signingKey, mark: traffic, key: sameAgain, serve: (*Server).metadata, body: maxMetadataBody, json: true},
+		{method: "POST", pattern: "/v1/traces/userland", who: signingKey, mark: traffic, key: sameAgain, serve: (*Server).traces, body: maxTracesBody, packed: true},
 		{method: "GET", pattern: "/v1/schedules", who: signingKey, serve: (*Server).listSchedules},
-		{method: "POST", pattern: "/v1/schedules", who: signingKey, mark: act, serve: (*Server).addSchedule, body: maxScheduleBody, json: true},
-		{method: "DELETE", pattern: "/v1/schedules/{id}", who: signingKey, mark: act, serve: (*Server).removeSchedule},
-		{method: "POST", pattern: "/v1/cancellations", who: signingKey, mark: act, serve: (*Server).cancelMany, body: maxSmallBody, json: true},
+		{method: "POST", pattern: "/v1/schedules", who: signingKey, mark: act, key: takesKey, serve: (*Server).addSchedule, body: maxScheduleBody, json: true},
+		{method: "DELETE", pattern: "/v1/schedules/{id}", who: signingKey, mark: act, key: sameAgain, serve: (*Server).removeSchedule},
+		{method: "POST", pattern: "/v1/cancellations", who: signingKey, mark: act, key: takesKey, serve: (*Server).cancelMany, body: maxSmallBody, json: true},
 		{method: "GET", pattern: "/v1/cancellations", who: signingKey, serve: (*Server).listCancellations},
-		{method: "DELETE", pattern: "/v1/cancellations/{id}", who: signingKey, mark: act, serve: (*Server).removeCancellation},
+		{method: "DELETE", pattern: "/v1/cancellations/{id}", who: signingKey, mark: act, key: sameAgain, serve: (*Server).removeCancellation},
 		{method: "GET", pattern: "/v1/idempotency-keys", who: signingKey, serve: (*Server).listKeys},
-		{method: "DELETE", pattern: "/v1/idempotency-keys", who: signingKey, mark: act, serve: (*Server).voidKey},
-		{method: "POST", pattern: "/v1/signals", who: signingKey, mark: traffic, serve: (*Server).signal, body: maxSignalBody, json: true},
-		{method: "POST", pattern: "/invoke/{slug}", who: signingKey, mark: traffic, serve: (*Server).invoke, body: maxSignalBody, json: true},
+		{method: "DELETE", pattern: "/v1/idempotency-keys", who: signingKey, mark: act, key: sameAgain, serve: (*Server).voidKey},
+		{method: "POST", pattern: "/v1/signals", who: signingKey, mark: traffic, key: takesKey, serve: (*Server).signal, body: maxSignalBody, json: true},
+		{method: "POST", pattern: "/invoke/{slug}", who: signingKey, mark: traffic, key: takesKey, serve: (*Server).invoke, body: maxSignalBody, json: true},
 		{method: "GET", pattern: "/v1/apps", who: signingKey, serve: (*Server).listApps},
 		{method: "GET", pattern: "/v1/apps/{app}/functions", who: signingKey, serve: (*Server).appFunctions},
 
-		{method: "POST", pattern: "/v1/backup", who: signingKey, mark: act, serve: (*Server).backup},
+		{method: "POST", pattern: "/v1/backup", who: signingKey, mark: act, key: refusesKey, serve: (*Server).backup},
 
 		{method: "GET", pattern: "/{$}", who: anyone, serve: (*Server).dashboard},
 		{method: "GET", pattern: "/assets/{file}", who: anyone, serve: (*Server).asset},
@@ -128,7 +142,7 @@ func routes() []route {
 		{method: "GET", pattern: "/favicon.ico", who: anyone, serve: (*Server).icon}, // where browsers look
 	}
 	for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
-		table = append(table, route{method: method, pattern: "/x/{host}/{rest...}", who: anyone, mark: traffic, serve: (*Server).enter, body: maxEndpointBody, lets: true, cors: true})
+		table = append(table, route{method: method, pattern: "/x/{host}/{rest...}", who: anyone, mark: traffic, key: takesKey, serve: (*Server).enter, body: maxEndpointBody, lets: true, cors: true})
 	}
 	table = append(table, letterRoutes...)
 	table = append(table, controlRoutes...)
@@ -136,10 +150,10 @@ func routes() []route {
 	// SDKs know checkpoints under two prefixes.
 	for _, prefix := range []string{"/v1/checkpoint", "/v1/http/runs"} {
 		table = append(table,
-			route{method: "POST", pattern: prefix + "/{run}/async", who: signingKey, mark: traffic, serve: (*Server).checkpoint, body: maxCheckpointBody, json: true},
-			route{method: "POST", pattern: prefix, who: signingKey, mark: traffic, serve: (*Server).begin, body: maxCheckpointBody, json: true},
-			route{method: "POST", pattern: prefix + "/{run}/steps", who: signingKey, mark: traffic, serve: (*Server).report, body: maxCheckpointBody, json: true},
-			route{method: "POST", pattern: prefix + "/{run}/response", who: signingKey, mark: traffic, serve: (*Server).respond, body: maxCheckpointBody, json: true},
+			route{method: "POST", pattern: prefix + "/{run}/async", who: signingKey, mark: traffic, key: sameAgain, serve: (*Server).checkpoint, body: maxCheckpointBody, json: true},
+			route{method: "POST", pattern: prefix, who: signingKey, mark: traffic, key: sameAgain, serve: (*Server).begin, body: maxCheckpointBody, json: true},
+			route{method: "POST", pattern: prefix + "/{run}/steps", who: signingKey, mark: traffic, key: sameAgain, serve: (*Server).report, body: maxCheckpointBody, json: true},
+			route{method: "POST", pattern: prefix + "/{run}/response", who: signingKey, mark: traffic, key: sameAgain, serve: (*Server).respond, body: maxCheckpointBody, json: true},
 			route{method: "GET", pattern: prefix + "/{run}/output", who: queryToken, serve: (*Server).output, cors: true},
 		)
 		for _, method := range []string{"POST", "PUT", "PATCH", "DELETE"} {
@@ -147,9 +161,9 @@ func routes() []route {
 		}
 	}
 	table = append(table,
-		route{method: "POST", pattern: "/v1/realtime/token", who: signingKey, mark: traffic, serve: (*Server).topicToken, body: maxTokenBody, json: true},
-		route{method: "POST", pattern: "/v1/realtime/publish", who: publisher, mark: traffic, serve: (*Server).publish, body: maxPublishBody, live: asStream},
-		route{method: "POST", pattern: "/v1/realtime/publish/tee", who: signingKey, mark: traffic, serve: (*Server).tee, live: always},
+		route{method: "POST", pattern: "/v1/realtime/token", who: signingKey, mark: traffic, key: sameAgain, serve: (*Server).topicToken, body: maxTokenBody, json: true},
+		route{method: "POST", pattern: "/v1/realtime/publish", who: publisher, mark: traffic, key: refusesKey, serve: (*Server).publish, body: maxPublishBody, live: asStream},
+		route{method: "POST", pattern: "/v1/realtime/publish/tee", who: signingKey, mark: traffic, key: refusesKey, serve: (*Server).tee, live: always},
 		route{method: "GET", pattern: "/v1/realtime/connect", who: queryToken, serve: (*Server).connect, cors: true},
 		route{method: "GET", pattern: "/v1/realtime/sse", who: queryToken, serve: (*Server).sse, cors: true},
 		later("POST", "/v0/connect/start", "connected workers"),

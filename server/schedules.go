@@ -126,7 +126,15 @@ func (s *Server) addSchedule(w http.ResponseWriter, r *http.Request, body []byte
 		fail(w, http.StatusBadRequest, message)
 		return
 	}
-	made, err := s.eng.AddSchedule(r.Context(), m, nextTicks, s.actor(r))
+	key, message := once(r, "schedules", body)
+	if message != "" {
+		fail(w, http.StatusBadRequest, message)
+		return
+	}
+	made, err := s.eng.AddSchedule(r.Context(), m, nextTicks, key, s.actor(r))
+	if replayed(w, err, func(e store.KeyEntry) { s.scheduleAgain(w, string(e.Reply)) }) {
+		return
+	}
 	bad, wrong := errors.AsType[*engine.ScheduleError](err)
 	switch {
 	case err == nil:
@@ -138,6 +146,17 @@ func (s *Server) addSchedule(w http.ResponseWriter, r *http.Request, body []byte
 	default:
 		s.failWith(w, r, err, "there is no function "+printable(in.Function)+"; GET /v1/apps lists the apps that are synced")
 	}
+}
+
+// scheduleAgain answers with a schedule as it is now.
+func (s *Server) scheduleAgain(w http.ResponseWriter, id string) {
+	for _, sc := range s.eng.Schedules(nextTicks) {
+		if sc.Made && sc.ID == id {
+			s.reply(w, viewSchedule(sc))
+			return
+		}
+	}
+	fail(w, http.StatusGone, "the schedule "+printable(id)+", which the first request with this key has made, was removed since")
 }
 
 func (s *Server) listSchedules(w http.ResponseWriter, r *http.Request, _ []byte) {

@@ -288,6 +288,10 @@ func (s *Server) run(rt *route, w http.ResponseWriter, r *http.Request) {
 	if r = s.allowed(rt, w, r); r == nil {
 		return
 	}
+	if rt.key == refusesKey && len(r.Header.Values(headerKey)) > 0 {
+		rt.refuse(w, http.StatusBadRequest, headerKey+" has no meaning here: the same request twice is done twice; send it without the header")
+		return
+	}
 	if rt.method != http.MethodGet && rt.scope() == scopePeople {
 		defer s.people.ring()
 	}

@@ -97,10 +97,7 @@ func letterFilters(more ...param) []param {
 	}, more...)
 }
 
-var (
-	conflict = []int{http.StatusConflict}
-	once422  = []int{http.StatusUnprocessableEntity}
-)
+var conflict = []int{http.StatusConflict}
 
 // told is what people are told, by method and pattern.
 var told = sync.OnceValue(func() map[string]about {
@@ -108,10 +105,10 @@ var told = sync.OnceValue(func() map[string]about {
 		"GET /health":       {id: "health", what: "Whether requests are served", data: healthyView{}, wrap: unwrapped},
 		"GET /openapi.json": {id: "openapi", what: "This document", data: map[string]any{}, wrap: unwrapped},
 		"POST /e/{key}": {
-			id: "sendEvents", what: "Send one event, or an array of up to 5,000", in: eventInV2{}, many: true, data: idsView{}, wrap: unwrapped, header: keyed(), codes: once422,
+			id: "sendEvents", what: "Send one event, or an array of up to 5,000", in: eventInV2{}, many: true, data: idsView{}, wrap: unwrapped,
 		},
 		"POST /invoke/{slug}": {
-			id: "invoke", what: "Start a run of one function, whatever its triggers", in: invokeIn{}, data: invokedView{}, wrap: unwrapped, header: keyed(), codes: once422,
+			id: "invoke", what: "Start a run of one function, whatever its triggers", in: invokeIn{}, data: invokedView{}, wrap: unwrapped,
 		},
 		"DELETE /fn/remove": {
 			id: "removeApp", what: "Archive the app at a URL; a sync brings it back", data: removedView{}, wrap: unwrapped,
@@ -162,7 +159,7 @@ var told = sync.OnceValue(func() map[string]about {
 		},
 		"GET /v1/runs/{run}/why": {id: "whyRun", what: "Why a run is not running now, in one sentence", data: whyView{}},
 		"POST /v1/runs/{run}/rerun": {
-			id: "rerunRun", what: "Start a run anew, from its start or from a step", in: rerunIn{}, data: startedView{}, header: keyed(), codes: once422,
+			id: "rerunRun", what: "Start a run anew, from its start or from a step", in: rerunIn{}, data: startedView{},
 		},
 		"GET /v1/http/runs/{run}/output": {
 			id: "getOutput", what: "The result of a run, once it has ended: an endpoint's response as it was, data or error; with Accept: text/event-stream as an event",
@@ -193,12 +190,12 @@ var told = sync.OnceValue(func() map[string]about {
 			query: []param{paramLimit(100, 500), lastRow("id"), paramText("function", "slug")},
 		},
 		"POST /v1/schedules": {
-			id: "addSchedule", what: "Make a schedule for a function", in: scheduleIn{}, data: scheduleView{}, codes: []int{http.StatusNotFound, http.StatusConflict},
+			id: "addSchedule", what: "Make a schedule for a function", in: scheduleIn{}, data: scheduleView{}, codes: []int{http.StatusNotFound, http.StatusConflict, http.StatusGone},
 		},
 		"DELETE /v1/schedules/{id}": {id: "removeSchedule", what: "Remove a schedule that somebody made", data: doneView{}, codes: conflict},
 		"POST /v1/cancellations": {
 			id: "cancelMany", what: "Cancel all runs of a function that started in a time and whose event meets a condition", in: cancellationIn{}, data: cancellationView{},
-			codes: []int{http.StatusNotFound},
+			codes: []int{http.StatusNotFound, http.StatusGone},
 		},
 		"GET /v1/cancellations":         {id: "listCancellations", what: "Cancellations of many runs, newest first", data: []cancellationView{}, query: []param{paramLimit(20, 200), lastRow("id")}},
 		"DELETE /v1/cancellations/{id}": {id: "removeCancellation", what: "End a cancellation; runs that it has cancelled stay so", data: doneView{}, codes: []int{http.StatusBadRequest}},
@@ -211,7 +208,7 @@ var told = sync.OnceValue(func() map[string]about {
 			query: []param{needed(paramText("scope", "of the key")), needed(paramText("key", "as it is listed; in unique/<function> the value of the option idempotency, null when the event had none"))}, codes: []int{http.StatusNotFound},
 		},
 		"POST /v1/signals": {
-			id: "signal", what: "Send a signal to the run that waits for it", in: signalIn{}, data: startedView{}, header: keyed(),
+			id: "signal", what: "Send a signal to the run that waits for it", in: signalIn{}, data: startedView{},
 			codes: []int{http.StatusNotFound, http.StatusUnprocessableEntity},
 		},
 		"GET /v1/controls":                 {id: "listControls", what: "What operators have paused or limited", data: []controlView{}},
@@ -264,13 +261,13 @@ var told = sync.OnceValue(func() map[string]about {
 		},
 		"GET /v1/dead-letters/{run}": {id: "getDeadLetter", what: "A dead letter", data: letterView{}},
 		"POST /v1/dead-letters/retry": {
-			id: "retryDeadLetters", what: "Retry many at a rate, and stop when the first ones fail again", in: retryManyIn{}, data: retryJobView{}, header: keyed(), codes: once422,
+			id: "retryDeadLetters", what: "Retry many at a rate, and stop when the first ones fail again", in: retryManyIn{}, data: retryJobView{},
 		},
 		"GET /v1/dead-letters/jobs":         {id: "listRetryJobs", what: "Jobs that retry dead letters, newest first", data: []retryJobView{}, query: []param{paramLimit(20, 200), lastRow("id")}},
 		"GET /v1/dead-letters/jobs/{id}":    {id: "getRetryJob", what: "A job that retries dead letters", data: retryJobView{}},
 		"DELETE /v1/dead-letters/jobs/{id}": {id: "stopRetryJob", what: "Stop a job; the runs that it has started go on", data: retryJobView{}},
 		"POST /v1/dead-letters/{run}/{action}": {
-			id: "actOnDeadLetter", what: "Retry (answers with the run), discard with a reason, or note", in: letterActionIn{}, data: letterView{}, header: keyed(), codes: []int{http.StatusConflict, http.StatusUnprocessableEntity},
+			id: "actOnDeadLetter", what: "Retry (answers with the run), discard with a reason, or note", in: letterActionIn{}, data: letterView{}, codes: conflict,
 		},
 
 		"GET /v2/health":       {id: "healthV2", what: "Whether requests are served", data: healthyV2{}, wrap: wrapV2},
@@ -288,7 +285,7 @@ var told = sync.OnceValue(func() map[string]about {
 		},
 		"POST /v2/runs/{run}/cancel": {id: "cancelRunV2", what: "Cancel a run", data: runV2{}, wrap: wrapV2, codes: conflict},
 		"POST /v2/runs/{run}/rerun": {
-			id: "rerunRunV2", what: "Start a run anew, from its start or from a step", in: rerunIn{}, data: invokedV2{}, wrap: wrapV2, header: keyed(), codes: once422,
+			id: "rerunRunV2", what: "Start a run anew, from its start or from a step", in: rerunIn{}, data: invokedV2{}, wrap: wrapV2,
 		},
 		"GET /v2/events/{event}/runs": {
 			id: "listRunsOfEventV2", what: "The runs that an event started", data: []runV2{}, wrap: wrapPage, query: []param{paramLimit(20, 40), sealed(), includeOutput()},

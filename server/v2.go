@@ -41,21 +41,21 @@ func v2Routes() []route {
 		{method: "GET", pattern: "/runs", who: signingKey, serve: (*Server).listRunsV2},
 		{method: "GET", pattern: "/runs/{run}", who: signingKey, serve: (*Server).showRunV2},
 		{method: "GET", pattern: "/runs/{run}/trace", who: signingKey, serve: (*Server).traceV2},
-		{method: "POST", pattern: "/runs/{run}/cancel", who: signingKey, mark: act, serve: (*Server).cancelRunV2},
-		{method: "POST", pattern: "/runs/{run}/rerun", who: signingKey, mark: act, serve: (*Server).rerunV2, body: maxLetterBody, json: true},
+		{method: "POST", pattern: "/runs/{run}/cancel", who: signingKey, mark: act, key: sameAgain, serve: (*Server).cancelRunV2},
+		{method: "POST", pattern: "/runs/{run}/rerun", who: signingKey, mark: act, key: takesKey, serve: (*Server).rerunV2, body: maxLetterBody, json: true},
 		{method: "GET", pattern: "/events/{event}/runs", who: signingKey, serve: (*Server).runsOfEventV2},
-		{method: "POST", pattern: "/events", who: signingKey, mark: traffic, serve: (*Server).sendV2, body: maxEventBodyV2, json: true},
+		{method: "POST", pattern: "/events", who: signingKey, mark: traffic, key: takesKey, serve: (*Server).sendV2, body: maxEventBodyV2, json: true},
 
 		{method: "GET", pattern: "/apps", who: signingKey, serve: (*Server).listAppsV2},
 		{method: "GET", pattern: "/apps/{app}", who: signingKey, serve: (*Server).showAppV2},
 		{method: "GET", pattern: "/apps/{app}/functions", who: signingKey, serve: (*Server).listFunctionsV2},
 		{method: "GET", pattern: "/apps/{app}/functions/{function}", who: signingKey, serve: (*Server).showFunctionV2},
 		{method: "GET", pattern: "/apps/{app}/functions/{function}/runs", who: signingKey, serve: (*Server).runsOfFunctionV2},
-		{method: "POST", pattern: "/apps/{app}/functions/{function}/invoke", who: signingKey, mark: traffic, serve: (*Server).invokeV2, body: maxSignalBody, json: true},
-		{method: "POST", pattern: "/apps/{app}/syncs", who: signingKey, mark: act, serve: (*Server).syncV2, body: maxSmallBody, json: true},
+		{method: "POST", pattern: "/apps/{app}/functions/{function}/invoke", who: signingKey, mark: traffic, key: takesKey, serve: (*Server).invokeV2, body: maxSignalBody, json: true},
+		{method: "POST", pattern: "/apps/{app}/syncs", who: signingKey, mark: act, key: sameAgain, serve: (*Server).syncV2, body: maxSmallBody, json: true},
 
 		{method: "GET", pattern: "/env/webhooks", who: signingKey, serve: (*Server).webhooks},
-		{method: "POST", pattern: "/env/webhooks", who: signingKey, mark: traffic, serve: (*Server).webhooks},
+		{method: "POST", pattern: "/env/webhooks", who: signingKey, mark: traffic, key: refusesKey, serve: (*Server).webhooks},
 	}
 	for _, missing := range []struct{ method, pattern, what string }{
 		{"POST", "/envs", "more than one environment"},

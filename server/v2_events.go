@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/pawlhq/pawl/engine"
@@ -72,11 +73,32 @@ func (s *Server) sendV2(w http.ResponseWriter, r *http.Request, body []byte) {
 		refuseV2(w, status, codeValidation, err.Error())
 		return
 	}
-	if err := s.eng.Send(r.Context(), events); err != nil {
+	key, message := once(r, "events", body)
+	if message != "" {
+		refuseV2(w, http.StatusBadRequest, codeFormat, message)
+		return
+	}
+	if key != nil {
+		key.Reply = eventsReply(http.StatusOK, events, "") // as POST /e/{key}, whose keys these are too
+	}
+	err = s.eng.SendOnce(r.Context(), events, key)
+	if replayedV2(w, err, func(e store.KeyEntry) { s.replyV2(w, sentV2{firstID(e.Reply)}) }) {
+		return
+	}
+	if err != nil {
 		s.failWithV2(w, r, err, "")
 		return
 	}
 	s.replyV2(w, sentV2{events[0].ID})
+}
+
+// firstID is the id of the first event in the answer of POST /e/{key}.
+func firstID(reply []byte) string {
+	var sent idsView
+	if json.Unmarshal(reply, &sent) != nil || len(sent.IDs) == 0 {
+		return ""
+	}
+	return sent.IDs[0]
 }
 
 // invokeInV2 is what POST …/invoke takes.
@@ -135,14 +157,21 @@ func (s *Server) invokeV2(w http.ResponseWriter, r *http.Request, body []byte) {
 			return
 		}
 	}
-	var key *store.Once
-	if in.IdempotencyKey != "" {
+	key, message := once(r, "runs/"+f.Slug, body)
+	repeated := http.StatusOK
+	switch {
+	case message != "":
+		refuseV2(w, http.StatusBadRequest, codeFormat, message)
+		return
+	case key != nil && in.IdempotencyKey != "":
+		refuseV2(w, http.StatusBadRequest, codeInvalid, "give idempotencyKey or the header "+headerKey+", not both")
+		return
+	case in.IdempotencyKey != "":
 		key = &store.Once{Scope: "runs/" + f.Slug, Key: in.IdempotencyKey, Fingerprint: fingerprint(body), Life: store.KeyLife}
+		repeated = http.StatusConflict // source: spec/12 §4
 	}
 	_, run, err := s.eng.Invoke(r.Context(), call, key, func(_, run string) []byte { return []byte(run) })
-	if replayedV2(w, err, func(e store.KeyEntry) {
-		s.replyPageV2(w, http.StatusConflict, invokedV2{string(e.Reply)}, nil) // source: spec/12 §4
-	}) {
+	if replayedV2(w, err, func(e store.KeyEntry) { s.replyPageV2(w, repeated, invokedV2{string(e.Reply)}, nil) }) {
 		return
 	}
 	switch {

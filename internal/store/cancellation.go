@@ -8,8 +8,9 @@ import (
 
 // Cancellations keeps what people said about runs to be cancelled, many at once.
 type Cancellations interface {
-	// AddCancellation writes one and queues the item that works it.
-	AddCancellation(ctx context.Context, c durable.Cancellation, item durable.Item, act durable.Act) error
+	// AddCancellation writes one and queues the item that works it. once may be nil; its
+	// errors are those of AcceptOnce.
+	AddCancellation(ctx context.Context, c durable.Cancellation, item durable.Item, once *Once, act durable.Act) error
 	// RemoveCancellation forgets one and removes its item: what it has not
 	// cancelled yet stays. ErrNotFound.
 	RemoveCancellation(ctx context.Context, id string, act durable.Act) error

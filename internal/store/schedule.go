@@ -12,8 +12,9 @@ var ErrExists = errors.New("it exists already")
 
 // Schedules keeps the schedules that people made.
 type Schedules interface {
-	// AddSchedule writes one and queues the item of its first tick. ErrExists.
-	AddSchedule(ctx context.Context, s durable.Schedule, first durable.Item, act durable.Act) error
+	// AddSchedule writes one and queues the item of its first tick. ErrExists, which
+	// takes no key. once may be nil; its errors are those of AcceptOnce.
+	AddSchedule(ctx context.Context, s durable.Schedule, first durable.Item, once *Once, act durable.Act) error
 	// RemoveSchedule forgets one and removes its items. ErrNotFound.
 	RemoveSchedule(ctx context.Context, id string, items []durable.Ref, act durable.Act) error
 	// LoadSchedules returns them all.

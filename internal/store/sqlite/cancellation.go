@@ -11,8 +11,14 @@ import (
 )
 
 // AddCancellation writes a cancellation and queues its item.
-func (s *Store) AddCancellation(ctx context.Context, n durable.Cancellation, item durable.Item, act durable.Act) error {
+func (s *Store) AddCancellation(ctx context.Context, n durable.Cancellation, item durable.Item, once *store.Once, act durable.Act) error {
 	return s.also(ctx, &act, act.At, func(w *write) error {
+		if known, err := s.known(w, once); err != nil || known {
+			return err
+		}
+		if err := s.take(w, once); err != nil {
+			return err
+		}
 		stmt := s.write.Prep(`INSERT INTO cancellations (id, function, app, after, before, cond, created) VALUES (?, ?, ?, ?, ?, ?, ?)`)
 		for i, v := range []string{n.ID, n.Function, n.App} {
 			stmt.BindText(i+1, v)

@@ -465,9 +465,9 @@ func TestDoctorOfTheAuditLog(t *testing.T) {
 	require.NoError(t, w.s.Rerun(ctx, noon, store.Rerun{Of: retried, Start: durable.Start{Run: again}, Edited: e, Act: &rerun}))
 	require.NoError(t, w.s.StartRetries(ctx, store.RetryJob{ID: job, Created: noon}, nil, act(durable.ActRetryMany, durable.JobObject(job))))
 	require.NoError(t, w.s.AddCancellation(ctx,
-		durable.Cancellation{ID: many, Function: shop.Slug, App: "shop", Created: noon}, durable.Item{Run: many, Step: durable.SweepStep, Kind: durable.Sweep, Due: noon}, act(durable.ActCancelMany, durable.CancellationObject(many))))
+		durable.Cancellation{ID: many, Function: shop.Slug, App: "shop", Created: noon}, durable.Item{Run: many, Step: durable.SweepStep, Kind: durable.Sweep, Due: noon}, nil, act(durable.ActCancelMany, durable.CancellationObject(many))))
 	require.NoError(t, w.s.AddSchedule(ctx,
-		durable.Schedule{ID: "daily", Function: shop.Slug, Cron: "0 12 * * *", Created: noon}, durable.Item{Run: "cron/" + shop.Slug, Step: "api daily", Kind: durable.Tick, Due: noon}, act(durable.ActAddSchedule, durable.ScheduleObject("daily"))))
+		durable.Schedule{ID: "daily", Function: shop.Slug, Cron: "0 12 * * *", Created: noon}, durable.Item{Run: "cron/" + shop.Slug, Step: "api daily", Kind: durable.Tick, Due: noon}, nil, act(durable.ActAddSchedule, durable.ScheduleObject("daily"))))
 	require.NoError(t, w.s.SaveControl(ctx, durable.Control{Name: shop.Slug, Pause: durable.PauseAll, Since: noon}, act(durable.ActPause, shop.Slug)))
 	require.NoError(t, w.s.Close())
 	require.Empty(t, w.examine())

@@ -10,8 +10,11 @@ import (
 )
 
 // AddSchedule writes a schedule and queues its first tick.
-func (s *Store) AddSchedule(ctx context.Context, n durable.Schedule, first durable.Item, act durable.Act) error {
+func (s *Store) AddSchedule(ctx context.Context, n durable.Schedule, first durable.Item, once *store.Once, act durable.Act) error {
 	return s.also(ctx, &act, act.At, func(w *write) error {
+		if known, err := s.known(w, once); err != nil || known {
+			return err
+		}
 		stmt := s.write.Prep(`INSERT INTO schedules (id, function, cron, missed, overlap, jitter, created, data)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`)
 		for i, v := range []string{n.ID, n.Function, n.Cron, n.Missed, n.Overlap} {
@@ -26,6 +29,9 @@ func (s *Store) AddSchedule(ctx context.Context, n durable.Schedule, first durab
 		if s.write.Changes() == 0 {
 			w.outcome = fmt.Errorf("schedule %s: %w", n.ID, store.ErrExists)
 			return nil
+		}
+		if err := s.take(w, once); err != nil {
+			return err
 		}
 		return s.queueItem(w, first)
 	})

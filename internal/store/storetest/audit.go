@@ -95,14 +95,14 @@ var auditTests = []test{
 
 		s := durable.Schedule{ID: "a", Function: "shop-ship", Cron: "* * * * *", Created: noon}
 		tick := durable.Item{Run: "cron/shop-ship", Step: "api a", Kind: durable.Tick, Due: far}
-		told(true, d.AddSchedule(d.Context(), s, tick, did(noon)))
-		told(false, d.AddSchedule(d.Context(), s, tick, did(noon)))
+		told(true, d.AddSchedule(d.Context(), s, tick, nil, did(noon)))
+		told(false, d.AddSchedule(d.Context(), s, tick, nil, did(noon)))
 		told(true, d.RemoveSchedule(d.Context(), "a", []durable.Ref{ref(tick)}, did(noon)))
 		told(false, d.RemoveSchedule(d.Context(), "a", nil, did(noon)))
 
 		c := durable.Cancellation{ID: newID(), Function: "shop-ship", App: "shop", Before: noon, Created: noon}
 		sweep := durable.Item{Run: c.ID, Step: durable.SweepStep, Kind: durable.Sweep, Due: far}
-		told(true, d.AddCancellation(d.Context(), c, sweep, did(noon)))
+		told(true, d.AddCancellation(d.Context(), c, sweep, nil, did(noon)))
 		told(true, d.RemoveCancellation(d.Context(), c.ID, did(noon)))
 		told(false, d.RemoveCancellation(d.Context(), c.ID, did(noon)))
 

@@ -20,7 +20,7 @@ var cancellationTests = []test{
 				c.After = noon.Add(-time.Hour)
 			}
 			item := durable.Item{Run: c.ID, Step: durable.SweepStep, Kind: durable.Sweep, Due: noon, Data: durable.JSON(`{"n":1}`)}
-			require.NoError(d, d.AddCancellation(d.Context(), c, item, did(noon)))
+			require.NoError(d, d.AddCancellation(d.Context(), c, item, nil, did(noon)))
 			all = append([]durable.Cancellation{c}, all...)
 		}
 		_, err := d.Cancellation(d.Context(), newID())
@@ -52,5 +52,28 @@ var cancellationTests = []test{
 				require.NoError(d, err)
 			}
 		}
+	}},
+	{"makes a cancellation once for a key", func(d *db) {
+		var ids []string
+		for i := range 2 {
+			c := durable.Cancellation{ID: newID(), Function: "shop-ship", App: "shop", Before: noon, Created: noon}
+			ids = append(ids, c.ID)
+			item := durable.Item{Run: c.ID, Step: durable.SweepStep, Kind: durable.Sweep, Due: noon}
+			key := &store.Once{Scope: "cancellations", Key: "k", Reply: durable.JSON(c.ID), Life: time.Hour}
+			err := d.AddCancellation(d.Context(), c, item, key, did(noon))
+			if i == 0 {
+				require.NoError(d, err)
+				continue
+			}
+			var again *store.RepeatedError
+			require.ErrorAs(d, err, &again)
+			require.Equal(d, ids[0], string(again.Entry.Reply))
+		}
+		list, err := d.Cancellations(d.Context(), store.Page{Limit: 10})
+		require.NoError(d, err)
+		require.Len(d, list, 1)
+		leases, err := d.Claim(d.Context(), noon, time.Minute, 10)
+		require.NoError(d, err)
+		require.Equal(d, ids[:1], leasedRuns(leases))
 	}},
 }
