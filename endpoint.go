@@ -47,7 +47,9 @@ const (
 // when it panics, be it with [http.ErrAbortHandler]: what it has written by then is no
 // answer. When there are no more tries the client gets status 500, and the run is a
 // dead letter. The request header Idempotency-Key makes all requests with that key one
-// run, for seven days.
+// run, for seven days. While that run goes on, Idempotency-In-Flight says what becomes
+// of the others: attach (the default) and wait get its answer, attach also what it
+// streams, and reject is refused at once (409).
 //
 // A request has at most 1 MiB, and an answer 3 MiB; as the run's result, which is JSON
 // with the headers, it has at most 4 MiB, where quotes and line ends count twice, and
@@ -126,6 +128,11 @@ func entered(r *http.Request) bool {
 func (e *endpoint) first(w http.ResponseWriter, r *http.Request, body []byte) {
 	ctx := context.WithoutCancel(r.Context()) // the run goes on without its client
 	api, served := e.app.api(), e.app.set.origin
+	how := r.Header.Get(inFlight)
+	if _, given := r.Header[inFlight]; given && how != attaches && how != waits && how != rejects {
+		http.Error(w, inFlight+" must be wait, attach or reject", http.StatusBadRequest)
+		return
+	}
 	in := &inline{run: newRunID(), key: r.Header.Get("Idempotency-Key"), event: e.event(r, body), retries: e.tries() - 1}
 	if in.key != "" {
 		// Whether it has begun before must be known before anything is done.
@@ -134,12 +141,7 @@ func (e *endpoint) first(w http.ResponseWriter, r *http.Request, body []byte) {
 			return
 		}
 		if in.begun.RunID != in.run {
-			w.Header().Set("Idempotency-Replayed", "true")
-			where := api.ResultURL(served, in.begun)
-			if wantsStream(r) {
-				where = api.StreamURL(served, in.begun)
-			}
-			http.Redirect(w, r, where, http.StatusSeeOther)
+			repeated(w, r, api, served, in.begun, how)
 			return
 		}
 	}
@@ -195,6 +197,45 @@ func (e *endpoint) first(w http.ResponseWriter, r *http.Request, body []byte) {
 		w.Header().Set(proto.HeaderRunID, in.run)
 		out.replay(w)
 	}
+}
+
+// inFlight is the header that says what a repetition of a request does while the run
+// of the first goes on: it attaches when it says nothing.
+const (
+	inFlight = "Idempotency-In-Flight"
+	attaches = "attach"
+	waits    = "wait"
+	rejects  = "reject"
+)
+
+// repeated answers a request whose key was used before.
+func repeated(w http.ResponseWriter, r *http.Request, api proto.Backend, served string, first proto.Begun, how string) {
+	w.Header().Set("Idempotency-Replayed", "true")
+	w.Header().Set(proto.HeaderRunID, first.RunID)
+	where := api.ResultURL(served, first)
+	switch {
+	case how == rejects && !first.Ended:
+		b, err := marshal(map[string]any{
+			"error":  "the first request with this key is in flight: its run " + first.RunID + " goes on; read it at " + where,
+			"code":   "idempotency_in_flight",
+			"data":   map[string]any{"run_id": first.RunID, "url": where},
+			"status": http.StatusConflict,
+		})
+		if err != nil {
+			panic(fmt.Sprintf("text is JSON: %v", err))
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Retry-After", "1")
+		w.WriteHeader(http.StatusConflict)
+		_, _ = w.Write(b) // whoever asked may be gone
+		return
+	case !wantsStream(r):
+	case how != waits:
+		where = api.StreamURL(served, first)
+	case where == api.StreamURL(served, first):
+		where += "&" + wholeParameter + "=true"
+	}
+	http.Redirect(w, r, where, http.StatusSeeOther)
 }
 
 // endStream ends what a client reads: with the answer, or, when the run goes on

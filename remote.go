@@ -359,11 +359,12 @@ func (r *remote) Begin(ctx context.Context, b proto.Begin) (proto.Begun, error) 
 			AppID      string `json:"app_id"`
 			Token      string `json:"token"`
 			Realtime   string `json:"realtime_token"`
+			Ended      bool   `json:"ended"`
 		} `json:"data"`
 	}
 	err = r.do(ctx, http.MethodPost, "/v1/http/runs", body, nil, false, &reply)
 	d := reply.Data
-	return proto.Begun{RunID: d.RunID, FunctionID: d.FunctionID, AppID: d.AppID, Token: d.Token, RealtimeToken: d.Realtime}, reported(err)
+	return proto.Begun{RunID: d.RunID, FunctionID: d.FunctionID, AppID: d.AppID, Token: d.Token, RealtimeToken: d.Realtime, Ended: d.Ended}, reported(err)
 }
 
 func (r *remote) Report(ctx context.Context, b proto.Begun, steps []byte, after time.Duration) error {

@@ -380,6 +380,9 @@ func failedOp(err error, noRetry bool) op {
 // resultParameter names the run whose result a client waits for.
 const resultParameter = "run"
 
+// wholeParameter says that a stream is not read before it has ended.
+const wholeParameter = "whole"
+
 // result answers a client that waits for the result of an endpoint of an engine
 // in this process, however long that takes.
 func (a *App) result(w http.ResponseWriter, r *http.Request, run string) {
@@ -393,6 +396,11 @@ func (a *App) result(w http.ResponseWriter, r *http.Request, run string) {
 		return
 	}
 	if wantsStream(r) {
+		if r.URL.Query().Has(wholeParameter) {
+			if _, err := a.look(r.Context(), run, forever); err != nil && r.Context().Err() != nil {
+				return
+			}
+		}
 		if err := inside.ReadStream(w, r, run); err != nil {
 			w.Header().Set("Retry-After", "1")
 			http.Error(w, "the stream cannot be read; try again in a moment", http.StatusServiceUnavailable)

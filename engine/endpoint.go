@@ -55,6 +55,8 @@ type Begun struct {
 	// Run is the run that began; another one than the app has named when that had
 	// begun before for the same idempotency key.
 	Run string
+	// Ended says of such a run that nothing of it is in flight any more.
+	Ended bool
 }
 
 // Begin takes the first report on a run that began in an app: the request, and
@@ -107,7 +109,9 @@ func (e *Engine) Begin(ctx context.Context, cp wire.Checkpoint, sdk string) (Beg
 	err = e.begin(ctx, cp.RunID, f, ev, in, began, now, once)
 	if again, ok := errors.AsType[*store.RepeatedError](err); ok {
 		b.Run = string(again.Entry.Reply)
-		return b, nil
+		goesOn, err := e.unfinished(ctx, b.Run)
+		b.Ended = !goesOn
+		return b, err
 	}
 	if errors.Is(err, store.ErrExists) {
 		if err = e.same(ctx, cp.RunID, f, ev); err == nil {

@@ -254,7 +254,7 @@ func (l local) Begin(ctx context.Context, b proto.Begin) (proto.Begun, error) {
 	if err != nil {
 		return proto.Begun{}, reportError(err)
 	}
-	return proto.Begun{RunID: begun.Run, FunctionID: begun.FunctionID, AppID: begun.AppID}, nil
+	return proto.Begun{RunID: begun.Run, FunctionID: begun.FunctionID, AppID: begun.AppID, Ended: begun.Ended}, nil
 }
 
 // newestProtocol is the version that the SDK speaks.

@@ -20,9 +20,9 @@ var letterRoutes = []route{
 	{method: "GET", pattern: "/v1/dead-letters/jobs/{id}", who: signingKey, serve: (*Server).showRetryJob},
 	{method: "DELETE", pattern: "/v1/dead-letters/jobs/{id}", who: signingKey, mark: act, key: sameAgain, serve: (*Server).stopRetryJob},
 	{method: "GET", pattern: "/v1/dead-letters/{run}", who: signingKey, serve: (*Server).showLetter},
-	{method: "POST", pattern: "/v1/dead-letters/{run}/{action}", who: signingKey, mark: act, key: takesKey, serve: (*Server).actOnLetter, body: maxLetterBody, json: true},
+	{method: "POST", pattern: "/v1/dead-letters/{run}/{action}", who: signingKey, mark: act, key: takesKey, serve: (*Server).actOnLetter, body: maxLetterBody, json: true, lets: true},
 
-	{method: "POST", pattern: "/v1/runs/{run}/rerun", who: signingKey, mark: act, key: takesKey, serve: (*Server).rerun, body: maxLetterBody, json: true},
+	{method: "POST", pattern: "/v1/runs/{run}/rerun", who: signingKey, mark: act, key: takesKey, serve: (*Server).rerun, body: maxLetterBody, json: true, lets: true},
 }
 
 // letterView is a dead letter in the API.

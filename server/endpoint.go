@@ -18,6 +18,7 @@ type begunView struct {
 	AppID         string `json:"app_id"`
 	Token         string `json:"token"`
 	RealtimeToken string `json:"realtime_token"`
+	Ended         bool   `json:"ended,omitzero"` // of a run that had begun before for the same key
 }
 
 // streamTopic is the topic of a run's channel that has what its endpoint streams.
@@ -47,7 +48,7 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request, body []byte) {
 	stream := ticket.Grant{Topics: []ticket.Topic{{Channel: b.Run, Name: streamTopic}}}
 	s.reply(w, begunView{
 		RunID: b.Run, FunctionID: b.FunctionID, AppID: b.AppID,
-		Token: s.tokens.Result(b.Run), RealtimeToken: s.tokens.Topics(stream, streamLife),
+		Token: s.tokens.Result(b.Run), RealtimeToken: s.tokens.Topics(stream, streamLife), Ended: b.Ended,
 	})
 }
 

@@ -45,6 +45,9 @@ func (s *Server) enter(w http.ResponseWriter, r *http.Request, body []byte) {
 	if again, ok := errors.AsType[*store.RepeatedError](err); ok {
 		w.Header().Set(headerReplayed, "true")
 		run, err = string(again.Entry.Reply), nil
+		if s.entered(w, r, run) {
+			return
+		}
 	}
 	if bad, ok := errors.AsType[*engine.BeginError](err); ok {
 		fail(w, http.StatusUnprocessableEntity, bad.Message)
@@ -52,9 +55,7 @@ func (s *Server) enter(w http.ResponseWriter, r *http.Request, body []byte) {
 	}
 	switch {
 	case err == nil:
-		if let, ok := r.Context().Value(letGo{}).(func()); ok {
-			let() // it is on disk, and the wait may be long
-		}
+		letGoOf(r) // it is on disk, and the wait may be long
 		w.Header().Set(headerRun, run)
 		s.answerFor(w, r, run)
 	case replayed(w, err, nil): // for another request
@@ -64,6 +65,29 @@ func (s *Server) enter(w http.ResponseWriter, r *http.Request, body []byte) {
 	default:
 		s.failWith(w, r, err, "")
 	}
+}
+
+// entered does what a repetition asks for that meets the run of the first request.
+// It reports whether it has answered; otherwise the answer is that of the run, when
+// it has one.
+func (s *Server) entered(w http.ResponseWriter, r *http.Request, run string) bool {
+	how, _ := inFlightOf(r)
+	if how == attach || how == wait && !accepts(r, "text/event-stream") {
+		return false
+	}
+	busy, err := s.meet(r, run)
+	switch {
+	case err != nil:
+		s.failWith(w, r, err, "")
+		return true
+	case !busy:
+		return false
+	case how == reject:
+		busyWith(w, run, s.resultOf(r, run))
+	default:
+		s.sendOn(w, r, run) // where the one event is the result
+	}
+	return true
 }
 
 // goesOn reports whether a reader of a stream comes again who cannot say of which,
@@ -133,9 +157,19 @@ func (s *Server) answerFor(w http.ResponseWriter, r *http.Request, run string) {
 	case <-r.Context().Done():
 		return
 	}
-	// The reference is to the client's own URL, as in late.
-	up := strings.Repeat("../", strings.Count(r.URL.EscapedPath(), "/")-1)
+	s.sendOn(w, r, run)
+}
+
+// sendOn sends a client to where the result of a run will be.
+func (s *Server) sendOn(w http.ResponseWriter, r *http.Request, run string) {
 	w.Header()["Cache-Control"] = noStore
-	w.Header().Set("Location", up+"v1/http/runs/"+run+"/output?token="+url.QueryEscape(s.tokens.Result(run)))
+	w.Header().Set(headerRun, run)
+	w.Header().Set("Location", s.resultOf(r, run))
 	w.WriteHeader(http.StatusSeeOther)
+}
+
+// resultOf is where that is. The reference is to the client's own URL, as in late.
+func (s *Server) resultOf(r *http.Request, run string) string {
+	up := strings.Repeat("../", strings.Count(r.URL.EscapedPath(), "/")-1)
+	return up + "v1/http/runs/" + run + "/output?token=" + url.QueryEscape(s.tokens.Result(run))
 }

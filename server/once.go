@@ -33,6 +33,9 @@ const maxKey = 255
 // once reads the idempotency key of a request for scope. It is nil when there
 // is none, and message says what is wrong with it.
 func once(r *http.Request, scope string, body []byte) (o *store.Once, message string) {
+	if _, message = inFlightOf(r); message != "" {
+		return nil, message
+	}
 	values := r.Header.Values(headerKey)
 	if len(values) == 0 {
 		return nil, ""

@@ -120,6 +120,10 @@ func (s *schemas) operation(rt route, a about) object {
 	if rt.key == takesKey {
 		a.header = append(keyed(), a.header...)
 		a.codes = append([]int{http.StatusUnprocessableEntity}, a.codes...)
+		if rt.lets { // it starts a run, and lets a repetition wait for that
+			a.header = append(a.header, inFlightParam())
+			a.codes = append(a.codes, http.StatusConflict)
+		}
 	}
 	if list := parameters(rt.pattern, a); len(list) > 0 {
 		op["parameters"] = list

@@ -152,6 +152,13 @@ func (s *Server) startAnew(w http.ResponseWriter, r *http.Request, body []byte, 
 	}
 	how.Once, how.Reply, how.By = key, func(run string) []byte { return []byte(run) }, s.actor(r)
 	run, err := s.eng.Rerun(r.Context(), id, how)
+	if again, ok := errors.AsType[*store.RepeatedError](err); ok {
+		first := string(again.Entry.Reply)
+		busy, err := s.meet(r, first)
+		if s.inTheWay(w, r, first, busy, err) {
+			return
+		}
+	}
 	if replayed(w, err, func(e store.KeyEntry) { s.reply(w, startedView{string(e.Reply)}) }) {
 		return
 	}

@@ -129,7 +129,7 @@ func routes() []route {
 		{method: "GET", pattern: "/v1/idempotency-keys", who: signingKey, serve: (*Server).listKeys},
 		{method: "DELETE", pattern: "/v1/idempotency-keys", who: signingKey, mark: act, key: sameAgain, serve: (*Server).voidKey},
 		{method: "POST", pattern: "/v1/signals", who: signingKey, mark: traffic, key: takesKey, serve: (*Server).signal, body: maxSignalBody, json: true},
-		{method: "POST", pattern: "/invoke/{slug}", who: signingKey, mark: traffic, key: takesKey, serve: (*Server).invoke, body: maxSignalBody, json: true},
+		{method: "POST", pattern: "/invoke/{slug}", who: signingKey, mark: traffic, key: takesKey, serve: (*Server).invoke, body: maxSignalBody, json: true, lets: true},
 		{method: "GET", pattern: "/v1/apps", who: signingKey, serve: (*Server).listApps},
 		{method: "GET", pattern: "/v1/apps/{app}/functions", who: signingKey, serve: (*Server).appFunctions},
 

@@ -49,7 +49,7 @@ var (
 	overlaps      = []string{"allow", "skip", "queue", "replace"}
 	v2Codes       = []string{
 		codeInvalid, codeMissing, codeFormat, codeValidation, codeNoCredential, codeBadCredential, codeDenied, codeNotFound,
-		codeCancelled, codeEnded, codeConflict, codeSkipped, codeSyncFailed, codeInternal, codeNotImplemented, codeOther,
+		codeCancelled, codeEnded, codeConflict, codeInFlight, codeSkipped, codeSyncFailed, codeInternal, codeNotImplemented, codeOther,
 	}
 )
 

@@ -110,6 +110,17 @@ func (s *Server) invoke(w http.ResponseWriter, r *http.Request, body []byte) {
 	}
 	invoked := func(event, _ string) []byte { return []byte(`{"id":"` + event + `","status":200}`) }
 	event, run, err := s.eng.Invoke(r.Context(), call, key, invoked)
+	if again, ok := errors.AsType[*store.RepeatedError](err); ok {
+		var first invokedView
+		if err := json.Unmarshal(again.Entry.Reply, &first); err != nil {
+			s.failWith(w, r, err, "")
+			return
+		}
+		of, busy, err := s.meetAny(r, first.ID)
+		if s.inTheWay(w, r, of, busy, err) {
+			return
+		}
+	}
 	switch {
 	case err == nil:
 		raw(w, http.StatusOK, invoked(event, run))

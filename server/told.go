@@ -73,6 +73,11 @@ func keyed() []param {
 	}
 }
 
+// inFlightParam is the header of a request that starts a run.
+func inFlightParam() param {
+	return paramText(headerInFlight, "what a repetition does while the run of the first request goes on: attach (when it is not given) is answered as the first was, wait once the run has ended, reject at once with 409, code idempotency_in_flight and the run", inFlightWords...)
+}
+
 func runStatusParam() param {
 	p := paramText("status", "may be given more than once")
 	p.schema = object{"type": "array", "items": object{"type": "string", "enum": runStatuses}}
@@ -300,7 +305,6 @@ var told = sync.OnceValue(func() map[string]about {
 		"GET /v2/apps/{app}/functions/{function}/runs": {id: "listRunsOfFunction", what: "The runs of a function", data: []runV2{}, wrap: wrapPage, query: runsOfV2()},
 		"POST /v2/apps/{app}/functions/{function}/invoke": {
 			id: "invokeV2", what: "Start a run of a function; 409 with the same answer when its idempotencyKey was used before", in: invokeInV2{}, data: invokedV2{}, wrap: wrapV2,
-			codes: []int{http.StatusUnprocessableEntity},
 		},
 		"POST /v2/apps/{app}/syncs": {id: "syncApp", what: "Ask an app for its functions", in: syncIn{}, data: syncedV2{}, wrap: wrapV2},
 	}

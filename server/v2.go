@@ -42,7 +42,7 @@ func v2Routes() []route {
 		{method: "GET", pattern: "/runs/{run}", who: signingKey, serve: (*Server).showRunV2},
 		{method: "GET", pattern: "/runs/{run}/trace", who: signingKey, serve: (*Server).traceV2},
 		{method: "POST", pattern: "/runs/{run}/cancel", who: signingKey, mark: act, key: sameAgain, serve: (*Server).cancelRunV2},
-		{method: "POST", pattern: "/runs/{run}/rerun", who: signingKey, mark: act, key: takesKey, serve: (*Server).rerunV2, body: maxLetterBody, json: true},
+		{method: "POST", pattern: "/runs/{run}/rerun", who: signingKey, mark: act, key: takesKey, serve: (*Server).rerunV2, body: maxLetterBody, json: true, lets: true},
 		{method: "GET", pattern: "/events/{event}/runs", who: signingKey, serve: (*Server).runsOfEventV2},
 		{method: "POST", pattern: "/events", who: signingKey, mark: traffic, key: takesKey, serve: (*Server).sendV2, body: maxEventBodyV2, json: true},
 
@@ -51,7 +51,7 @@ func v2Routes() []route {
 		{method: "GET", pattern: "/apps/{app}/functions", who: signingKey, serve: (*Server).listFunctionsV2},
 		{method: "GET", pattern: "/apps/{app}/functions/{function}", who: signingKey, serve: (*Server).showFunctionV2},
 		{method: "GET", pattern: "/apps/{app}/functions/{function}/runs", who: signingKey, serve: (*Server).runsOfFunctionV2},
-		{method: "POST", pattern: "/apps/{app}/functions/{function}/invoke", who: signingKey, mark: traffic, key: takesKey, serve: (*Server).invokeV2, body: maxSignalBody, json: true},
+		{method: "POST", pattern: "/apps/{app}/functions/{function}/invoke", who: signingKey, mark: traffic, key: takesKey, serve: (*Server).invokeV2, body: maxSignalBody, json: true, lets: true},
 		{method: "POST", pattern: "/apps/{app}/syncs", who: signingKey, mark: act, key: sameAgain, serve: (*Server).syncV2, body: maxSmallBody, json: true},
 
 		{method: "GET", pattern: "/env/webhooks", who: signingKey, serve: (*Server).webhooks},
@@ -91,6 +91,7 @@ const (
 	codeCancelled      = "run_already_cancelled"
 	codeEnded          = "run_already_ended"
 	codeConflict       = "idempotency_conflict"
+	codeInFlight       = "idempotency_in_flight"
 	codeSkipped        = "function_skipped"
 	codeSyncFailed     = "app_sync_failed"
 	codeInternal       = "internal_error"

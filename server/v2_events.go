@@ -133,6 +133,10 @@ func (s *Server) invokeV2(w http.ResponseWriter, r *http.Request, body []byte) {
 		refuseV2(w, http.StatusBadRequest, codeFormat, "data must be an object")
 		return
 	}
+	if _, message := inFlightOf(r); message != "" {
+		refuseV2(w, http.StatusBadRequest, codeFormat, message)
+		return
+	}
 	if len(in.IdempotencyKey) > maxKey {
 		refuseV2(w, http.StatusBadRequest, codeFormat, "idempotencyKey is longer than "+strconv.Itoa(maxKey)+" bytes")
 		return
@@ -171,6 +175,9 @@ func (s *Server) invokeV2(w http.ResponseWriter, r *http.Request, body []byte) {
 		repeated = http.StatusConflict // source: spec/12 §4
 	}
 	_, run, err := s.eng.Invoke(r.Context(), call, key, func(_, run string) []byte { return []byte(run) })
+	if s.inTheWayV2(w, r, err) {
+		return
+	}
 	if replayedV2(w, err, func(e store.KeyEntry) { s.replyPageV2(w, repeated, invokedV2{string(e.Reply)}, nil) }) {
 		return
 	}

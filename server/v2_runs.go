@@ -248,6 +248,9 @@ func (s *Server) rerunV2(w http.ResponseWriter, r *http.Request, body []byte) {
 		From: from, Data: orNothing(in.Data),
 		Once: key, Reply: func(run string) []byte { return []byte(run) }, By: s.actor(r),
 	})
+	if s.inTheWayV2(w, r, err) {
+		return
+	}
 	if replayedV2(w, err, func(e store.KeyEntry) { s.replyV2(w, invokedV2{string(e.Reply)}) }) {
 		return
 	}

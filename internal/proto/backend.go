@@ -96,6 +96,7 @@ type Begin struct {
 type Begun struct {
 	RunID, FunctionID, AppID, Token string
 	RealtimeToken                   string // opens the run's stream
+	Ended                           bool   // such a run has ended
 }
 
 // RunState is how a run stands.

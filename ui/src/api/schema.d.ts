@@ -1695,7 +1695,7 @@ export interface components {
         };
         ErrorV2: {
             /** @enum {string} */
-            code: "invalid_request" | "missing_field" | "invalid_field_format" | "validation_error" | "authorization_header_missing" | "invalid_signing_key" | "access_denied" | "not_found" | "run_already_cancelled" | "run_already_ended" | "idempotency_conflict" | "function_skipped" | "app_sync_failed" | "internal_error" | "not_implemented" | "api_error";
+            code: "invalid_request" | "missing_field" | "invalid_field_format" | "validation_error" | "authorization_header_missing" | "invalid_signing_key" | "access_denied" | "not_found" | "run_already_cancelled" | "run_already_ended" | "idempotency_conflict" | "idempotency_in_flight" | "function_skipped" | "app_sync_failed" | "internal_error" | "not_implemented" | "api_error";
             message: string;
         };
         ErrorsV2: {
@@ -2573,6 +2573,15 @@ export interface components {
                 "application/json": components["schemas"]["Refusal"];
             };
         };
+        /** @description gone */
+        Refusal410: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Refusal"];
+            };
+        };
         /** @description request entity too large */
         Refusal413: {
             headers: {
@@ -2760,6 +2769,8 @@ export interface operations {
                 "Idempotency-Key"?: string;
                 /** @description how long the key holds, such as 36h; 7 days when it is not given */
                 "Idempotency-Life"?: string;
+                /** @description what a repetition does while the run of the first request goes on: attach (when it is not given) is answered as the first was, wait once the run has ended, reject at once with 409, code idempotency_in_flight and the run */
+                "Idempotency-In-Flight"?: "attach" | "wait" | "reject";
             };
             path: {
                 slug: string;
@@ -2785,6 +2796,7 @@ export interface operations {
             400: components["responses"]["Refusal400"];
             401: components["responses"]["Refusal401"];
             404: components["responses"]["Refusal404"];
+            409: components["responses"]["Refusal409"];
             413: components["responses"]["Refusal413"];
             415: components["responses"]["Refusal415"];
             422: components["responses"]["Refusal422"];
@@ -3042,7 +3054,12 @@ export interface operations {
     cancelMany: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description the same request with the same key happens once, and is answered as the first was */
+                "Idempotency-Key"?: string;
+                /** @description how long the key holds, such as 36h; 7 days when it is not given */
+                "Idempotency-Life"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -3068,8 +3085,10 @@ export interface operations {
             400: components["responses"]["Refusal400"];
             401: components["responses"]["Refusal401"];
             404: components["responses"]["Refusal404"];
+            410: components["responses"]["Refusal410"];
             413: components["responses"]["Refusal413"];
             415: components["responses"]["Refusal415"];
+            422: components["responses"]["Refusal422"];
             500: components["responses"]["Refusal500"];
             503: components["responses"]["Refusal503"];
             507: components["responses"]["Refusal507"];
@@ -3433,6 +3452,8 @@ export interface operations {
                 "Idempotency-Key"?: string;
                 /** @description how long the key holds, such as 36h; 7 days when it is not given */
                 "Idempotency-Life"?: string;
+                /** @description what a repetition does while the run of the first request goes on: attach (when it is not given) is answered as the first was, wait once the run has ended, reject at once with 409, code idempotency_in_flight and the run */
+                "Idempotency-In-Flight"?: "attach" | "wait" | "reject";
             };
             path: {
                 run: string;
@@ -3777,7 +3798,7 @@ export interface operations {
     listKeys: {
         parameters: {
             query: {
-                /** @description events, signals, retry, invoke/<function>, start/<function>, runs/<function>, unique/<function>, rerun/<run>, retry/<run> or endpoint/<method and URL without scheme> */
+                /** @description events, signals, schedules, cancellations, retry, invoke/<function>, start/<function>, runs/<function>, unique/<function>, rerun/<run>, retry/<run> or endpoint/<method and URL without scheme> */
                 scope: string;
                 /** @description rows of a page */
                 limit?: number;
@@ -4660,6 +4681,8 @@ export interface operations {
                 "Idempotency-Key"?: string;
                 /** @description how long the key holds, such as 36h; 7 days when it is not given */
                 "Idempotency-Life"?: string;
+                /** @description what a repetition does while the run of the first request goes on: attach (when it is not given) is answered as the first was, wait once the run has ended, reject at once with 409, code idempotency_in_flight and the run */
+                "Idempotency-In-Flight"?: "attach" | "wait" | "reject";
             };
             path: {
                 run: string;
@@ -4688,6 +4711,7 @@ export interface operations {
             400: components["responses"]["Refusal400"];
             401: components["responses"]["Refusal401"];
             404: components["responses"]["Refusal404"];
+            409: components["responses"]["Refusal409"];
             413: components["responses"]["Refusal413"];
             415: components["responses"]["Refusal415"];
             422: components["responses"]["Refusal422"];
@@ -4860,7 +4884,12 @@ export interface operations {
     addSchedule: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description the same request with the same key happens once, and is answered as the first was */
+                "Idempotency-Key"?: string;
+                /** @description how long the key holds, such as 36h; 7 days when it is not given */
+                "Idempotency-Life"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -4887,8 +4916,10 @@ export interface operations {
             401: components["responses"]["Refusal401"];
             404: components["responses"]["Refusal404"];
             409: components["responses"]["Refusal409"];
+            410: components["responses"]["Refusal410"];
             413: components["responses"]["Refusal413"];
             415: components["responses"]["Refusal415"];
+            422: components["responses"]["Refusal422"];
             500: components["responses"]["Refusal500"];
             503: components["responses"]["Refusal503"];
             507: components["responses"]["Refusal507"];
@@ -5317,7 +5348,14 @@ export interface operations {
     invokeV2: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description the same request with the same key happens once, and is answered as the first was */
+                "Idempotency-Key"?: string;
+                /** @description how long the key holds, such as 36h; 7 days when it is not given */
+                "Idempotency-Life"?: string;
+                /** @description what a repetition does while the run of the first request goes on: attach (when it is not given) is answered as the first was, wait once the run has ended, reject at once with 409, code idempotency_in_flight and the run */
+                "Idempotency-In-Flight"?: "attach" | "wait" | "reject";
+            };
             path: {
                 app: string;
                 function: string;
@@ -5346,6 +5384,7 @@ export interface operations {
             400: components["responses"]["ErrorsV2400"];
             401: components["responses"]["ErrorsV2401"];
             404: components["responses"]["ErrorsV2404"];
+            409: components["responses"]["ErrorsV2409"];
             413: components["responses"]["ErrorsV2413"];
             415: components["responses"]["ErrorsV2415"];
             422: components["responses"]["ErrorsV2422"];
@@ -5477,7 +5516,12 @@ export interface operations {
     sendEvent: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description the same request with the same key happens once, and is answered as the first was */
+                "Idempotency-Key"?: string;
+                /** @description how long the key holds, such as 36h; 7 days when it is not given */
+                "Idempotency-Life"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -5504,6 +5548,7 @@ export interface operations {
             401: components["responses"]["ErrorsV2401"];
             413: components["responses"]["ErrorsV2413"];
             415: components["responses"]["ErrorsV2415"];
+            422: components["responses"]["ErrorsV2422"];
             500: components["responses"]["ErrorsV2500"];
             503: components["responses"]["ErrorsV2503"];
             507: components["responses"]["ErrorsV2507"];
@@ -5759,6 +5804,8 @@ export interface operations {
                 "Idempotency-Key"?: string;
                 /** @description how long the key holds, such as 36h; 7 days when it is not given */
                 "Idempotency-Life"?: string;
+                /** @description what a repetition does while the run of the first request goes on: attach (when it is not given) is answered as the first was, wait once the run has ended, reject at once with 409, code idempotency_in_flight and the run */
+                "Idempotency-In-Flight"?: "attach" | "wait" | "reject";
             };
             path: {
                 run: string;
@@ -5787,6 +5834,7 @@ export interface operations {
             400: components["responses"]["ErrorsV2400"];
             401: components["responses"]["ErrorsV2401"];
             404: components["responses"]["ErrorsV2404"];
+            409: components["responses"]["ErrorsV2409"];
             413: components["responses"]["ErrorsV2413"];
             415: components["responses"]["ErrorsV2415"];
             422: components["responses"]["ErrorsV2422"];
