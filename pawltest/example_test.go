@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"testing"
 	"testing/synctest"
@@ -56,7 +59,8 @@ func TestExamples(t *testing.T) { //nolint:paralleltest // it sets asTest
 	ExamplePawl_Restart()
 	ExampleCrashEverywhere()
 	ExampleCheck()
-	if n != 5 {
+	ExamplePawl_Ask()
+	if n != 6 {
 		t.Errorf("%d examples ran", n)
 	}
 }
@@ -142,6 +146,34 @@ func ExampleCrashEverywhere() {
 		})
 	}
 	asTest(TestCrashes)
+}
+
+// An endpoint is asked, rests, and answers, wherever the process dies meanwhile.
+func ExamplePawl_Ask() {
+	TestPay := func(t *testing.T) {
+		pawltest.CrashEverywhere(t, func(c *pawltest.Case) {
+			app := pawl.New("shop")
+			mux := http.NewServeMux()
+			mux.Handle("POST /orders/{id}", app.Endpoint("order", func(w http.ResponseWriter, r *http.Request) {
+				if err := pawl.Sleep(r.Context(), "an hour", time.Hour); err != nil {
+					pawl.Error(w, err)
+					return
+				}
+				fmt.Fprintf(w, "order %s is placed", r.PathValue("id"))
+			}))
+			p := c.Open(app)
+			r := httptest.NewRequest(http.MethodPost, "/orders/o1", nil)
+			r.Header.Set("Idempotency-Key", "k1")
+			answer := p.Ask(mux, r)
+			defer answer.Body.Close()
+			text, err := io.ReadAll(answer.Body)
+			if err != nil {
+				c.T().Error(err)
+			}
+			c.Same("answer", string(text))
+		})
+	}
+	asTest(TestPay)
 }
 
 // record leaves a store with a run that waits, as a backup of production has it.
