@@ -74,14 +74,28 @@ func (a *App) Endpoint(name string, handler http.HandlerFunc, options ...FuncOpt
 		a.problem("endpoint %q: %s", name, nameRule)
 	case a.endpoints[name] != nil:
 		a.problem("endpoint %s: there are two of this name", name)
-	case c.triggers != nil || c.settings != nil || c.batch != nil:
-		a.problem("endpoint %s: an endpoint has no triggers and no limits", name)
-	case c.policy.problem != nil:
-		a.problem("endpoint %s: %w", name, c.policy.problem)
+	case c.endpointProblem() != nil:
+		a.problem("endpoint %s: %w", name, c.endpointProblem())
 	default:
 		a.endpoints[name] = e
 	}
 	return e
+}
+
+// endpointProblem says what is wrong with the options of an endpoint.
+func (c *funcConfig) endpointProblem() error {
+	switch {
+	case c.triggers != nil || c.settings != nil || c.batch != nil:
+		return errors.New("an endpoint has no triggers and no limits")
+	case c.onFail != nil:
+		return errors.New("an endpoint has no OnFailure: its client is told")
+	case c.title != "":
+		return errors.New("an endpoint has no Title: it goes by its name")
+	case c.policy.problem != nil:
+		return c.policy.problem
+	default:
+		return c.wrong
+	}
 }
 
 // Error answers for an error of a step in an endpoint: with status 500, or not at

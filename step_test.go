@@ -767,10 +767,18 @@ func TestBadApps(t *testing.T) {
 	pawl.Func(app, "number", func(context.Context, int) (any, error) { return nil, nil })
 	pawl.Func(app, "list", func(context.Context, []order) (any, error) { return nil, nil })
 	pawl.Func(app, "numbers", func(context.Context, []int) (any, error) { return nil, nil }, pawl.Batch{Size: 2, Timeout: time.Second})
-	app.Endpoint("e", func(http.ResponseWriter, *http.Request) {}, pawl.Retries(-2))
+	handler := func(http.ResponseWriter, *http.Request) {}
+	app.Endpoint("e", handler, pawl.Retries(-2))
+	app.Endpoint("limited", handler, pawl.Concurrency{Limit: 1})
+	app.Endpoint("failure", handler, pawl.OnFailure(func(context.Context, pawl.Failure) error { return nil }))
+	app.Endpoint("title", handler, pawl.Title("a title"))
+	app.Endpoint("no-ack", handler, pawl.Ack(4))
+	pawl.Func(app, "no-ack", nothing, pawl.Ack(4))
 	for _, want := range []string{
 		"function none: Concurrency: its Limit is 0", "function below: Concurrency: its Limit is -1", "function minus: Retries(-1): it has to be 0 to 20",
 		"function bodiless: its body is nil", "function careless: OnFailure(nil)", "function number: it takes a int, but the data of an event is an object",
+		"endpoint limited: an endpoint has no triggers and no limits", "endpoint failure: an endpoint has no OnFailure", "endpoint title: an endpoint has no Title",
+		"endpoint no-ack: Ack(4): there is no such Ack", "function no-ack: Ack(4): there is no such Ack",
 		"function list: it takes a []pawl_test.order, but", "function numbers: it takes a int, but", "endpoint e: Retries(-2)",
 		"function a: there are two of this name", `function "a b": a name has letters`, "function r: Retries(21): it has to be 0 to 20",
 		"function batch: it has a Batch, so it must take a slice", "function other: it takes a pawl_test.order, but an event that starts it holds a struct { X int }",
