@@ -48,6 +48,7 @@ func TestRunsThatBeginInAnApp(t *testing.T) {
 		{"and so it does after a restart of the server", []move{begun, reports(done("a")), crashes, lapses}, "Running [a] *"},
 		{"what it did meanwhile is kept", []move{begun, lapses, calls("*"), reports(done("a"))}, "Running [a] *!"},
 		{"if its client has an answer, so has the run", []move{begun, lapses, calls("*"), reports(done("a"), completes(`1`))}, "Completed [a]"},
+		{"also while the run rests", []move{begun, reports(sleeps("nap", time.Hour)), reports(completes(`1`))}, "Completed []"},
 		{"what is to come, the server's call decides", []move{begun, lapses, calls("*"), reports(sleeps("nap", time.Hour), throws("b"))}, "Running [] *!"},
 		{"the second call does not run a finished step again", []move{begun, reports(done("a")), lapses, serves("*", done("b"))}, "Running [a b] *"},
 		{"a report that was late by a lost answer changes nothing", []move{begun, reports(sleeps("nap", time.Hour)), reports(sleeps("nap", time.Hour))}, "Running [] nap~@1h0m0s"},
