@@ -69,10 +69,12 @@ func (p *Pawl) answer(h http.Handler, r *http.Request) *http.Response {
 	return rec.Result()
 }
 
-// resultOf is the run to whose result an answer sends; "" if it does not.
+// resultOf is the run to whose result an answer sends; "" if it does not. An answer of
+// the endpoint's own names its run.
 func resultOf(res *http.Response) string {
 	u, err := url.Parse(res.Header.Get("Location"))
-	if err != nil || res.StatusCode != http.StatusSeeOther || res.Header.Get("X-Run-Id") != "" || u.Query().Get("token") == "" {
+	own := res.Header.Get("X-Run-Id") != "" && res.Header.Get("Idempotency-Replayed") == ""
+	if err != nil || res.StatusCode != http.StatusSeeOther || own || u.Query().Get("token") == "" {
 		return ""
 	}
 	return u.Query().Get("run")
