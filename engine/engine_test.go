@@ -135,7 +135,7 @@ func newPawl(t *testing.T, a *app, functions ...string) *pawl {
 	p := &pawl{t: t, path: filepath.Join(t.TempDir(), "pawl.db"), app: a}
 	p.start()
 	t.Cleanup(func() {
-		require.NoError(t, p.Close(t.Context()))
+		require.NoError(t, p.Close(context.WithoutCancel(t.Context())))
 		p.wantSound()
 	})
 	var list string

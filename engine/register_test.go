@@ -24,7 +24,7 @@ func quiet(t *testing.T, dev bool) (*engine.Engine, *bytes.Buffer) {
 		Store: noQueue{s}, Log: slog.New(slog.NewTextHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug})), Dev: dev, Transport: &app{away: true},
 	})
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, e.Close(t.Context())) })
+	t.Cleanup(func() { require.NoError(t, e.Close(context.WithoutCancel(t.Context()))) })
 	return e, logs
 }
 
