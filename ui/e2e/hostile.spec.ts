@@ -159,8 +159,8 @@ for (const width of [360, 1440]) {
       "/apps": "evil",
       "/audit": "pause",
       "/settings": "This server",
-      [`/login?to=${encodeURIComponent(corpus.url!)}`]: "Log in",
-      [`/setup#${corpus.image}`]: "The first admin",
+      [`/login?to=${encodeURIComponent(corpus.url!)}`]: "Newest failures", // it goes on, and not there
+      [`/setup#${corpus.image}`]: "Nobody has to log in here",
       [`/welcome#${corpus.image}`]: /link|Welcome/i,
     };
     for (const what of Object.keys(corpus)) screens[`/runs/${ids[`evil-fails-${what}`]}`] = "Failed";

@@ -159,6 +159,63 @@ test("what is chosen or pointed at can be read", async ({ page }) => {
   }
 });
 
+test("every list goes by keyboard, and / leads to a search", async ({ page }) => {
+  const groups = (await (await fetch(`${shop()}/v1/dead-letters/groups`)).json()).data;
+  const group = groups.find((g: { title: string }) => g.title.includes("insufficient funds")).fingerprint;
+  for (const [place, opened] of Object.entries({
+    runs: /\/runs\/[0-9A-Z]{26}$/,
+    events: /\/events\/[0-9A-Z]{26}$/,
+    "dead-letters": /\/dead-letters\/\w+$/,
+    [`dead-letters/${group}`]: /\/runs\/[0-9A-Z]{26}$/,
+    functions: /\/functions\/shop-/,
+    "functions/shop-checkout": /\/runs\/[0-9A-Z]{26}$/,
+    [`events/${ids().event}`]: /\/runs\/[0-9A-Z]{26}$/,
+    schedules: /\/functions\/shop-nightly-report$/,
+    apps: /\/functions\/shop-/,
+    "": /\/runs\/[0-9A-Z]{26}$/,
+  })) {
+    await page.goto(`${shop()}/${place}`);
+    await expect(page.locator("#content [data-row]").first()).toBeVisible();
+    for (const key of ["j", "j", "k"]) await page.keyboard.press(key);
+    if (place !== "runs") await expect(page.locator("#content [data-row]").first(), place).toBeFocused();
+    await page.keyboard.press("Enter");
+    await expect(page, place).toHaveURL(opened);
+  }
+  for (const [place, field] of Object.entries({ runs: "Filter runs", events: "Name of the event", functions: "Find a function" })) {
+    await page.goto(`${shop()}/${place}`);
+    await expect(page.getByLabel(field)).toBeVisible();
+    await page.keyboard.press("/");
+    await expect(page.getByLabel(field)).toBeFocused();
+    await expect(page.getByLabel(field)).toHaveValue("");
+  }
+  await page.goto(`${shop()}/schedules`);
+  await expect(page.getByRole("region", { name: "Notifications" })).toBeAttached();
+  await page.keyboard.press("/");
+  await expect(page.getByRole("dialog", { name: "Find or do" })).toBeVisible();
+});
+
+test("a line of the audit log opens by keyboard", async ({ page }) => {
+  const paused = await fetch(`${base}/v1/functions/lab-batch/pause`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ hold: "starts", reason: "by keyboard" }),
+  });
+  expect(paused.status).toBe(200);
+  await page.goto(`${base}/audit`);
+  await expect(page.getByRole("listitem").first()).toBeVisible();
+  await page.keyboard.press("j");
+  await page.keyboard.press("Enter");
+  await expect(page.getByText("by keyboard")).toBeVisible();
+});
+
+test("a request and its answer have headings in their order", async ({ page }) => {
+  await page.goto(`${shop()}/runs/${ids().failing}`);
+  await page.getByTestId("failure").getByRole("button", { name: "Request and answer" }).click();
+  await expect(page.getByTestId("exchange")).toBeVisible();
+  const found = await new AxeBuilder({ page }).withRules(["heading-order", "page-has-heading-one"]).analyze();
+  expect(found.violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.html).join(" | ")}`)).toEqual([]);
+});
+
 test("one thing lies over the page at a time, and Escape closes a step", async ({ page }) => {
   await page.goto(`${shop()}/runs/${ids().good}`);
   const row = page.getByRole("button", { name: /^send receipt: completed/ });

@@ -110,6 +110,14 @@ test("the link that the first start has printed makes the first admin, once", as
     body: JSON.stringify({ token: pawl.link.split("#")[1], name: "eve", password: good }),
   });
   expect(again.status).toBe(401);
+  const other = await admin.newPage();
+  await other.goto(pawl.link);
+  await expect(other.getByRole("alert"), "a link that was used says so at once").toContainText("The first admin is made");
+  await expect(other.getByLabel("Password", { exact: true })).toHaveCount(0);
+  await accessible(other);
+  await other.goto(`${pawl.base}/login?to=${encodeURIComponent("/runs?q=status:failed")}`);
+  await expect(other, "who is logged in goes on").toHaveURL(/\/runs\?q=status/);
+  await other.close();
 });
 
 test("wrong passwords are refused and then slowed down; one comes back to where one was going; logout ends it", async ({ browser }) => {

@@ -2,7 +2,6 @@ import { Search, X } from "lucide-react";
 import { useEffect, useId, useRef, useState } from "react";
 import { cn } from "@/lib/cn";
 import { complete, parse } from "@/lib/filter";
-import { useCommand } from "@/lib/keys";
 
 /** The filter of a list: typed with completion, and applied with Enter or after a moment. */
 export function FilterBox({
@@ -31,7 +30,6 @@ export function FilterBox({
       setText(value);
     }
   }, [value]);
-  useCommand([{ id: "filter", label: "Filter", group: "This page", keys: "/", run: () => input.current?.focus() }]);
   const { from, to, options } = complete(text, cursor, known);
   const problems = parse(text).problems;
   const apply = (next: string) => {
@@ -67,6 +65,7 @@ export function FilterBox({
       <Search className="pointer-events-none absolute top-2.5 left-3 size-4 text-faint" aria-hidden="true" />
       <input
         ref={input}
+        data-search
         role="combobox"
         aria-label="Filter runs"
         aria-expanded={showing}

@@ -46,7 +46,7 @@ export const RunRow = memo(function RunRow({
   return (
     <PlainLink
       path={`/runs/${run.run_id}`}
-      data-row={index}
+      data-row={index ?? ""}
       className={cn(
         "grid h-full grid-cols-[auto_minmax(0,1fr)_auto] content-center items-center gap-x-3 px-4 py-2 text-sm",
         plain ? "md:grid-cols-[7rem_minmax(0,1fr)_5.5rem_5.5rem]" : "md:grid-cols-[7rem_minmax(0,15rem)_minmax(0,1fr)_5.5rem_5.5rem]",

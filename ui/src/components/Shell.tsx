@@ -51,6 +51,14 @@ const SearchBox = ({ className }: { className?: string }) => (
   </button>
 );
 
+/** Goes to the search of the page, or to that of everything. */
+function search() {
+  const field = document.querySelector<HTMLInputElement>("#content [data-search]");
+  field?.focus();
+  field?.select();
+  if (!field) useCommands.setState({ paletteOpen: true });
+}
+
 export function Shell() {
   const navigate = useNavigate();
   const path = useRouterState({ select: (s) => s.location.pathname });
@@ -70,6 +78,7 @@ export function Shell() {
       keys: place.keys as string,
       run: () => void navigate({ to: place.to }),
     })),
+    { id: "search", label: "Search", group: "Help", keys: "/", run: search },
     { id: "help", label: "Show the keys", group: "Help", keys: "?", run: () => useCommands.setState({ helpOpen: true }) },
     {
       id: "theme",
@@ -91,6 +100,8 @@ export function Shell() {
           error.status === 401 &&
           !/\/(login|setup|welcome)$/.test(location.pathname)
         ) {
+          // Who one was is not so any more.
+          void queryClient.resetQueries(meQuery);
           void navigate({ to: "/login", search: { to: location.pathname + location.search } });
         }
       }),

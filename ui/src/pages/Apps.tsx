@@ -13,10 +13,12 @@ import { StatusPill } from "@/components/status";
 import { Button } from "@/components/ui/button";
 import { Confirm, Field, inputStyle } from "@/components/ui/confirm";
 import { tell, tellError } from "@/components/ui/toast";
+import { useRows } from "@/lib/rows";
 import { many, shown } from "@/lib/text";
 
 export function Apps() {
   useTitle("Apps");
+  useRows();
   const apps = useQuery(appsQuery);
   const [connecting, setConnecting] = useState(false);
   const none = apps.data?.length === 0;
@@ -86,6 +88,7 @@ function AppCard({ app }: { app: Schemas["App"] }) {
             {app.functions.slice(0, 8).map((f) => (
               <Link
                 key={f.slug}
+                data-row
                 to="/functions/$slug"
                 params={{ slug: f.slug }}
                 className="mr-3 inline-block max-w-full break-words hover:text-accent"

@@ -7,10 +7,12 @@ import { JsonView } from "@/components/JsonView";
 import { Ago, Card, Page, useTitle } from "@/components/layout";
 import { More } from "@/components/More";
 import { Bones, Empty, Failed } from "@/components/states";
+import { useRows } from "@/lib/rows";
 import { shown } from "@/lib/text";
 
 export function Audit() {
   useTitle("Audit log");
+  useRows();
   const acts = useInfiniteQuery(auditQuery);
   const list = acts.data?.pages.flat() ?? [];
   return (
@@ -43,6 +45,7 @@ function Line({ act }: { act: Schemas["Act"] }) {
     <li className="text-sm">
       <button
         type="button"
+        data-row
         aria-expanded={open}
         onClick={() => setOpen(!open)}
         className="grid w-full grid-cols-[minmax(0,1fr)_auto] gap-x-4 px-4 py-2.5 text-left hover:bg-sunken sm:grid-cols-[9rem_minmax(0,1fr)_minmax(0,14rem)_5rem]"

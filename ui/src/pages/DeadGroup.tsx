@@ -12,6 +12,7 @@ import { Bones, Empty, Failed } from "@/components/states";
 import { StatusPill } from "@/components/status";
 import { Trends } from "@/components/Trend";
 import { tell, tellError } from "@/components/ui/toast";
+import { useRows } from "@/lib/rows";
 import { shown } from "@/lib/text";
 import { groupRoute } from "@/router";
 import { Jobs } from "./DeadLetters";
@@ -28,6 +29,7 @@ export function DeadGroup() {
   const list = letters.data?.pages.flat() ?? [];
   const one = all.data?.pages[0]?.[0];
   const [asking, setAsking] = useState(false);
+  useRows();
   useTitle(one ? shown(one.title) : "Dead letters");
   const openOnes = state === "open" ? list.length : 0;
   return (
@@ -87,6 +89,7 @@ export function DeadGroup() {
             {list.map((l) => (
               <li key={l.run_id} className="flex items-center gap-3 pr-3 hover:bg-sunken">
                 <Link
+                  data-row
                   to="/runs/$run"
                   params={{ run: l.run_id }}
                   className="grid min-w-0 flex-1 grid-cols-[auto_minmax(0,1fr)_auto] items-baseline gap-x-3 px-4 py-2.5 text-sm"

@@ -14,11 +14,13 @@ import { StatusPill } from "@/components/status";
 import { Trend } from "@/components/Trend";
 import { Confirm } from "@/components/ui/confirm";
 import { cn } from "@/lib/cn";
+import { useRows } from "@/lib/rows";
 import { count, many, shown } from "@/lib/text";
 import { deadRoute } from "@/router";
 
 export function DeadLetters() {
   useTitle("Dead letters");
+  useRows();
   const state = deadRoute.useSearch().state === "all" ? "all" : "open";
   const navigate = useNavigate();
   const groups = useInfiniteQuery(groupsQuery(state));
@@ -82,6 +84,7 @@ function Group({ g }: { g: Schemas["GroupTrend"] }) {
   return (
     <li>
       <Link
+        data-row
         to="/dead-letters/$fingerprint"
         params={{ fingerprint: g.fingerprint }}
         className="grid grid-cols-[minmax(0,1fr)_auto] gap-x-4 gap-y-0.5 px-4 py-3 text-sm hover:bg-sunken sm:grid-cols-[minmax(0,1fr)_auto_auto]"

@@ -12,6 +12,7 @@ import { RunRow } from "@/components/RunRow";
 import { Bones, Empty, Failed } from "@/components/states";
 import { tell } from "@/components/ui/toast";
 import { useCommand } from "@/lib/keys";
+import { useRows } from "@/lib/rows";
 import { clock, shown } from "@/lib/text";
 import { eventRoute } from "@/router";
 
@@ -22,6 +23,7 @@ export function EventPage() {
   const navigate = useNavigate();
   const [sending, setSending] = useState(false);
   const why = useLacks();
+  useRows();
   useTitle(event.data ? shown(event.data.name) : "Event");
   useCommand([{ id: "resend", label: "Edit and send again", group: "This page", keys: "e", off: why, run: () => setSending(true) }]);
   if (event.isPending) return <Bones className="mx-auto max-w-6xl p-8" />;

@@ -14,6 +14,7 @@ import { tell } from "@/components/ui/toast";
 import { cn } from "@/lib/cn";
 import { write } from "@/lib/json";
 import { useCommand } from "@/lib/keys";
+import { useRows } from "@/lib/rows";
 import { shown } from "@/lib/text";
 import { eventsRoute } from "@/router";
 
@@ -21,6 +22,7 @@ const spans = { "1": "1 h", "24": "24 h", "168": "7 d", "8760": "All" };
 
 export function Events() {
   useTitle("Events");
+  useRows();
   const { name = "", hours = 24 } = eventsRoute.useSearch();
   const navigate = useNavigate();
   const go = (next: { name?: string; hours?: number }) => {
@@ -59,6 +61,7 @@ export function Events() {
           className={cn(inputStyle, "max-w-xs flex-1")}
           placeholder="Name, such as order/paid"
           aria-label="Name of the event"
+          data-search
           value={text}
           onChange={(e) => setText(e.target.value)}
           onBlur={() => text.trim() !== name && go({ name: text.trim() })}
@@ -86,6 +89,7 @@ export function Events() {
             {list.map((event) => (
               <li key={event.internal_id}>
                 <Link
+                  data-row
                   to="/events/$event"
                   params={{ event: event.internal_id }}
                   className="grid grid-cols-[minmax(0,1fr)_auto] gap-x-4 px-4 py-2 text-sm hover:bg-sunken md:grid-cols-[minmax(0,16rem)_minmax(0,1fr)_auto]"

@@ -16,6 +16,7 @@ import { tell, tellError } from "@/components/ui/toast";
 import { Versions } from "@/components/Versions";
 import { cronWords } from "@/lib/cron";
 import { useCommand } from "@/lib/keys";
+import { useRows } from "@/lib/rows";
 import { clock, count, shown } from "@/lib/text";
 import { functionRoute } from "@/router";
 
@@ -29,6 +30,7 @@ const configQuery = (app: string, id: string) =>
 export function FunctionPage() {
   const { slug } = functionRoute.useParams();
   useTitle(shown(slug));
+  useRows();
   const apps = useQuery(appsQuery);
   const app = apps.data?.find((a) => a.functions.some((f) => f.slug === slug));
   const f = app?.functions.find((g) => g.slug === slug);

@@ -9,10 +9,12 @@ import { Bones, Empty, Failed } from "@/components/states";
 import { buttonStyle } from "@/components/ui/button";
 import { inputStyle } from "@/components/ui/confirm";
 import { cn } from "@/lib/cn";
+import { useRows } from "@/lib/rows";
 import { many, shown } from "@/lib/text";
 
 export function Functions() {
   useTitle("Functions");
+  useRows();
   const apps = useQuery(appsQuery);
   const controls = useQuery(controlsQuery);
   const overview = useQuery(overviewQuery);
@@ -32,6 +34,7 @@ export function Functions() {
             className={inputStyle}
             placeholder="Find…"
             aria-label="Find a function"
+            data-search
             value={find}
             onChange={(e) => setFind(e.target.value)}
           />
@@ -68,6 +71,7 @@ export function Functions() {
                 return (
                   <li key={f.slug}>
                     <Link
+                      data-row
                       to="/functions/$slug"
                       params={{ slug: f.slug }}
                       className="grid grid-cols-[minmax(0,1fr)_auto] items-center gap-x-4 px-4 py-2.5 text-sm hover:bg-sunken sm:grid-cols-[minmax(0,1fr)_9rem_9rem]"

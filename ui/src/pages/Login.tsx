@@ -1,5 +1,5 @@
 import { queryOptions, useQuery } from "@tanstack/react-query";
-import { type FormEvent, type ReactNode, useState } from "react";
+import { type FormEvent, type ReactNode, useEffect, useState } from "react";
 import { logIn, makeFirstAdmin } from "@/api/actions";
 import { ApiError, base } from "@/api/client";
 import { comeByLink } from "@/api/people";
@@ -92,13 +92,22 @@ export const safe = (to: string | undefined) => (to?.startsWith("/") && !/^\/[/\
 // The page is loaded anew: nothing that was read for somebody else stays.
 const goOn = (to: string) => location.assign(base + to);
 
+/** Whoever is known already goes on. */
+function GoOn({ to }: { to: string }) {
+  useEffect(() => location.replace(base + to), [to]);
+  return <Waiting />;
+}
+
+const Waiting = () => <Bones rows={3} className="mx-auto mt-40 max-w-sm" />;
+
 /** Where whoever is not known comes to. */
 export function Login() {
   useTitle("Log in");
   const { to } = loginRoute.useSearch();
   const me = useQuery(meQuery);
-  if (me.isPending) return <Bones rows={3} className="mx-auto mt-40 max-w-sm p-4" />;
-  if (me.isError) return <Failed error={me.error} retry={() => void me.refetch()} />;
+  if (me.isPending) return <Waiting />;
+  if (me.isError) return <Failed error={me.error} retry={() => void me.refetch()} whole />;
+  if (me.data.name) return <GoOn to={safe(to)} />;
   if (me.data.setup)
     return (
       <Frame title="Nobody can log in yet">
@@ -139,7 +148,7 @@ export function Welcome() {
         <p className="text-sm text-soft">Copy all of it, with what comes after the #.</p>
       </Frame>
     );
-  if (link.isPending) return <Bones rows={3} className="mx-auto mt-40 max-w-sm p-4" />;
+  if (link.isPending) return <Waiting />;
   if (link.isError)
     return (
       <Frame title={link.error instanceof ApiError ? "This link does not work" : "The server does not answer"}>
@@ -173,6 +182,20 @@ export function Welcome() {
 export function Setup() {
   useTitle("Begin");
   const [token] = useState(() => location.hash.slice(1));
+  const me = useQuery(meQuery);
+  if (me.isPending) return <Waiting />;
+  if (me.isError) return <Failed error={me.error} retry={() => void me.refetch()} whole />;
+  if (!me.data.setup)
+    return (
+      <Frame title="This link does not work any more">
+        <p role="alert" className="text-sm text-soft">
+          {me.data.dev ? "Nobody has to log in here." : "The first admin is made. Whoever else comes is let in by an admin."}
+        </p>
+        <a href={`${base}/`} className={buttonStyle({ kind: "main", className: "mt-4 w-full" })}>
+          {me.data.name ? "To the overview" : "Log in"}
+        </a>
+      </Frame>
+    );
   return (
     <Frame title="The first admin">
       {token ? (

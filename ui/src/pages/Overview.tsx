@@ -9,6 +9,7 @@ import { part } from "@/components/part";
 import { Spark } from "@/components/Spark";
 import { Bones, Empty, Failed } from "@/components/states";
 import { cn } from "@/lib/cn";
+import { useRows } from "@/lib/rows";
 import { count, lasted, many, shown } from "@/lib/text";
 
 type Overview_ = Schemas["Overview"];
@@ -22,6 +23,7 @@ const Connect = part(() => import("@/components/Connect").then((m) => m.Connect)
 
 export function Overview() {
   useTitle("");
+  useRows();
   const overview = useQuery(overviewQuery);
   const apps = useQuery(appsQuery);
   if (overview.isPending || apps.isPending) return <Bones rows={10} className="mx-auto max-w-6xl p-8" />;
@@ -73,7 +75,7 @@ export function Overview() {
 
 function Failure({ run }: { run: Schemas["Row"] }) {
   return (
-    <Link to="/runs/$run" params={{ run: run.run_id }} className="block px-4 py-2 hover:bg-sunken">
+    <Link data-row to="/runs/$run" params={{ run: run.run_id }} className="block px-4 py-2 hover:bg-sunken">
       <span className="flex items-baseline gap-3 text-sm">
         <span className="min-w-0 flex-1 truncate font-medium">{shown(run.function)}</span>
         <Ago at={run.ended_at ?? run.queued_at} className="text-xs text-faint" />

@@ -14,6 +14,7 @@ import { cn } from "@/lib/cn";
 import { statuses, toggle, without } from "@/lib/filter";
 import { useCommand } from "@/lib/keys";
 import { usePainted } from "@/lib/painted";
+import { rowCommands } from "@/lib/rows";
 import { many, shortClock } from "@/lib/text";
 import { runsRoute } from "@/router";
 
@@ -182,19 +183,15 @@ function List({
     setChosen(rows[next]?.run_id);
     reveal(list.current!, next, high);
   };
-  useCommand([
-    { id: "next", label: "Next run", group: "This page", keys: "j", run: () => move(1) },
-    { id: "previous", label: "Previous run", group: "This page", keys: "k", run: () => move(at < 0 ? 1 : -1) },
-    {
-      id: "open",
-      label: "Open the run",
-      group: "This page",
-      keys: "Enter",
-      run: () => {
+  // Not all rows are drawn, so that the one that is chosen has no focus.
+  useCommand(
+    rowCommands(
+      (by) => move(at < 0 ? 1 : by),
+      () => {
         if (chosen) void navigate({ to: "/runs/$run", params: { run: chosen } });
       },
-    },
-  ]);
+    ),
+  );
   return (
     <div ref={list} role="list" aria-label="Runs" className="sm:mx-2 lg:mx-4" style={{ height: rows.length * high }}>
       <div role="presentation" style={{ transform: `translateY(${from * high}px)` }}>

@@ -10,10 +10,12 @@ import { Bones, Empty, Failed } from "@/components/states";
 import { Confirm, Field, inputStyle } from "@/components/ui/confirm";
 import { tell } from "@/components/ui/toast";
 import { cronWords } from "@/lib/cron";
+import { useRows } from "@/lib/rows";
 import { clock, shown } from "@/lib/text";
 
 export function Schedules() {
   useTitle("Schedules");
+  useRows();
   const schedules = useQuery(schedulesQuery);
   const apps = useQuery(appsQuery);
   const [adding, setAdding] = useState(false);
@@ -49,7 +51,12 @@ export function Schedules() {
                 className="grid grid-cols-[minmax(0,1fr)_auto] items-center gap-x-4 gap-y-1 px-4 py-2.5 text-sm sm:grid-cols-[minmax(0,1fr)_minmax(0,1fr)_11rem_2rem]"
               >
                 <span className="min-w-0">
-                  <Link to="/functions/$slug" params={{ slug: s.function }} className="block truncate font-medium hover:text-accent">
+                  <Link
+                    data-row
+                    to="/functions/$slug"
+                    params={{ slug: s.function }}
+                    className="block truncate font-medium hover:text-accent"
+                  >
                     {shown(s.function)}
                   </Link>
                   <span className="block truncate text-xs text-faint">
