@@ -72,15 +72,22 @@ func TestPortsText(t *testing.T) {
 func TestServerTellsOfAppsThatHaveNotSynced(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, func(c *Config, _ *engineConfig) {
+		c.Discovery = true
 		c.Unsynced = func() []Unsynced {
 			return []Unsynced{{URL: "http://localhost:3000/x"}, {URL: "http://localhost:3001/y", Problem: "it answered <404>"}}
 		}
 	})
 	v := data[serverView](t, f.get("/v1/server"))
 	require.Equal(t, serverView{
-		Version: "v-test", Dev: true, Ports: portsText(DiscoveryPorts(0)), Paths: DiscoveryPaths(),
+		Version: "v-test", Dev: true, Discovery: true, Ports: portsText(DiscoveryPorts(0)), Paths: DiscoveryPaths(),
 		Unsynced: []unsyncedView{{"http://localhost:3000/x", ""}, {"http://localhost:3001/y", "it answered <404>"}},
 	}, v)
+}
+
+func TestServerTellsThatNoAppsAreLookedFor(t *testing.T) {
+	t.Parallel()
+	v := data[serverView](t, newFixture(t).get("/v1/server"))
+	require.Equal(t, serverView{Version: "v-test", Dev: true, Paths: []string{}, Unsynced: []unsyncedView{}}, v)
 }
 
 // stepHash is the id of the first step "foo".

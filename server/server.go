@@ -56,6 +56,9 @@ type Config struct {
 	// Metrics are shown by [Server.Debug]; nil: there are none.
 	Metrics prometheus.Gatherer
 
+	// Discovery is that apps are looked for on the usual ports and paths.
+	Discovery bool
+
 	// Unsynced tells which URLs were asked for and have not told their functions;
 	// nil: none.
 	Unsynced func() []Unsynced
@@ -104,9 +107,10 @@ type Server struct {
 	logins    *logins
 	openID    *openID
 
-	gather   prometheus.Gatherer
-	draining context.Context
-	unsynced func() []Unsynced
+	gather    prometheus.Gatherer
+	draining  context.Context
+	discovery bool // apps are looked for
+	unsynced  func() []Unsynced
 	// keepAlive is the pause between two signs of life.
 	keepAlive time.Duration
 	vigils    sync.WaitGroup // of connections that were taken over
@@ -136,7 +140,7 @@ func New(eng *engine.Engine, c Config) *Server {
 		endpoints: c.Endpoints,
 		signers:   signers(c.Keys), keysFrom: c.KeysFrom, used: &uses{noted: map[string]time.Time{}}, people: newBell(),
 		public: c.PublicURL, rules: c.Redact, logins: newLogins(c.Setup), openID: newOpenID(c.OpenID, c.PublicURL),
-		draining: c.Draining, unsynced: c.Unsynced, gather: c.Metrics,
+		draining: c.Draining, discovery: c.Discovery, unsynced: c.Unsynced, gather: c.Metrics,
 		keepAlive: cmp.Or(c.KeepAlive, usualKeepAlive),
 	}
 	if s.log == nil {

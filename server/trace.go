@@ -324,11 +324,12 @@ func (s *Server) children(ctx context.Context, run *durable.Run) ([]childView, e
 
 // serverView is what a page must know of the server.
 type serverView struct {
-	Version  string         `json:"version"`
-	Dev      bool           `json:"dev"`
-	Unsynced []unsyncedView `json:"unsynced"` // URLs where no app has told its functions
-	Ports    string         `json:"ports"`    // where apps are looked for
-	Paths    []string       `json:"paths"`
+	Version   string         `json:"version"`
+	Dev       bool           `json:"dev"`
+	Unsynced  []unsyncedView `json:"unsynced"`  // URLs where no app has told its functions
+	Discovery bool           `json:"discovery"` // apps are looked for, while none is known
+	Ports     string         `json:"ports"`     // where
+	Paths     []string       `json:"paths"`
 }
 
 type unsyncedView struct {
@@ -340,9 +341,9 @@ func (s *Server) describe(w http.ResponseWriter, r *http.Request, _ []byte) {
 	if q := readQuery(r); q.refused(w) {
 		return
 	}
-	v := serverView{Version: s.version, Dev: s.dev, Unsynced: []unsyncedView{}}
-	if s.dev {
-		v.Ports, v.Paths = portsText(DiscoveryPorts(0)), DiscoveryPaths()
+	v := serverView{Version: s.version, Dev: s.dev, Paths: []string{}, Unsynced: []unsyncedView{}}
+	if s.discovery {
+		v.Discovery, v.Ports, v.Paths = true, portsText(DiscoveryPorts(0)), DiscoveryPaths()
 	}
 	if s.unsynced != nil {
 		for _, u := range s.unsynced() {

@@ -115,7 +115,7 @@ func (p *process) run(ctx context.Context) (err error) {
 		cfg.Metrics = p.metrics
 	}
 	syncer := p.syncer(eng, listener.Addr())
-	cfg.Unsynced = syncer.unsynced
+	cfg.Discovery, cfg.Unsynced = syncer.discover, syncer.unsynced
 	if keys != nil {
 		cfg.Keys, cfg.KeysFrom = *keys, p.keysFrom()
 	}

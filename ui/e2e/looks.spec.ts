@@ -216,6 +216,32 @@ test("a request and its answer have headings in their order", async ({ page }) =
   expect(found.violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.html).join(" | ")}`)).toEqual([]);
 });
 
+test("a newcomer is told what is so", async ({ page }) => {
+  // It was started with --no-discovery.
+  await page.goto(`${process.env.PAWL_EMPTY!}/apps`);
+  await expect(page.getByText("Pawl does not look for apps")).toBeVisible();
+  await expect(page.getByText("Ports", { exact: true })).toHaveCount(0);
+  await expect(page.getByText("curl -X PUT http://localhost:3000/api/inngest")).toBeVisible();
+  await page.getByRole("tab", { name: "Python" }).click();
+  await expect(page.getByText("curl -X PUT http://localhost:8000/api/inngest")).toBeVisible();
+  const server = (dev: boolean, discovery: boolean) => ({
+    data: { version: "v", dev, discovery, ports: discovery ? "80, 443" : "", paths: discovery ? ["/api/inngest"] : [], unsynced: [] },
+    metadata: {},
+  });
+  await page.route("**/v1/server", (route) => route.fulfill({ json: server(true, true) }));
+  await page.reload();
+  await expect(page.getByText("Pawl looks for an app on this machine until it knows one")).toBeVisible();
+  await expect(page.getByText("80, 443")).toBeVisible();
+  await page.unroute("**/v1/server");
+  await page.route("**/v1/server", (route) => route.fulfill({ json: server(false, false) }));
+  await page.reload();
+  await expect(page.getByText("if it has this server's signing key")).toBeVisible();
+  await expect(page.getByText('/e/"$PAWL_EVENT_KEY"')).toBeVisible();
+  await expect(page.getByText(/^INNGEST_DEV=0 INNGEST_BASE_URL=.* node app\.mjs$/)).toBeVisible();
+  await page.getByRole("tab", { name: "Go" }).click();
+  await expect(page.getByText(/^INNGEST_BASE_URL=.* go run \.$/)).toBeVisible();
+});
+
 test("one thing lies over the page at a time, and Escape closes a step", async ({ page }) => {
   await page.goto(`${shop()}/runs/${ids().good}`);
   const row = page.getByRole("button", { name: /^send receipt: completed/ });

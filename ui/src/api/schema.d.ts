@@ -2195,6 +2195,7 @@ export interface components {
         };
         Server: {
             dev: boolean;
+            discovery: boolean;
             paths: string[];
             ports: string;
             unsynced: components["schemas"]["Unsynced"][];

@@ -7,9 +7,15 @@ import { Spinner } from "./Spinner";
 
 type Language = "typescript" | "python" | "go";
 
-/** How a first app is connected, by language. What stands here runs as it is. */
+/**
+ * How a first app is connected, by language. What stands here runs as it is; in serve, once
+ * the shell has the keys in PAWL_EVENT_KEY and PAWL_SIGNING_KEY.
+ */
 function steps(url: string, dev: boolean): Record<Language, { title: string; code: string }[]> {
-  const env = dev ? `INNGEST_DEV=${url}` : `INNGEST_BASE_URL=${url} INNGEST_EVENT_KEY=… INNGEST_SIGNING_KEY=…`;
+  const keys = `INNGEST_BASE_URL=${url} INNGEST_EVENT_KEY="$PAWL_EVENT_KEY" INNGEST_SIGNING_KEY="$PAWL_SIGNING_KEY"`;
+  const env = dev ? `INNGEST_DEV=${url}` : `INNGEST_DEV=0 ${keys}`;
+  // The SDK of Go takes any INNGEST_DEV for development.
+  const goEnv = dev ? env : keys;
   return {
     typescript: [
       { title: "Install the SDK", code: "npm init -y && npm install inngest@4" },
@@ -103,10 +109,17 @@ func main() {
 	http.ListenAndServe(":3000", client.Serve())
 }`,
       },
-      { title: "Start it", code: `${env} go run .` },
+      { title: "Start it", code: `${goEnv} go run .` },
     ],
   };
 }
+
+/** Where the app of the steps serves its functions. */
+const places: Record<Language, string> = {
+  typescript: "http://localhost:3000/api/inngest",
+  python: "http://localhost:8000/api/inngest",
+  go: "http://localhost:3000/api/inngest",
+};
 
 const names: Record<Language, string> = { typescript: "TypeScript", python: "Python", go: "Go" };
 
@@ -116,7 +129,13 @@ export function Connect() {
   const dev = server.data?.dev ?? true;
   const url = location.origin;
   const list = steps(url, dev)[language];
-  const event = `curl ${url}/e/key -d '{"name":"user/signed-up","data":{"name":"Ada"}}'`;
+  const looks = server.data?.discovery ?? false;
+  const key = dev ? "key" : '"$PAWL_EVENT_KEY"';
+  const register = {
+    title: looks ? "Pawl finds it there by itself; elsewhere, let it register" : "Let it register",
+    code: `curl -X PUT ${places[language]}`,
+  };
+  const event = `curl ${url}/e/${key} -d '{"name":"user/signed-up","data":{"name":"Ada"}}'`;
   return (
     <div className="grid gap-4 lg:grid-cols-[minmax(0,3fr)_minmax(0,2fr)]">
       <Card
@@ -131,22 +150,20 @@ export function Connect() {
         }
       >
         <ol className="space-y-5">
-          {[...list, { title: dev ? "Send it an event" : "Sync it at its URL, and send it an event with an event key", code: event }].map(
-            (step, i) => (
-              <li key={step.title} className="grid grid-cols-[1.5rem_minmax(0,1fr)] gap-x-3">
-                <span
-                  className="tabular flex size-6 items-center justify-center rounded-full bg-accent-wash text-xs font-semibold text-accent"
-                  aria-hidden="true"
-                >
-                  {i + 1}
-                </span>
-                <div className="min-w-0">
-                  <h3 className="mb-2 pt-0.5 text-sm font-medium">{step.title}</h3>
-                  <Code>{step.code}</Code>
-                </div>
-              </li>
-            ),
-          )}
+          {[...list, register, { title: "Send it an event", code: event }].map((step, i) => (
+            <li key={step.title} className="grid grid-cols-[1.5rem_minmax(0,1fr)] gap-x-3">
+              <span
+                className="tabular flex size-6 items-center justify-center rounded-full bg-accent-wash text-xs font-semibold text-accent"
+                aria-hidden="true"
+              >
+                {i + 1}
+              </span>
+              <div className="min-w-0">
+                <h3 className="mb-2 pt-0.5 text-sm font-medium">{step.title}</h3>
+                <Code>{step.code}</Code>
+              </div>
+            </li>
+          ))}
         </ol>
       </Card>
       <div className="space-y-4">
@@ -154,22 +171,31 @@ export function Connect() {
           <div className="flex gap-3 text-sm">
             <Spinner />
             <div className="min-w-0 text-soft">
-              {dev ? (
+              {looks ? (
                 <>
-                  <p>An app tells of itself when it starts with the line of step 3. Pawl also looks for it on this machine:</p>
+                  <p>Pawl looks for an app on this machine until it knows one:</p>
                   <dl className="mt-3 space-y-2">
                     <dt className="text-xs text-faint">Ports</dt>
                     <dd className="font-mono text-xs break-words">{server.data?.ports}</dd>
                     <dt className="text-xs text-faint">Paths</dt>
                     <dd className="font-mono text-xs break-words">{server.data?.paths.join("  ")}</dd>
                   </dl>
-                  <p className="mt-3">
-                    Elsewhere? <code className="font-mono text-xs">pawl dev --app http://localhost:4000/api/inngest</code>
-                  </p>
+                  <p className="mt-3">Elsewhere, an app registers when it is asked to, with step 4, or Pawl is told where it is:</p>
                 </>
+              ) : dev ? (
+                <p>
+                  Pawl does not look for apps: it was started with --no-discovery. An app registers with step 4, or Pawl is told where it
+                  is:
+                </p>
               ) : (
-                <p>An app tells of itself when it syncs with this server's signing key. Its first sync shows here.</p>
+                <p>
+                  An app registers with step 4, if it has this server's signing key and can be reached from here. Its first sync shows here.
+                  Or Pawl is told where it is when it starts:
+                </p>
               )}
+              <p className="mt-3">
+                <code className="font-mono text-xs break-words">pawl {dev ? "dev" : "serve"} --app http://localhost:4000/api/inngest</code>
+              </p>
             </div>
           </div>
         </Card>
