@@ -98,7 +98,7 @@ function GoOn({ to }: { to: string }) {
   return <Waiting />;
 }
 
-const Waiting = () => <Bones rows={3} className="mx-auto mt-40 max-w-sm" />;
+const Waiting = () => <Bones rows={3} className="mx-auto mt-40 max-w-sm p-4" />;
 
 /** Where whoever is not known comes to. */
 export function Login() {
