@@ -28,8 +28,8 @@ job/ID (of pawl dlq retry-all), schedule/ID, cancellation/ID, key/SCOPE or store
 	addClientFlags(c)
 	limitFlag(c, 50, "How many, at most 200")
 	c.Flags().String("cursor", "", "Cursor of the last line, from --json, to go on after")
-	c.Flags().Duration("older", 0, "Only what was done at least so long ago, such as 1h")
-	c.Flags().Duration("newer", 0, "Only what was done at most so long ago, such as 24h")
+	ageFlag(c.Flags(), "older", "Only what was done at least so long ago, such as 1h")
+	ageFlag(c.Flags(), "newer", "Only what was done at most so long ago, such as 24h or 7d")
 	return c
 }
 

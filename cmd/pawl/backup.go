@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
@@ -37,6 +39,12 @@ func backupCommand() *cobra.Command {
 func backUp(c *cobra.Command, list []string) error {
 	to := list[0]
 	force, _ := c.Flags().GetBool("force")
+	switch info, err := os.Stat(to); {
+	case err == nil && info.IsDir():
+		return fmt.Errorf("%s is a directory; name a file in it, such as %s", to, filepath.Join(to, "pawl.db"))
+	case strings.HasSuffix(to, string(filepath.Separator)):
+		return fmt.Errorf("%s is the name of a directory; name a file", to)
+	}
 	if _, err := os.Lstat(to); err == nil && !force {
 		return fmt.Errorf("there is a %s already; give --force to replace it, or choose another name", to)
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -73,8 +73,8 @@ func addLetterFlags(c *cobra.Command) {
 	c.Flags().String("function", "", "Only of this function")
 	c.Flags().String("class", "", classHelp)
 	c.Flags().String("group", "", "Only of this group, by its id as pawl dlq shows it")
-	c.Flags().Duration("older", 0, "Only those that failed at least so long ago, such as 1h")
-	c.Flags().Duration("newer", 0, "Only those that failed at most so long ago, such as 24h")
+	ageFlag(c.Flags(), "older", "Only those that failed at least so long ago, such as 1h")
+	ageFlag(c.Flags(), "newer", "Only those that failed at most so long ago, such as 24h or 7d")
 }
 
 // letter is a dead letter as the API tells it.

@@ -13,6 +13,9 @@ import (
 	"charm.land/lipgloss/v2/tree"
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/pawlhq/pawl/internal/wire"
 )
 
 // What commands that list things have in common: what they ask for, and how it is
@@ -43,6 +46,31 @@ func flagQuery(c *cobra.Command, names ...string) url.Values {
 	}
 	return query
 }
+
+// age is how long ago something was: a flag of the type duration that knows days and
+// weeks too.
+type age time.Duration
+
+func (a *age) Set(text string) error {
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		if d, err = wire.ParseDuration(text); err != nil {
+			return errors.New("want a time such as 90m, 24h, 7d or 1w")
+		}
+	}
+	if d < 0 {
+		return errors.New("want a time that is not negative")
+	}
+	*a = age(d)
+	return nil
+}
+
+func (a *age) String() string { return time.Duration(*a).String() }
+
+func (a *age) Type() string { return "duration" } // so that GetDuration reads it
+
+// ageFlag makes a flag for how long ago something was.
+func ageFlag(f *pflag.FlagSet, name, help string) { f.Var(new(age), name, help) }
 
 // addAges asks for what --newer and --older choose, by the parameters of these
 // names.

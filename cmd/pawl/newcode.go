@@ -42,7 +42,7 @@ func checkCommand() *cobra.Command {
 	f.String("db", "", "Store file or backup to read in place of a server's: sqlite:PATH")
 	f.StringSlice("function", nil, "Only runs of this function; may be given more than once")
 	f.StringSlice("status", nil, "Only Queued, Running, Completed, Failed or Cancelled; may be given more than once")
-	f.Duration("newer", 0, "Only those that were queued at most so long ago, such as 24h")
+	ageFlag(f, "newer", "Only those that were queued at most so long ago, such as 24h or 7d")
 	f.Int("limit", 20, "How many ended runs of each function, the newest; at most 10000")
 	f.Int("live-limit", 1000, "How many runs that go on of each function, the newest; at most 100000")
 	f.Duration("timeout", 30*time.Second, "How long one call of the app may take")

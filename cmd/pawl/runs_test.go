@@ -93,3 +93,30 @@ func TestLetterThatWasDiscardedAndRetried(t *testing.T) {
 	require.NoError(t, drawLetter(&out, d))
 	require.Contains(t, out.String(), " as run S, after it was discarded: a test order")
 }
+
+func TestAgesKnowDays(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]time.Duration{"7d": 7 * 24 * time.Hour, "1w": 7 * 24 * time.Hour, "90m": 90 * time.Minute, "1.5h": 90 * time.Minute, "1d12h": 36 * time.Hour} {
+		for _, name := range []string{"audit", "dlq list", "check"} {
+			c, _, err := root().Find(strings.Fields(name))
+			require.NoError(t, err)
+			require.NoError(t, c.Flags().Set("newer", text), name)
+			got, err := c.Flags().GetDuration("newer")
+			require.NoError(t, err)
+			require.Equal(t, want, got, name)
+			for _, bad := range []string{"soon", "7", "-1h", ""} {
+				require.Error(t, c.Flags().Set("newer", bad), bad)
+			}
+		}
+	}
+}
+
+func TestBackupIntoADirectory(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, args := range [][]string{{"backup", dir}, {"backup", dir, "--force"}, {"backup", dir + "/new/", "--force"}} {
+		_, err := pawl(t, args...)
+		require.ErrorContains(t, err, "name a file")
+		require.NotContains(t, err.Error(), "--force")
+	}
+}
