@@ -58,6 +58,7 @@ type Config struct {
 	// MaxBacklogBytes bounds the events that wait, in bytes, as store.Backlog
 	// counts them; more are refused; default 4 GiB.
 	MaxBacklogBytes int64
+	MaxSteps        int           // finished steps of one run, up to MostSteps; more fail it; default 1,000
 	MaxAway         time.Duration // how long an app may be away before its runs fail; default 24 h
 	// EndpointLease is how long an app may be silent that serves a request in which
 	// a run began, before the endpoint is entered again: longer than its longest
@@ -77,6 +78,9 @@ type Config struct {
 	Traces trace.TracerProvider
 }
 
+// MostSteps bounds Config.MaxSteps. Source: spec/11 §17.
+const MostSteps = 10_000
+
 // ErrClosing means that the engine takes no more work.
 var ErrClosing = errors.New("the server is shutting down; try again in a moment")
 
@@ -89,6 +93,7 @@ type Engine struct {
 	retry time.Duration
 
 	maxAway     time.Duration
+	maxSteps    int // 0: the usual number
 	lease       time.Duration
 	maxAppCalls int
 	most        store.Backlog // that waits
@@ -146,6 +151,9 @@ func start(ctx context.Context, c Config, before func(context.Context, *Engine) 
 	if c.MaxBacklogBytes == 0 {
 		c.MaxBacklogBytes = 4 << 30
 	}
+	if c.MaxSteps < 0 || c.MaxSteps > MostSteps {
+		return nil, fmt.Errorf("MaxSteps is %d, and must be from 1 to %d, or 0 for the usual number", c.MaxSteps, MostSteps)
+	}
 	if c.Drain == 0 {
 		c.Drain = 30 * time.Second
 	}
@@ -154,7 +162,7 @@ func start(ctx context.Context, c Config, before func(context.Context, *Engine) 
 		o.Key = c.Keys.Current
 	}
 	e := &Engine{
-		store: c.Store, log: c.Log, keys: c.Keys, dev: c.Dev, retry: c.RetryInterval, maxAway: c.MaxAway, lease: c.EndpointLease, maxAppCalls: c.MaxAppCalls,
+		store: c.Store, log: c.Log, keys: c.Keys, dev: c.Dev, retry: c.RetryInterval, maxAway: c.MaxAway, maxSteps: c.MaxSteps, lease: c.EndpointLease, maxAppCalls: c.MaxAppCalls,
 		most: store.Backlog{Runs: int64(c.MaxBacklog), Bytes: c.MaxBacklogBytes}, alerts: c.Alerts,
 		client: call.New(o), egress: egress.New(egress.Options{AllowPrivate: c.AllowPrivate}), programs: newPrograms(), stopped: make(chan struct{}), tracer: newTracer(c.Traces),
 	}
@@ -318,6 +326,9 @@ func (e *Engine) policy(f durable.Function) durable.Policy {
 	p.MaxAttempts, p.Finish, p.Counted = f.MaxAttempts(), f.Finish, f.Limits.Counted()
 	if e.maxAway > 0 {
 		p.MaxAway = e.maxAway
+	}
+	if e.maxSteps > 0 {
+		p.MaxSteps = e.maxSteps
 	}
 	if e.lease > 0 {
 		p.Lease = e.lease

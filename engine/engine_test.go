@@ -127,6 +127,7 @@ type pawl struct {
 	opened    store.Store       // of the engine that runs
 	transport http.RoundTripper // of the engines that start; nil: app
 	log       *slog.Logger      // of the engines that start; nil: none
+	maxSteps  int               // of runs in the engines that start; 0: the usual
 	*engine.Engine
 }
 
@@ -173,7 +174,7 @@ func (p *pawl) start() {
 	}
 	p.Engine, err = engine.Start(p.t.Context(), engine.Config{
 		Store: s, Log: log, Dev: true, Transport: transport, Drain: time.Millisecond,
-		MaxBacklog: int(p.most.Runs), MaxBacklogBytes: p.most.Bytes, Alerts: p.alerts,
+		MaxBacklog: int(p.most.Runs), MaxBacklogBytes: p.most.Bytes, Alerts: p.alerts, MaxSteps: p.maxSteps,
 	})
 	require.NoError(p.t, err)
 }
@@ -469,5 +470,22 @@ func TestParallelStepsJoinOnce(t *testing.T) {
 		p.wantStatus(0, durable.Completed)
 		require.Len(t, a.seen(), 5)
 		require.False(t, a.seen()[3].Ctx.Immediate, "after the join steps run inline again")
+	})
+}
+
+func TestStepLimitIsASetting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPawl(t, &app{serve: serial("a", "b", "c")}, function("f", "x", 4))
+		p.maxSteps = 2
+		p.restart()
+		p.send(`{"name":"x"}`)
+		r := p.wantStatus(0, durable.Failed)
+		require.Contains(t, string(r.Output), "exceeded the step limit of 2 steps")
+		p.maxSteps = 3
+		p.restart()
+		p.send(`{"name":"x"}`)
+		p.wantStatus(1, durable.Completed)
+		_, err := engine.Start(t.Context(), engine.Config{Store: p.opened, MaxSteps: engine.MostSteps + 1})
+		require.ErrorContains(t, err, "must be from 1 to 10000")
 	})
 }

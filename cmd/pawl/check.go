@@ -74,6 +74,9 @@ func (l *loader) check(s *settings) {
 	if s.MaxBacklog < 1 && !l.unread["max-backlog"] {
 		l.problem("%s %d: must be at least 1", l.given["max-backlog"], s.MaxBacklog)
 	}
+	if (s.MaxSteps < 1 || s.MaxSteps > engine.MostSteps) && !l.unread["max-steps"] {
+		l.problem("%s %d: must be from 1 to %d", l.given["max-steps"], s.MaxSteps, engine.MostSteps)
+	}
 	if s.MaxBacklogBytes < leastBacklogBytes && !l.unread["max-backlog-bytes"] {
 		l.problem("%s %d: must be at least 4MiB, so that one event, of 3 MiB at most, may wait", l.given["max-backlog-bytes"], s.MaxBacklogBytes)
 	}

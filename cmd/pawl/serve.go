@@ -252,7 +252,7 @@ func (p *process) openEngine(ctx context.Context, keys *wire.Keyring) (eng *engi
 	config := engine.Config{
 		Store: st, Log: p.log, Keys: keys, Dev: p.dev,
 		AllowPrivate: p.AllowPrivate || p.dev, RetryInterval: p.RetryInterval, MaxAway: p.MaxAway, EndpointLease: p.EndpointLease, MaxCalls: p.MaxCalls, Drain: p.Drain,
-		MaxBacklog: p.MaxBacklog, MaxBacklogBytes: int64(p.MaxBacklogBytes),
+		MaxSteps: p.MaxSteps, MaxBacklog: p.MaxBacklog, MaxBacklogBytes: int64(p.MaxBacklogBytes),
 		Retention: store.Retention{Runs: p.Retention, Failed: p.RetentionFailed, Events: p.RetentionEvents, Acts: p.RetentionAudit},
 		Alerts:    alerts,
 	}

@@ -59,6 +59,7 @@ type settings struct {
 	MaxBacklog         int           `key:"max-backlog" in:"dev serve" default:"1000000" help:"Runs that may wait to begin; events that would start more are refused with 429"`
 	MaxBacklogBytes    size          `key:"max-backlog-bytes" in:"dev serve" default:"4GiB" help:"Bytes of events that may wait for their runs to begin, to be merged or to be handed on, as 512MiB or 4GiB; more are refused with 429"`
 	MaxCalls           int           `key:"max-calls" in:"dev serve" default:"1024" help:"Calls to apps at the same time"`
+	MaxSteps           int           `key:"max-steps" in:"dev serve" default:"1000" help:"Steps that one run may finish, up to 10000; a run that does more fails"`
 	AlertWebhook       string        `key:"alert-webhook" in:"dev serve" help:"Where alerts are posted as JSON, as a URL; better given as PAWL_ALERT_WEBHOOK; empty: they are only logged"`
 	AlertInterval      time.Duration `key:"alert-interval" in:"dev serve" default:"30s" help:"How long an alert waits for others; there is one message in that time at most"`
 	AlertFailures      int           `key:"alert-failures" in:"dev serve" default:"100" help:"Runs of one function that may fail for good in an hour before people are alerted; 0: any number"`

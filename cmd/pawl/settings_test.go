@@ -241,3 +241,28 @@ func TestEverySettingIsExplained(t *testing.T) {
 		}
 	}
 }
+
+func TestStepLimit(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		loading
+		want  int
+		wrong string
+	}{
+		{want: 1000},
+		{loading: loading{args: []string{"--max-steps=10000"}}, want: 10_000},
+		{loading: loading{environ: []string{"PAWL_MAX_STEPS=1"}}, want: 1},
+		{loading: loading{file: "max-steps: 2000\n"}, want: 2000},
+		{loading: loading{args: []string{"--max-steps=10001"}}, wrong: "--max-steps 10001: must be from 1 to 10000"},
+		{loading: loading{environ: []string{"PAWL_MAX_STEPS=0"}}, wrong: "PAWL_MAX_STEPS 0: must be from 1 to 10000"},
+	} {
+		tt.mode = modeDev
+		s, err := tt.load(t)
+		if tt.wrong != "" {
+			require.ErrorContains(t, err, tt.wrong)
+			continue
+		}
+		require.NoError(t, err)
+		require.Equal(t, tt.want, s.MaxSteps)
+	}
+}
