@@ -14,10 +14,24 @@ import (
 // ErrNotStarted means that a function's settings kept a run from being started.
 var ErrNotStarted = errors.New("no run was started")
 
+// NotStartedError says which setting kept a run from being started. It wraps
+// ErrNotStarted.
+type NotStartedError struct {
+	Limited bool // the function's rate limit
+	Message string
+}
+
+func (e *NotStartedError) Error() string { return e.Message + ": " + ErrNotStarted.Error() }
+
+// Unwrap returns ErrNotStarted.
+func (e *NotStartedError) Unwrap() error { return ErrNotStarted }
+
 // Invoke starts a run of one function, which need not have a trigger. It
 // returns the event that stands for it, and the run. It fails with
 // store.ErrNotFound when no function of that slug or ID is served, and with
-// ErrNotStarted when the function's own settings keep the run from starting.
+// ErrNotStarted, as a *NotStartedError where the store has decided, when the function's
+// own settings keep the run from starting. The run of a function that is debounced may
+// be another one, and starts later.
 // With once, that happens once for a key, which then stands for what reply
 // makes of the event and the run; the errors are those of AcceptOnce.
 func (e *Engine) Invoke(ctx context.Context, in durable.Invoke, once *store.Once, reply func(event, run string) []byte) (event, run string, err error) {
@@ -59,20 +73,39 @@ func (e *Engine) startOne(ctx context.Context, f durable.Function, ev durable.Ev
 	}
 	defer release()
 	run = a.Starts[0].Run.ID
+	unique, limited := a.Starts[0].Unique, a.Starts[0].Limit != nil // then it is the store's
 	var started []string
 	if once == nil {
 		started, err = e.store.Accept(ctx, now, []store.Accepted{a})
 	} else {
-		once.Reply = reply(run)
+		once.Reply, once.Starting = reply(run), true
 		started, err = e.store.AcceptOnce(ctx, now, []store.Accepted{a}, *once)
 	}
 	switch {
 	case err != nil:
 		return "", err
 	case len(started) == 0:
-		return "", fmt.Errorf("function %s was started for the same idempotency key before, or as often as its rate limit allows, or is a singleton of which a run goes on, or is paused and refuses runs: %w", f.Slug, ErrNotStarted)
+		return "", e.notStarted(ctx, f, run, unique, limited, now)
 	}
 	e.received(1, now)
 	e.startedBy([]store.Accepted{a}, started)
 	return started[0], nil // a batch may have its run already
+}
+
+// notStarted says why the store has not started a run of f at now, by what it kept
+// instead: a run that is skipped, or the key that was there before. A rate leaves
+// nothing, and is what is left.
+func (e *Engine) notStarted(ctx context.Context, f durable.Function, run, unique string, limited bool, now time.Time) error {
+	if r, err := e.store.Run(ctx, run); err == nil && r.Skip() != "" {
+		return &NotStartedError{Message: r.Skip()}
+	}
+	if unique != "" {
+		if was, err := e.store.Key(ctx, store.UniqueScope(f.Slug), unique, now); err == nil {
+			return &NotStartedError{Message: fmt.Sprintf("function %s was started for the same idempotency key before, as run %s", f.Slug, was.Reply)}
+		}
+	}
+	if limit := f.Limits.RateLimit; limited && limit != nil {
+		return &NotStartedError{Limited: true, Message: fmt.Sprintf("function %s was started as often as its rate limit allows, %d times in %s", f.Slug, limit.Limit, limit.Period)}
+	}
+	return &NotStartedError{Message: "a setting of function " + f.Slug + " keeps it from being started"}
 }

@@ -92,6 +92,8 @@ const (
 	codeEnded          = "run_already_ended"
 	codeConflict       = "idempotency_conflict"
 	codeInFlight       = "idempotency_in_flight"
+	codeRateLimited    = "rate_limited"
+	codeDebounced      = "function_debounced"
 	codeSkipped        = "function_skipped"
 	codeSyncFailed     = "app_sync_failed"
 	codeInternal       = "internal_error"

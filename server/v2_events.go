@@ -178,15 +178,34 @@ func (s *Server) invokeV2(w http.ResponseWriter, r *http.Request, body []byte) {
 	if s.inTheWayV2(w, r, err) {
 		return
 	}
-	if replayedV2(w, err, func(e store.KeyEntry) { s.replyPageV2(w, repeated, invokedV2{string(e.Reply)}, nil) }) {
+	debounced := f.Limits.Debounce != nil && f.Limits.Debounce.Period > 0 // which run it becomes is not known yet, and told to nobody
+	if replayedV2(w, err, func(e store.KeyEntry) {
+		if debounced {
+			refuseDebounced(w, f)
+			return
+		}
+		s.replyPageV2(w, repeated, invokedV2{string(e.Reply)}, nil)
+	}) {
 		return
 	}
+	stopped, known := errors.AsType[*engine.NotStartedError](err)
 	switch {
+	case err == nil && debounced:
+		refuseDebounced(w, f)
 	case err == nil:
 		s.replyV2(w, invokedV2{run})
+	case known && stopped.Limited:
+		refuseV2(w, http.StatusUnprocessableEntity, codeRateLimited, err.Error())
 	case errors.Is(err, engine.ErrNotStarted):
 		refuseV2(w, http.StatusUnprocessableEntity, codeSkipped, err.Error())
 	default:
 		s.failWithV2(w, r, err, noFunctionV2(f.Slug))
 	}
+}
+
+// refuseDebounced answers for an invocation that was taken in and has no run yet.
+// Source: spec/12 §4.
+func refuseDebounced(w http.ResponseWriter, f durable.Function) {
+	refuseV2(w, http.StatusUnprocessableEntity, codeDebounced, "function "+f.Slug+" is debounced: one run starts for the invocation that came last, once none has come for "+
+		f.Limits.Debounce.Period.String()+"; this one was taken in, and need not be sent again")
 }

@@ -16,6 +16,9 @@ type Once struct {
 	Fingerprint string        // of what was asked for; a repetition has the same
 	Reply       durable.JSON  // what whoever repeats it is told
 	Life        time.Duration // of the key, from now
+	// Starting, of AcceptOnce: the key is for the run that is started. When none is, it
+	// is not taken.
+	Starting bool
 }
 
 // KeyEntry is a line of the ledger of keys.

@@ -93,6 +93,9 @@ func (s *Store) applyRows(w *write) error {
 			return err
 		}
 	}
+	if w.once != nil && w.once.Starting && len(w.started) == 0 {
+		return deleteKey(s.write, w.once.Scope, w.once.Key)
+	}
 	return nil
 }
 

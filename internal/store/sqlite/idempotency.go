@@ -98,14 +98,18 @@ func (s *Store) VoidKey(ctx context.Context, scope, key string, act durable.Act)
 }
 
 func (s *Store) applyVoid(w *write) error {
-	stmt := s.write.Prep(`DELETE FROM idempotency WHERE scope = ? AND key = ?`)
-	stmt.BindText(1, w.void.Scope)
-	stmt.BindText(2, w.void.Key)
-	err := exec(stmt)
+	err := deleteKey(s.write, w.void.Scope, w.void.Key)
 	if err == nil && s.write.Changes() == 0 {
 		w.outcome = fmt.Errorf("key %q of %s: %w", w.void.Key, w.void.Scope, store.ErrNotFound)
 	}
 	return err
+}
+
+func deleteKey(c *conn, scope, key string) error {
+	stmt := c.Prep(`DELETE FROM idempotency WHERE scope = ? AND key = ?`)
+	stmt.BindText(1, scope)
+	stmt.BindText(2, key)
+	return exec(stmt)
 }
 
 // applyOnce takes the key of w. It reports false when w has been done before:

@@ -157,6 +157,32 @@ var acceptTests = []test{
 		require.Equal(d, 1, send(noon.Add(-time.Hour+time.Minute), "limit/f/a", "", 5))
 		require.Equal(d, 2, send(noon.Add(-time.Hour+4*time.Minute), "limit/f/a", "", 5))
 	}},
+	{"takes no key for a run that is not started", func(d *db) {
+		send := func(now time.Time, reply string, starting bool) ([]string, error) {
+			a := accepted(now)
+			a.Starts[0].Limit = &durable.StartLimit{Gate: "limit/f", Every: time.Minute}
+			return d.AcceptOnce(d.Context(), now, []store.Accepted{a}, store.Once{Scope: "runs/f", Key: "k" + reply, Reply: durable.JSON(reply), Life: time.Hour, Starting: starting})
+		}
+		ids, err := send(noon, "first", true)
+		require.NoError(d, err)
+		require.Len(d, ids, 1)
+		var again *store.RepeatedError
+		_, err = send(noon, "first", true)
+		require.ErrorAs(d, err, &again)
+		for range 2 {
+			ids, err = send(noon, "second", true)
+			require.NoError(d, err)
+			require.Empty(d, ids)
+		}
+		ids, err = send(noon.Add(time.Minute), "second", true)
+		require.NoError(d, err)
+		require.Len(d, ids, 1, "its key was free")
+		ids, err = send(noon.Add(time.Minute), "third", false)
+		require.NoError(d, err)
+		require.Empty(d, ids)
+		_, err = send(noon.Add(2*time.Minute), "third", false)
+		require.ErrorAs(d, err, &again, "a key for the event is taken, whatever it starts")
+	}},
 	{"skips a run whose name another has", func(d *db) {
 		single := func(name string, parent durable.Ref) durable.Start {
 			e := event("order/placed")
