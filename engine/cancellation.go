@@ -50,6 +50,9 @@ func (e *Engine) CancelMany(ctx context.Context, c durable.Cancellation, once *s
 		if _, err := e.programs.Compile(c.If, expr.EventOnly); err != nil {
 			return c, &ExpressionError{err.Error()}
 		}
+		if err := expr.CheckCondition(c.If, expr.EventOnly); err != nil {
+			return c, &ExpressionError{err.Error()}
+		}
 	}
 	now := time.Now().Truncate(time.Microsecond) // as stores keep it
 	c.ID, c.App, c.Created = NewID(), f.App, now

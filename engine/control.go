@@ -117,6 +117,9 @@ func (e *Engine) checkLimits(f durable.Function, limits jsontext.Value) (problem
 	} else if _, _, err := policies(ticks); err != nil {
 		problems = append(problems, err.Error())
 	}
+	if (ticks.Missed != "" || ticks.Overlap != "") && !slices.ContainsFunc(f.Triggers, func(t durable.Trigger) bool { return t.Cron != "" }) {
+		problems = append(problems, fmt.Sprintf("missed and overlap are about ticks, and %s has no cron", f.Slug))
+	}
 	problems = append(problems, wire.CheckOptions(limits)...)
 	f.Config = overridden(f.Config, limits)
 	hold(&f)

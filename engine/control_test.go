@@ -88,6 +88,7 @@ func TestLimitsAreChangedLive(t *testing.T) {
 		for limits, says := range map[string]string{
 			`[]`: "must be an object", `{"retries":3}`: "retries cannot be changed live",
 			`{"throttle":{"limit":1,"period":"x"}}`: "throttle period", `{"priority":{"run":"event.("}}`: "priority",
+			`{"missed":{"all":3}}`: "shop-f has no cron", `{"overlap":"skip"}`: "shop-f has no cron",
 		} {
 			err := p.SetLimits(t.Context(), "shop-f", []byte(limits), "ann", "")
 			require.ErrorContains(t, err, says)

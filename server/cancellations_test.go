@@ -42,6 +42,7 @@ func TestCancelManyRefusals(t *testing.T) {
 		`{"app_id":"shop","function_id":"charge","started_before":"2020-01-01T00:00:00Z","if":"event.data.("}`:                    "invalid expression: error compiling expression: line 1",
 		`{"app_id":"shop","function_id":"charge","started_before":"yesterday"}`:                                                   "started_before must be a time such as",
 		`{"app_id":"shop","function_id":"charge","started_before":"2020-01-01T00:00:00Z","status":"Running"}`:                     "nobody knows the member status",
+		`{"app_id":"shop","function_id":"charge","started_before":"2020-01-01T00:00:00Z","if":"1+1"}`:                             "has to give true or false",
 		`[]`: "JSON object",
 	} {
 		require.Contains(t, wantRefusal(t, f.post("/v1/cancellations", body), http.StatusBadRequest), says)

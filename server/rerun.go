@@ -53,7 +53,7 @@ func readLoose(body []byte, into any) string {
 
 // rerunIn says how a run is started anew.
 type rerunIn struct {
-	FromStep fromStepIn     `json:"fromStep,omitzero"`
+	FromStep *fromStepIn    `json:"fromStep,omitzero"`
 	Data     jsontext.Value `json:"data,omitzero"` // in place of the event's data
 }
 
@@ -65,8 +65,12 @@ type fromStepIn struct {
 	Output jsontext.Value `json:"output,omitzero"` // the step's result, which it then has without being run
 }
 
-// from is where a run begins that is started anew, or what is wrong with it.
-func (in fromStepIn) from() (from durable.From, wrong string) {
+// from is where a run begins that is started anew, or what is wrong with it; from its
+// start when in is nil.
+func (in *fromStepIn) from() (from durable.From, wrong string) {
+	if in == nil {
+		return from, ""
+	}
 	from = durable.From{Step: in.StepID, Input: orNothing(in.Input)}
 	if len(in.Output) > 0 { // null is a result
 		from.Output = in.Output.Clone()
@@ -77,6 +81,8 @@ func (in fromStepIn) from() (from durable.From, wrong string) {
 		wrong = "fromStep.input needs fromStep.stepId: the step that it is for"
 	case from.Output != nil:
 		wrong = "fromStep.output needs fromStep.stepId: the step that it is for"
+	default:
+		wrong = "fromStep.stepId is required; without fromStep the run is started anew from its start"
 	}
 	return from, wrong
 }
@@ -344,6 +350,18 @@ func (s *Server) retryLetters(w http.ResponseWriter, r *http.Request, body []byt
 	if message != "" {
 		fail(w, http.StatusBadRequest, message)
 		return
+	}
+	if in.Function != "" {
+		if _, ok := s.eng.Function(in.Function); !ok {
+			fail(w, http.StatusNotFound, "there is no function "+printable(in.Function)+"; GET /v1/apps lists the apps that are synced")
+			return
+		}
+	}
+	if in.Fingerprint != "" {
+		if _, err := s.eng.Letters().DeadGroup(r.Context(), in.Fingerprint); err != nil {
+			s.failWith(w, r, err, "there is no group "+printable(in.Fingerprint)+"; GET /v1/dead-letters/groups lists them")
+			return
+		}
 	}
 	job, err := s.eng.StartRetries(r.Context(), f, every, in.First, key, s.actor(r))
 	if again, ok := errors.AsType[*store.RepeatedError](err); ok {

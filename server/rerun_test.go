@@ -123,6 +123,7 @@ func TestRerun(t *testing.T) {
 	for body, want := range map[string]string{
 		`{"fromStep":{"stepId":"x"}}`:                "no such step",
 		`{"fromStep":{"input":[1]}}`:                 "needs fromStep.stepId",
+		`{"fromStep":{}}`:                            "fromStep.stepId is required",
 		`{"fromStep":{"stepID":"x"}}`:                "nobody knows the member fromStep/stepID",
 		`{"fromStep":{"stepId":"x","input":{"a":1}}`: "JSON",
 	} {
