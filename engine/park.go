@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"math"
 	"strings"
 	"time"
 
@@ -116,4 +117,45 @@ func (e *Engine) startParked(ctx context.Context, l store.Lease, now time.Time) 
 	}
 	defer release()
 	return e.settleStarts(ctx, l, now, after)
+}
+
+// Batched reports whether a run is that of a batch, which may have closed with one
+// event: by what its function said in the version that the run began with.
+func (e *Engine) Batched(ctx context.Context, r *durable.Run) bool {
+	switch {
+	case len(r.Events) > 1:
+		return true
+	case len(r.Events) == 0 || r.Cron != "" || r.Original != "" || r.Status == durable.Skipped:
+		return false
+	}
+	f, ok := e.Function(r.Function)
+	if ok && f.Version != r.Version {
+		f, ok = e.versionOf(ctx, r)
+	}
+	if !ok || f.Limits.Batch == nil {
+		return false
+	}
+	ev := r.Events[0]
+	if ev.Body == nil && f.Limits.Batch.If != "" { // lists leave it out
+		var err error
+		if ev, err = e.store.Event(ctx, ev.ID); err != nil {
+			return false
+		}
+	}
+	return e.batch(ctx, f, ev, match.NewDoc(ev.Body), r.Queued) != nil
+}
+
+// versionOf is a run's function as it was when the run began.
+func (e *Engine) versionOf(ctx context.Context, r *durable.Run) (durable.Function, bool) {
+	list, err := e.store.Versions(ctx, r.Function, math.MaxInt32)
+	if err != nil {
+		return durable.Function{}, false
+	}
+	for _, v := range list {
+		if v.Version == r.Version {
+			hold(&v.Function)
+			return v.Function, true
+		}
+	}
+	return durable.Function{}, false
 }

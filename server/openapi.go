@@ -28,6 +28,7 @@ type about struct {
 	wrap   wrap   // what is around data
 	media  string // of an answer that is not JSON
 	codes  []int  // of refusals beside those of every route
+	other  string // what any other status is; "": there is none
 	made   bool   // a good answer is 201
 }
 
@@ -184,6 +185,9 @@ func (s *schemas) responses(rt route, a about) object {
 	if a.made {
 		all = object{"201": ok}
 	}
+	if a.other != "" {
+		all["default"] = object{"description": a.other}
+	}
 	codes := append([]int{http.StatusInternalServerError, http.StatusServiceUnavailable}, a.codes...)
 	if rt.who != anyone {
 		codes = append(codes, http.StatusUnauthorized)
@@ -191,7 +195,7 @@ func (s *schemas) responses(rt route, a about) object {
 	if rt.body > 0 {
 		codes = append(codes, http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusInsufficientStorage)
 	}
-	if len(a.query) > 0 {
+	if len(a.query) > 0 || rt.who == signingKey || rt.key == refusesKey { // what is not understood, such as a parameter that nobody knows
 		codes = append(codes, http.StatusBadRequest)
 	}
 	if strings.Contains(rt.pattern, "{") && rt.who == signingKey {

@@ -3,13 +3,17 @@ package server
 import (
 	"flag"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/stretchr/testify/require"
 )
 
@@ -170,4 +174,48 @@ func TestOpenAPIParametersAreTheHandlers(t *testing.T) {
 		require.Equal(t, known, said, name)
 	}
 	require.Greater(t, asked, 15)
+}
+
+// statusesOf are the statuses that the document has for an operation, by method and
+// pattern.
+var statusesOf = sync.OnceValue(func() map[string]map[string]jsontext.Value {
+	var doc struct {
+		Paths map[string]map[string]struct {
+			Responses map[string]jsontext.Value `json:"responses"`
+		} `json:"paths"`
+	}
+	if err := json.Unmarshal(specification(routes()), &doc); err != nil {
+		panic(err)
+	}
+	all := map[string]map[string]jsontext.Value{}
+	for path, item := range doc.Paths {
+		for method, op := range item {
+			all[strings.ToUpper(method)+" "+path] = op.Responses
+		}
+	}
+	return all
+})
+
+// everywhere are statuses that any path may answer with, whatever the operation: 405 is
+// none of the operation's, 421 and 403 are about who asks, and 499 is read by nobody.
+var everywhere = []int{http.StatusForbidden, http.StatusMethodNotAllowed, http.StatusMisdirectedRequest, 499}
+
+// documented holds the OpenAPI document to the answers that the tests of this package
+// get: each status is one that the operation is said to have.
+func (f *fixture) documented(r *http.Request, w *httptest.ResponseRecorder) {
+	f.t.Helper()
+	_, pattern := f.s.mux.Handler(r)
+	for _, prefix := range v2Prefixes() {
+		if p, ok := strings.CutPrefix(pattern, prefix+"/"); ok {
+			pattern = "/v2/" + p
+		}
+	}
+	method := r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	statuses, told := statusesOf()[method+" "+pattern]
+	if told && clean(r.URL.Path) && !slices.Contains(everywhere, w.Code) && statuses["default"] == nil && statuses[strconv.Itoa(w.Code)] == nil {
+		f.t.Errorf("%s %s answers %d, which docs/openapi.json does not say of %s: %s", r.Method, r.URL, w.Code, pattern, w.Body)
+	}
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"maps"
 	"net/http"
@@ -71,6 +72,8 @@ type runView struct {
 	FunctionVersion int            `json:"function_version"`
 	EnvironmentID   string         `json:"environment_id"`
 	EventID         string         `json:"event_id"`
+	BatchID         string         `json:"batch_id,omitzero"`        // the run's own id: a batch has one run
+	Cron            string         `json:"cron,omitzero"`            // of the schedule that started it
 	OriginalRunID   string         `json:"original_run_id,omitzero"` // the first run that this one repeats
 	Status          string         `json:"status"`
 	EndedAt         *time.Time     `json:"ended_at"`
@@ -81,11 +84,14 @@ type runView struct {
 	QueuedAt        time.Time      `json:"queued_at"`
 }
 
-func (s *Server) viewRun(r *durable.Run) runView {
+func (s *Server) viewRun(ctx context.Context, r *durable.Run) runView {
 	v := runView{
 		RunID: r.ID, StartedAt: timeOrNull(r.Started), FunctionVersion: r.Version, EnvironmentID: environmentID,
 		Status: statusWord(r.Status), EndedAt: timeOrNull(r.Ended), Output: readable(r.Output),
-		Function: r.Function, App: r.App, QueuedAt: r.Queued.UTC(), OriginalRunID: r.Original,
+		Function: r.Function, App: r.App, QueuedAt: r.Queued.UTC(), OriginalRunID: r.Original, Cron: r.Cron,
+	}
+	if s.eng.Batched(ctx, r) {
+		v.BatchID = r.ID
 	}
 	if f, ok := s.eng.Function(r.Function); ok {
 		v.FunctionID = f.ID
@@ -111,10 +117,10 @@ func readable(v jsontext.Value) jsontext.Value {
 	return v
 }
 
-func (s *Server) viewRuns(runs []*durable.Run) []runView {
+func (s *Server) viewRuns(ctx context.Context, runs []*durable.Run) []runView {
 	views := make([]runView, len(runs))
 	for i, r := range runs {
-		views[i] = s.viewRun(r)
+		views[i] = s.viewRun(ctx, r)
 	}
 	return views
 }
@@ -190,7 +196,7 @@ func (s *Server) runsOfEvent(w http.ResponseWriter, r *http.Request, _ []byte) {
 		s.failWith(w, r, err, "")
 		return
 	}
-	s.reply(w, s.viewRuns(runs))
+	s.reply(w, s.viewRuns(r.Context(), runs))
 }
 
 // runFilter chooses by function and status, if they are given.
@@ -216,7 +222,7 @@ func (s *Server) listRuns(w http.ResponseWriter, r *http.Request, _ []byte) {
 		s.failWith(w, r, err, "")
 		return
 	}
-	s.reply(w, s.viewRuns(runs))
+	s.reply(w, s.viewRuns(r.Context(), runs))
 }
 
 func (s *Server) showRun(w http.ResponseWriter, r *http.Request, _ []byte) {
@@ -229,7 +235,7 @@ func (s *Server) showRun(w http.ResponseWriter, r *http.Request, _ []byte) {
 		s.failWith(w, r, err, noRun(id))
 		return
 	}
-	s.reply(w, s.viewRun(run))
+	s.reply(w, s.viewRun(r.Context(), run))
 }
 
 // runID is the run that a path names, unless that cannot be one: then it has

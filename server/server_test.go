@@ -144,6 +144,7 @@ func (f *fixture) do(q request) *httptest.ResponseRecorder {
 	}
 	w := httptest.NewRecorder()
 	f.s.ServeHTTP(w, r)
+	f.documented(r, w)
 	return w
 }
 

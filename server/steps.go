@@ -323,7 +323,7 @@ func (s *Server) loadSteps(ctx context.Context, id string) (stepsView, error) {
 	if err != nil {
 		return stepsView{}, err
 	}
-	v := stepsView{Run: s.viewRun(run), Seq: len(journal), Steps: foldSteps(timed(journal, run.Started), run.Status)}
+	v := stepsView{Run: s.viewRun(ctx, run), Seq: len(journal), Steps: foldSteps(timed(journal, run.Started), run.Status)}
 	for i := range v.Steps {
 		end := v.Steps[i].EndedAt
 		v.Steps[i].Copied = run.Original != "" && end != nil && end.Before(run.Queued)

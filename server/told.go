@@ -102,7 +102,10 @@ func letterFilters(more ...param) []param {
 	}, more...)
 }
 
-var conflict = []int{http.StatusConflict}
+var (
+	conflict = []int{http.StatusConflict}
+	tooMuch  = []int{http.StatusTooManyRequests} // waits already
+)
 
 // told is what people are told, by method and pattern.
 var told = sync.OnceValue(func() map[string]about {
@@ -110,10 +113,10 @@ var told = sync.OnceValue(func() map[string]about {
 		"GET /health":       {id: "health", what: "Whether requests are served", data: healthyView{}, wrap: unwrapped},
 		"GET /openapi.json": {id: "openapi", what: "This document", data: map[string]any{}, wrap: unwrapped},
 		"POST /e/{key}": {
-			id: "sendEvents", what: "Send one event, or an array of up to 5,000", in: eventInV2{}, many: true, data: idsView{}, wrap: unwrapped,
+			id: "sendEvents", what: "Send one event, or an array of up to 5,000", in: eventInV2{}, many: true, data: idsView{}, wrap: unwrapped, codes: tooMuch,
 		},
 		"POST /invoke/{slug}": {
-			id: "invoke", what: "Start a run of one function, whatever its triggers", in: invokeIn{}, data: invokedView{}, wrap: unwrapped,
+			id: "invoke", what: "Start a run of one function, whatever its triggers", in: invokeIn{}, data: invokedView{}, wrap: unwrapped, codes: tooMuch,
 		},
 		"DELETE /fn/remove": {
 			id: "removeApp", what: "Archive the app at a URL; a sync brings it back", data: removedView{}, wrap: unwrapped,
@@ -168,7 +171,7 @@ var told = sync.OnceValue(func() map[string]about {
 		},
 		"GET /v1/http/runs/{run}/output": {
 			id: "getOutput", what: "The result of a run, once it has ended: an endpoint's response as it was, data or error; with Accept: text/event-stream as an event",
-			data: resultView{}, wrap: unwrapped, codes: []int{http.StatusAccepted, http.StatusTemporaryRedirect, http.StatusNotFound},
+			data: resultView{}, wrap: unwrapped, other: "the endpoint's own answer", codes: []int{http.StatusAccepted, http.StatusTemporaryRedirect, http.StatusNotFound},
 			query: []param{needed(paramText("token", "which the endpoint's client was given")), paramText("wait", "how long to wait at most, such as 30s; 202 then")},
 		},
 		"POST /v1/realtime/token": {
@@ -217,8 +220,8 @@ var told = sync.OnceValue(func() map[string]about {
 			codes: []int{http.StatusNotFound, http.StatusUnprocessableEntity},
 		},
 		"GET /v1/controls":                 {id: "listControls", what: "What operators have paused or limited", data: []controlView{}},
-		"POST /v1/functions/{slug}/pause":  {id: "pauseFunction", what: "Hold back the runs of a function; new ones are kept", in: pauseIn{}, data: doneView{}, codes: []int{http.StatusNotFound}},
-		"POST /v1/functions/{slug}/resume": {id: "resumeFunction", what: "Let the runs of a function go on", in: pauseIn{}, data: doneView{}, codes: []int{http.StatusNotFound}},
+		"POST /v1/functions/{slug}/pause":  {id: "pauseFunction", what: "Hold back the runs of a function; new ones are kept", in: pauseIn{}, data: doneView{}, codes: []int{http.StatusNotFound, http.StatusUnprocessableEntity}},
+		"POST /v1/functions/{slug}/resume": {id: "resumeFunction", what: "Let the runs of a function go on", in: pauseIn{}, data: doneView{}, codes: []int{http.StatusNotFound, http.StatusUnprocessableEntity}},
 		"PUT /v1/functions/{slug}/limits":  {id: "setLimits", what: "Put flow control options in place of those that the app registered", in: limitsIn{}, data: doneView{}, codes: []int{http.StatusNotFound}},
 		"POST /v1/apps/{app}/pause":        {id: "pauseApp", what: "Hold back the runs of all functions of an app", in: pauseIn{}, data: doneView{}, codes: []int{http.StatusNotFound}},
 		"POST /v1/apps/{app}/resume":       {id: "resumeApp", what: "Let the runs of an app go on", in: pauseIn{}, data: doneView{}, codes: []int{http.StatusNotFound}},
@@ -258,15 +261,15 @@ var told = sync.OnceValue(func() map[string]about {
 
 		"GET /v1/dead-letters": {
 			id: "listDeadLetters", what: "Runs that failed for good; the one that failed last first", data: []letterView{},
-			query: letterFilters(paramText("state", "open when it is not given", "open", "retried", "discarded", "all")),
+			codes: []int{http.StatusNotFound}, query: letterFilters(paramText("state", "open when it is not given", "open", "retried", "discarded", "all")),
 		},
 		"GET /v1/dead-letters/groups": {
 			id: "listDeadLetterGroups", what: "Dead letters that look alike, counted", data: []groupTrendView{},
-			query: []param{paramLimit(20, 200), lastRow("cursor"), paramText("function", "slug"), paramText("class", "of the failure", letterClasses...), paramText("state", "open: only groups with an open letter", "open", "all")},
+			codes: []int{http.StatusNotFound}, query: []param{paramLimit(20, 200), lastRow("cursor"), paramText("function", "slug"), paramText("class", "of the failure", letterClasses...), paramText("state", "open: only groups with an open letter", "open", "all")},
 		},
 		"GET /v1/dead-letters/{run}": {id: "getDeadLetter", what: "A dead letter", data: letterView{}},
 		"POST /v1/dead-letters/retry": {
-			id: "retryDeadLetters", what: "Retry many at a rate, and stop when the first ones fail again", in: retryManyIn{}, data: retryJobView{},
+			id: "retryDeadLetters", what: "Retry many at a rate, and stop when the first ones fail again", in: retryManyIn{}, data: retryJobView{}, codes: []int{http.StatusNotFound},
 		},
 		"GET /v1/dead-letters/jobs":         {id: "listRetryJobs", what: "Jobs that retry dead letters, newest first", data: []retryJobView{}, query: []param{paramLimit(20, 200), lastRow("id")}},
 		"GET /v1/dead-letters/jobs/{id}":    {id: "getRetryJob", what: "A job that retries dead letters", data: retryJobView{}},
@@ -295,7 +298,7 @@ var told = sync.OnceValue(func() map[string]about {
 		"GET /v2/events/{event}/runs": {
 			id: "listRunsOfEventV2", what: "The runs that an event started", data: []runV2{}, wrap: wrapPage, query: []param{paramLimit(20, 40), sealed(), includeOutput()},
 		},
-		"POST /v2/events": {id: "sendEvent", what: "Send one event", in: eventInV2{}, data: sentV2{}, wrap: wrapV2},
+		"POST /v2/events": {id: "sendEvent", what: "Send one event", in: eventInV2{}, data: sentV2{}, wrap: wrapV2, codes: tooMuch},
 		"GET /v2/apps": {
 			id: "listAppsV2", what: "Apps", data: []appV2{}, wrap: wrapPage, query: []param{paramLimit(20, 100), sealed(), paramFlag("archived", "those that were removed instead")},
 		},
@@ -305,6 +308,7 @@ var told = sync.OnceValue(func() map[string]about {
 		"GET /v2/apps/{app}/functions/{function}/runs": {id: "listRunsOfFunction", what: "The runs of a function", data: []runV2{}, wrap: wrapPage, query: runsOfV2()},
 		"POST /v2/apps/{app}/functions/{function}/invoke": {
 			id: "invokeV2", what: "Start a run of a function; 409 with the same answer when its idempotencyKey was used before", in: invokeInV2{}, data: invokedV2{}, wrap: wrapV2,
+			codes: []int{http.StatusTooManyRequests},
 		},
 		"POST /v2/apps/{app}/syncs": {id: "syncApp", what: "Ask an app for its functions", in: syncIn{}, data: syncedV2{}, wrap: wrapV2},
 	}

@@ -211,7 +211,7 @@ func (s *Server) links(w http.ResponseWriter, r *http.Request, _ []byte) {
 }
 
 func (s *Server) loadLinks(ctx context.Context, run *durable.Run) (v linksView, err error) {
-	v = linksView{Run: s.viewRun(run), Reruns: []rowView{}, Chain: []rowView{}, Children: []childView{}}
+	v = linksView{Run: s.viewRun(ctx, run), Reruns: []rowView{}, Chain: []rowView{}, Children: []childView{}}
 	for _, e := range run.Events[:min(len(run.Events), mostEvents)] {
 		v.Events = append(v.Events, viewEvent(e))
 	}

@@ -117,7 +117,7 @@ type configurationV2 struct {
 
 type retriesV2 struct {
 	Value     int  `json:"value"`
-	IsDefault bool `json:"isDefault"`
+	IsDefault bool `json:"isDefault"` // the app does not say how many
 }
 
 type concurrencyV2 struct {
@@ -131,15 +131,12 @@ type limitV2 struct {
 	IsPlanLimit bool `json:"isPlanLimit"`
 }
 
-// usualRetries is what SDKs have when an author says nothing.
-const usualRetries = 3
-
 func viewFunctionV2(f durable.Function) functionV2 {
 	v := functionV2{
 		ID: shortID(f.App, f.Slug), Slug: f.Slug, Name: f.Name, App: refV2{f.App}, NotHeld: f.Unheld,
 		Configuration: configuration(f.Config),
 	}
-	v.Configuration.Retries = retriesV2{f.Retries, f.Retries == usualRetries}
+	v.Configuration.Retries = retriesV2{f.Retries, !wire.SaysRetries(f.Config)}
 	for _, t := range f.Triggers {
 		if t.Cron != "" {
 			v.Triggers = append(v.Triggers, triggerV2{Type: "CRON", Value: t.Cron})

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"slices"
@@ -42,6 +43,7 @@ type functionRefV2 struct {
 type triggeredV2 struct {
 	EventIDs     []string `json:"eventIds,omitzero"`
 	IsBatch      bool     `json:"isBatch,omitzero"`
+	BatchID      string   `json:"batchId,omitzero"` // the run's own id: a batch has one run
 	CronSchedule string   `json:"cronSchedule,omitzero"`
 }
 
@@ -54,12 +56,15 @@ type resultV2 struct {
 // shortID is a function's id without its app's prefix.
 func shortID(app, slug string) string { return strings.TrimPrefix(slug, app+"-") }
 
-func (s *Server) viewRunV2(r *durable.Run, output bool) runV2 {
+func (s *Server) viewRunV2(ctx context.Context, r *durable.Run, output bool) runV2 {
 	v := runV2{
 		ID: r.ID, App: refV2{r.App}, Function: functionRefV2{ID: shortID(r.App, r.Function)},
 		Status: strings.ToUpper(r.Status.String()), QueuedAt: r.Queued.UTC(), StartedAt: r.Started.UTC(), EndedAt: r.Ended.UTC(),
 		DurationMs: lasted(r.Started, r.Ended), OriginalRunID: r.Original,
-		Trigger: triggeredV2{IsBatch: len(r.Events) > 1, CronSchedule: r.Cron},
+		Trigger: triggeredV2{CronSchedule: r.Cron},
+	}
+	if s.eng.Batched(ctx, r) {
+		v.Trigger.IsBatch, v.Trigger.BatchID = true, r.ID
 	}
 	if f, ok := s.eng.Function(r.Function); ok {
 		v.Function.Name = f.Name
@@ -150,13 +155,13 @@ func (s *Server) replyRunsV2(w http.ResponseWriter, r *http.Request, q *query, f
 	runs, page := cut(l, runs, func(r *durable.Run) place {
 		return place{[...]time.Time{store.ByQueued: r.Queued, store.ByStarted: r.Started, store.ByEnded: r.Ended}[f.Time].UnixMicro(), r.ID}
 	})
-	s.replyPageV2(w, http.StatusOK, s.viewRunsV2(runs, output != nil && *output), page)
+	s.replyPageV2(w, http.StatusOK, s.viewRunsV2(r.Context(), runs, output != nil && *output), page)
 }
 
-func (s *Server) viewRunsV2(runs []*durable.Run, output bool) []runV2 {
+func (s *Server) viewRunsV2(ctx context.Context, runs []*durable.Run, output bool) []runV2 {
 	views := make([]runV2, len(runs))
 	for i, r := range runs {
-		views[i] = s.viewRunV2(r, output)
+		views[i] = s.viewRunV2(ctx, r, output)
 	}
 	return views
 }
@@ -179,7 +184,7 @@ func (s *Server) runsOfEventV2(w http.ResponseWriter, r *http.Request, _ []byte)
 		return
 	}
 	runs, page := cut(l, runs, func(r *durable.Run) place { return place{ID: r.ID} })
-	s.replyPageV2(w, http.StatusOK, s.viewRunsV2(runs, output != nil && *output), page)
+	s.replyPageV2(w, http.StatusOK, s.viewRunsV2(r.Context(), runs, output != nil && *output), page)
 }
 
 // runOfPath is the run that a path names, and whether its output is asked for;
@@ -201,7 +206,7 @@ func (s *Server) runOfPath(w http.ResponseWriter, r *http.Request) (run *durable
 
 func (s *Server) showRunV2(w http.ResponseWriter, r *http.Request, _ []byte) {
 	if run, output, ok := s.runOfPath(w, r); ok {
-		s.replyV2(w, s.viewRunV2(run, output))
+		s.replyV2(w, s.viewRunV2(r.Context(), run, output))
 	}
 }
 
@@ -218,7 +223,7 @@ func (s *Server) cancelRunV2(w http.ResponseWriter, r *http.Request, _ []byte) {
 	case err != nil:
 		s.failWithV2(w, r, err, noRunV2(id))
 	case cancelled == nil:
-		s.replyV2(w, s.viewRunV2(run, false))
+		s.replyV2(w, s.viewRunV2(r.Context(), run, false))
 	case run.Status == durable.Cancelled:
 		refuseV2(w, http.StatusConflict, codeCancelled, "Run is already cancelled")
 	default:

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -448,4 +449,121 @@ func TestCursorOutlivesTheKey(t *testing.T) {
 	ring.Previous = nil
 	_, ok = newSealer(ring).open("/v2/runs?", old)
 	require.False(t, ok)
+}
+
+// TestV2InvokeSaysWhyNothingStarts: each setting that keeps a run from starting has its
+// own words. Source: spec/12 §4.
+func TestV2InvokeSaysWhyNothingStarts(t *testing.T) {
+	const option = `"singleton":{"key":"false","mode":"skip"}`
+	for name, tt := range map[string]struct {
+		option, code, says string
+		before             string // another invocation
+		refuse             bool   // the function is paused
+	}{
+		"a rate limit":   {`"rateLimit":{"limit":1,"period":"1h"}`, codeRateLimited, "as often as its rate limit allows, 1 times in 1h0m0s", `{"data":{}}`, false},
+		"an idempotency": {`"idempotency":"event.data.id"`, codeSkipped, "for the same idempotency key before, as run ", `{"data":{"id":7}}`, false},
+		"a singleton":    {`"singleton":{"mode":"skip"}`, codeSkipped, "one at a time runs for its singleton key", `{"data":{}}`, false},
+		"a pause":        {option, codeSkipped, "was paused, and refused", "", true},
+		"a debounce":     {`"debounce":{"period":"10s"}`, codeDebounced, "is debounced: one run starts for the invocation that came last, once none has come for 10s", "", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFixture(t, withApp(func(r *http.Request) *http.Response {
+					time.Sleep(time.Minute)
+					return sdk(200, `1`)
+				}))
+				w := f.post("/fn/register", strings.Replace(registration, option, tt.option, 1))
+				require.Equal(t, http.StatusOK, w.Code, w.Body)
+				if tt.refuse {
+					require.Equal(t, http.StatusOK, f.post("/v1/functions/shop-charge/pause", `{"refuse":true}`).Code)
+				}
+				const path = "/v2/apps/shop/functions/charge/invoke"
+				if tt.before != "" {
+					require.Equal(t, http.StatusOK, f.post(path, tt.before).Code)
+					synctest.Wait()
+				}
+				for _, again := range []string{"", "true"} { // with one key
+					w := f.do(post(path, `{"data":{"id":7}}`).once("k"))
+					require.Contains(t, wantRefusalV2(t, w, http.StatusUnprocessableEntity, tt.code), tt.says)
+					if tt.code == codeDebounced {
+						require.Equal(t, again, w.Header().Get(headerReplayed))
+					}
+				}
+				if tt.code == codeDebounced {
+					time.Sleep(2 * time.Minute)
+					runs, _ := dataV2[[]runV2](t, f.get("/v2/runs"))
+					require.Len(t, runs, 1, "it was taken in, once")
+				}
+			})
+		})
+	}
+}
+
+// TestBatchesAreShown: also one that closed with one event, and after the function has
+// stopped to take batches.
+func TestBatchesAreShown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const option = `"singleton":{"key":"false","mode":"skip"}`
+		f := newFixture(t, withApp(func(*http.Request) *http.Response { return sdk(200, `1`) }))
+		registered := func(with string) {
+			w := f.post("/fn/register", strings.Replace(registration, option, with, 1))
+			require.Equal(t, http.StatusOK, w.Code, w.Body)
+		}
+		registered(`"batchEvents":{"maxSize":2,"timeout":"5s","if":"event.data.b"}`)
+		two := f.send(`{"name":"order/paid","data":{"b":true}}`)
+		f.send(`{"name":"order/paid","data":{"b":true}}`)
+		one := f.send(`{"name":"order/paid","data":{"b":true}}`)
+		none := f.send(`{"name":"order/paid","data":{"b":false}}`)
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		for range 2 {
+			for event, batch := range map[string]bool{two: true, one: true, none: false} {
+				v1 := data[[]runView](t, f.get("/v1/events/"+event+"/runs"))[0]
+				v2, _ := dataV2[runV2](t, f.get("/v2/runs/"+v1.RunID))
+				require.Equal(t, batch, v2.Trigger.IsBatch)
+				require.Equal(t, batch, v2.Trigger.BatchID != "")
+				require.Equal(t, v1.BatchID, v2.Trigger.BatchID)
+			}
+			registered(option)
+		}
+	})
+}
+
+// TestCronOfARunInV1: a run says which schedule has started it.
+func TestCronOfARunInV1(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, withApp(func(*http.Request) *http.Response { return sdk(200, `1`) }))
+		w := f.post("/fn/register", strings.Replace(registration, `{"event":"order/paid"}`, `{"cron":"* * * * *"}`, 1))
+		require.Equal(t, http.StatusOK, w.Code, w.Body)
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		require.Equal(t, "* * * * *", data[[]runView](t, f.get("/v1/runs"))[0].Cron)
+	})
+}
+
+// TestRetriesThatAreDefault: what an app says is no default, also when it is the same
+// number.
+func TestRetriesThatAreDefault(t *testing.T) {
+	t.Parallel()
+	for said, want := range map[string]retriesV2{
+		`"retries":{"attempts":3}`: {3, false}, `"retries":{"attempts":4}`: {4, false}, `"retries":{"attempts":0}`: {0, false},
+		`"retries":null`: {4, true}, `"retries":{}`: {4, true}, `"note":"x"`: {4, true},
+	} {
+		f := newFixture(t)
+		w := f.post("/fn/register", strings.Replace(registration, `"retries":{"attempts":0}`, said, 1))
+		require.Equal(t, http.StatusOK, w.Code, w.Body)
+		fn, _ := dataV2[functionV2](t, f.get("/v2/apps/shop/functions/charge"))
+		require.Equal(t, want, fn.Configuration.Retries, said)
+	}
+}
+
+// TestRetryOfLettersThatCannotBe: a job that would find nothing is refused.
+func TestRetryOfLettersThatCannotBe(t *testing.T) {
+	t.Parallel()
+	f := newActing(t)
+	run := f.failed()
+	require.Contains(t, wantRefusal(t, f.post("/v1/dead-letters/retry", `{"function":"shop-chrage"}`), http.StatusNotFound), "there is no function shop-chrage")
+	require.Contains(t, wantRefusal(t, f.post("/v1/dead-letters/retry", `{"fingerprint":"0123"}`), http.StatusNotFound), "there is no group 0123")
+	letter := data[letterView](t, f.get("/v1/dead-letters/"+run))
+	require.Equal(t, http.StatusOK, f.post("/v1/dead-letters/retry", `{"function":"shop-charge","fingerprint":"`+letter.Fingerprint+`"}`).Code)
 }

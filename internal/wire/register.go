@@ -445,3 +445,21 @@ func (k *checker) steps(b functionBody, f *Function) {
 	}
 	f.Retries = int(min(max(retries, 0), MaxRetries))
 }
+
+// SaysRetries reports whether a function's registration says how often it is tried
+// again; otherwise it has DefaultRetries.
+func SaysRetries(config jsontext.Value) bool {
+	var b struct {
+		Steps   map[string]stepBody `json:"steps"`
+		Retries jsontext.Value      `json:"retries"`
+	}
+	if decode(config, &b) != nil {
+		return false
+	}
+	for _, s := range b.Steps {
+		if s.Retries.Attempts != nil {
+			return true
+		}
+	}
+	return b.Retries.Kind() == '0'
+}

@@ -2106,6 +2106,8 @@ export interface components {
         };
         Run: {
             app: string;
+            batch_id?: string;
+            cron?: string;
             /** Format: date-time */
             ended_at: string | null;
             environment_id: string;
@@ -2372,6 +2374,7 @@ export interface components {
             value: string;
         };
         TriggeredV2: {
+            batchId?: string;
             cronSchedule?: string;
             eventIds?: string[];
             isBatch?: boolean;
@@ -2477,6 +2480,15 @@ export interface components {
         };
         /** @description unprocessable entity */
         ErrorsV2422: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ErrorsV2"];
+            };
+        };
+        /** @description too many requests */
+        ErrorsV2429: {
             headers: {
                 [name: string]: unknown;
             };
@@ -2707,6 +2719,7 @@ export interface operations {
             413: components["responses"]["Refusal413"];
             415: components["responses"]["Refusal415"];
             422: components["responses"]["Refusal422"];
+            429: components["responses"]["Refusal429"];
             500: components["responses"]["Refusal500"];
             503: components["responses"]["Refusal503"];
             507: components["responses"]["Refusal507"];
@@ -2801,6 +2814,7 @@ export interface operations {
             413: components["responses"]["Refusal413"];
             415: components["responses"]["Refusal415"];
             422: components["responses"]["Refusal422"];
+            429: components["responses"]["Refusal429"];
             500: components["responses"]["Refusal500"];
             503: components["responses"]["Refusal503"];
             507: components["responses"]["Refusal507"];
@@ -2851,6 +2865,7 @@ export interface operations {
                     };
                 };
             };
+            400: components["responses"]["Refusal400"];
             401: components["responses"]["Refusal401"];
             500: components["responses"]["Refusal500"];
             503: components["responses"]["Refusal503"];
@@ -2876,6 +2891,7 @@ export interface operations {
                     "application/json": components["schemas"]["Function"][];
                 };
             };
+            400: components["responses"]["Refusal400"];
             401: components["responses"]["Refusal401"];
             404: components["responses"]["Refusal404"];
             500: components["responses"]["Refusal500"];
@@ -3014,6 +3030,7 @@ export interface operations {
                     "application/vnd.sqlite3": unknown;
                 };
             };
+            400: components["responses"]["Refusal400"];
             401: components["responses"]["Refusal401"];
             500: components["responses"]["Refusal500"];
             501: components["responses"]["Refusal501"];
@@ -3143,6 +3160,7 @@ export interface operations {
                     "application/json": components["schemas"]["News"];
                 };
             };
+            400: components["responses"]["Refusal400"];
             401: components["responses"]["Refusal401"];
             500: components["responses"]["Refusal500"];
             503: components["responses"]["Refusal503"];
@@ -3169,6 +3187,7 @@ export interface operations {
                     };
                 };
             };
+            400: components["responses"]["Refusal400"];
             401: components["responses"]["Refusal401"];
             500: components["responses"]["Refusal500"];
             503: components["responses"]["Refusal503"];
@@ -3214,6 +3233,7 @@ export interface operations {
             };
             400: components["responses"]["Refusal400"];
             401: components["responses"]["Refusal401"];
+            404: components["responses"]["Refusal404"];
             500: components["responses"]["Refusal500"];
             503: components["responses"]["Refusal503"];
         };
@@ -3252,6 +3272,7 @@ export interface operations {
             };
             400: components["responses"]["Refusal400"];
             401: components["responses"]["Refusal401"];
+            404: components["responses"]["Refusal404"];
             500: components["responses"]["Refusal500"];
             503: components["responses"]["Refusal503"];
         };
@@ -3279,6 +3300,7 @@ export interface operations {
                     };
                 };
             };
+            400: components["responses"]["Refusal400"];
             401: components["responses"]["Refusal401"];
             404: components["responses"]["Refusal404"];
             500: components["responses"]["Refusal500"];
@@ -3340,6 +3362,7 @@ export interface operations {
                     };
                 };
             };
+            400: components["responses"]["Refusal400"];
             401: components["responses"]["Refusal401"];
             404: components["responses"]["Refusal404"];
             500: components["responses"]["Refusal500"];
@@ -3369,6 +3392,7 @@ export interface operations {
                     };
                 };
             };
+            400: components["responses"]["Refusal400"];
             401: components["responses"]["Refusal401"];
             404: components["responses"]["Refusal404"];
             500: components["responses"]["Refusal500"];
@@ -3408,6 +3432,7 @@ export interface operations {
             };
             400: components["responses"]["Refusal400"];
             401: components["responses"]["Refusal401"];
+            404: components["responses"]["Refusal404"];
             413: components["responses"]["Refusal413"];
             415: components["responses"]["Refusal415"];
             422: components["responses"]["Refusal422"];
@@ -3439,6 +3464,7 @@ export interface operations {
                     };
                 };
             };
+            400: components["responses"]["Refusal400"];
             401: components["responses"]["Refusal401"];
             404: components["responses"]["Refusal404"];
             500: components["responses"]["Refusal500"];
@@ -3584,6 +3610,7 @@ export interface operations {
                     };
                 };
             };
+            400: components["responses"]["Refusal400"];
             401: components["responses"]["Refusal401"];
             404: components["responses"]["Refusal404"];
             500: components["responses"]["Refusal500"];
@@ -3613,6 +3640,7 @@ export interface operations {
                     };
                 };
             };
+            400: components["responses"]["Refusal400"];
             401: components["responses"]["Refusal401"];
             404: components["responses"]["Refusal404"];
             500: components["responses"]["Refusal500"];
@@ -3690,6 +3718,7 @@ export interface operations {
             404: components["responses"]["Refusal404"];
             413: components["responses"]["Refusal413"];
             415: components["responses"]["Refusal415"];
+            422: components["responses"]["Refusal422"];
             500: components["responses"]["Refusal500"];
             503: components["responses"]["Refusal503"];
             507: components["responses"]["Refusal507"];
@@ -3728,6 +3757,7 @@ export interface operations {
             404: components["responses"]["Refusal404"];
             413: components["responses"]["Refusal413"];
             415: components["responses"]["Refusal415"];
+            422: components["responses"]["Refusal422"];
             500: components["responses"]["Refusal500"];
             503: components["responses"]["Refusal503"];
             507: components["responses"]["Refusal507"];
@@ -3756,6 +3786,7 @@ export interface operations {
                     };
                 };
             };
+            400: components["responses"]["Refusal400"];
             401: components["responses"]["Refusal401"];
             404: components["responses"]["Refusal404"];
             500: components["responses"]["Refusal500"];
@@ -3794,6 +3825,13 @@ export interface operations {
             404: components["responses"]["Refusal404"];
             500: components["responses"]["Refusal500"];
             503: components["responses"]["Refusal503"];
+            /** @description the endpoint's own answer */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
         };
     };
     listKeys: {
@@ -3884,6 +3922,7 @@ export interface operations {
                     };
                 };
             };
+            400: components["responses"]["Refusal400"];
             401: components["responses"]["Refusal401"];
             500: components["responses"]["Refusal500"];
             503: components["responses"]["Refusal503"];
@@ -4038,6 +4077,7 @@ export interface operations {
                     };
                 };
             };
+            400: components["responses"]["Refusal400"];
             401: components["responses"]["Refusal401"];
             404: components["responses"]["Refusal404"];
             500: components["responses"]["Refusal500"];
@@ -4065,6 +4105,7 @@ export interface operations {
                     };
                 };
             };
+            400: components["responses"]["Refusal400"];
             401: components["responses"]["Refusal401"];
             404: components["responses"]["Refusal404"];
             500: components["responses"]["Refusal500"];
@@ -4094,6 +4135,7 @@ export interface operations {
                     };
                 };
             };
+            400: components["responses"]["Refusal400"];
             401: components["responses"]["Refusal401"];
             404: components["responses"]["Refusal404"];
             500: components["responses"]["Refusal500"];
@@ -4121,6 +4163,7 @@ export interface operations {
                     };
                 };
             };
+            400: components["responses"]["Refusal400"];
             401: components["responses"]["Refusal401"];
             500: components["responses"]["Refusal500"];
             503: components["responses"]["Refusal503"];
@@ -4147,6 +4190,7 @@ export interface operations {
                     };
                 };
             };
+            400: components["responses"]["Refusal400"];
             401: components["responses"]["Refusal401"];
             500: components["responses"]["Refusal500"];
             503: components["responses"]["Refusal503"];
@@ -4212,6 +4256,7 @@ export interface operations {
                     };
                 };
             };
+            400: components["responses"]["Refusal400"];
             401: components["responses"]["Refusal401"];
             404: components["responses"]["Refusal404"];
             409: components["responses"]["Refusal409"];
@@ -4281,6 +4326,7 @@ export interface operations {
                     };
                 };
             };
+            400: components["responses"]["Refusal400"];
             401: components["responses"]["Refusal401"];
             404: components["responses"]["Refusal404"];
             409: components["responses"]["Refusal409"];
@@ -4311,6 +4357,7 @@ export interface operations {
                     };
                 };
             };
+            400: components["responses"]["Refusal400"];
             401: components["responses"]["Refusal401"];
             404: components["responses"]["Refusal404"];
             500: components["responses"]["Refusal500"];
@@ -4555,6 +4602,7 @@ export interface operations {
                     };
                 };
             };
+            400: components["responses"]["Refusal400"];
             401: components["responses"]["Refusal401"];
             404: components["responses"]["Refusal404"];
             500: components["responses"]["Refusal500"];
@@ -4610,6 +4658,7 @@ export interface operations {
                     };
                 };
             };
+            400: components["responses"]["Refusal400"];
             401: components["responses"]["Refusal401"];
             404: components["responses"]["Refusal404"];
             500: components["responses"]["Refusal500"];
@@ -4639,6 +4688,7 @@ export interface operations {
                     };
                 };
             };
+            400: components["responses"]["Refusal400"];
             401: components["responses"]["Refusal401"];
             404: components["responses"]["Refusal404"];
             500: components["responses"]["Refusal500"];
@@ -4668,6 +4718,7 @@ export interface operations {
                     };
                 };
             };
+            400: components["responses"]["Refusal400"];
             401: components["responses"]["Refusal401"];
             404: components["responses"]["Refusal404"];
             500: components["responses"]["Refusal500"];
@@ -4780,6 +4831,7 @@ export interface operations {
                     };
                 };
             };
+            400: components["responses"]["Refusal400"];
             401: components["responses"]["Refusal401"];
             404: components["responses"]["Refusal404"];
             500: components["responses"]["Refusal500"];
@@ -4842,6 +4894,7 @@ export interface operations {
                     };
                 };
             };
+            400: components["responses"]["Refusal400"];
             401: components["responses"]["Refusal401"];
             404: components["responses"]["Refusal404"];
             500: components["responses"]["Refusal500"];
@@ -4949,6 +5002,7 @@ export interface operations {
                     };
                 };
             };
+            400: components["responses"]["Refusal400"];
             401: components["responses"]["Refusal401"];
             404: components["responses"]["Refusal404"];
             409: components["responses"]["Refusal409"];
@@ -4977,6 +5031,7 @@ export interface operations {
                     };
                 };
             };
+            400: components["responses"]["Refusal400"];
             401: components["responses"]["Refusal401"];
             500: components["responses"]["Refusal500"];
             503: components["responses"]["Refusal503"];
@@ -5083,6 +5138,7 @@ export interface operations {
                     };
                 };
             };
+            400: components["responses"]["Refusal400"];
             401: components["responses"]["Refusal401"];
             500: components["responses"]["Refusal500"];
             503: components["responses"]["Refusal503"];
@@ -5147,6 +5203,7 @@ export interface operations {
                     };
                 };
             };
+            400: components["responses"]["Refusal400"];
             401: components["responses"]["Refusal401"];
             404: components["responses"]["Refusal404"];
             500: components["responses"]["Refusal500"];
@@ -5211,6 +5268,7 @@ export interface operations {
                     };
                 };
             };
+            400: components["responses"]["ErrorsV2400"];
             401: components["responses"]["ErrorsV2401"];
             500: components["responses"]["ErrorsV2500"];
             503: components["responses"]["ErrorsV2503"];
@@ -5274,6 +5332,7 @@ export interface operations {
                     };
                 };
             };
+            400: components["responses"]["ErrorsV2400"];
             401: components["responses"]["ErrorsV2401"];
             404: components["responses"]["ErrorsV2404"];
             500: components["responses"]["ErrorsV2500"];
@@ -5340,6 +5399,7 @@ export interface operations {
                     };
                 };
             };
+            400: components["responses"]["ErrorsV2400"];
             401: components["responses"]["ErrorsV2401"];
             404: components["responses"]["ErrorsV2404"];
             500: components["responses"]["ErrorsV2500"];
@@ -5389,6 +5449,7 @@ export interface operations {
             413: components["responses"]["ErrorsV2413"];
             415: components["responses"]["ErrorsV2415"];
             422: components["responses"]["ErrorsV2422"];
+            429: components["responses"]["ErrorsV2429"];
             500: components["responses"]["ErrorsV2500"];
             503: components["responses"]["ErrorsV2503"];
             507: components["responses"]["ErrorsV2507"];
@@ -5550,6 +5611,7 @@ export interface operations {
             413: components["responses"]["ErrorsV2413"];
             415: components["responses"]["ErrorsV2415"];
             422: components["responses"]["ErrorsV2422"];
+            429: components["responses"]["ErrorsV2429"];
             500: components["responses"]["ErrorsV2500"];
             503: components["responses"]["ErrorsV2503"];
             507: components["responses"]["ErrorsV2507"];
@@ -5790,6 +5852,7 @@ export interface operations {
                     };
                 };
             };
+            400: components["responses"]["ErrorsV2400"];
             401: components["responses"]["ErrorsV2401"];
             404: components["responses"]["ErrorsV2404"];
             409: components["responses"]["ErrorsV2409"];
