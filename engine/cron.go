@@ -187,6 +187,7 @@ func (e *Engine) tick(ctx context.Context, l store.Lease) {
 }
 
 func (e *Engine) beat(ctx context.Context, l store.Lease, now time.Time) error {
+	defer e.ticking.lock(l.Run)() // a tick that is held back may be released just now
 	step, held := strings.CutPrefix(l.Step, heldTick)
 	t, ok := e.ticker(strings.TrimPrefix(l.Run, schedules("")), step)
 	if !ok || held && t.idle {
@@ -200,8 +201,24 @@ func (e *Engine) beat(ctx context.Context, l store.Lease, now time.Time) error {
 	if err != nil {
 		return err
 	}
+	items, err := e.store.Items(ctx, l.Run)
+	if err != nil {
+		return err
+	}
+	data := l.Data
+	var waiting beat // the tick that is held back
+	for _, item := range items {
+		switch item.Step {
+		case l.Step:
+			data = item.Data // it may have changed since it was claimed
+		case heldTick + step:
+			if err := unmarshal(item.Data, &waiting); err != nil {
+				return err
+			}
+		}
+	}
 	var b beat
-	if err := unmarshal(l.Data, &b); err != nil {
+	if err := unmarshal(data, &b); err != nil {
 		return err
 	}
 	busy, err := e.unfinished(ctx, b.Run)
@@ -209,7 +226,8 @@ func (e *Engine) beat(ctx context.Context, l store.Lease, now time.Time) error {
 		return err
 	}
 	if held {
-		return e.releaseTick(ctx, l, t, b, busy, now)
+		l.Data = data
+		return e.releaseTick(ctx, l, t, b, busy, items, now)
 	}
 	// A tick is decided when its jitter is over; those before are as well.
 	upTo := now.Add(-t.trigger.Jitter)
@@ -222,14 +240,32 @@ func (e *Engine) beat(ctx context.Context, l store.Lease, now time.Time) error {
 		ticks = nil
 	}
 	var out store.Settled
+	if passed := missedOf(s, b.Last, upTo, ticks); passed.Ticks > 0 && !t.idle {
+		out.Accepted = e.leftOut(ctx, t, passed, now)
+	}
 	run := b.Run
+	var over []durable.Skip
+	pass := func(tick time.Time) {
+		if n := len(over); n > 0 && over[n-1].Run == run {
+			if after, ok := s.Next(over[n-1].To); ok && after.Equal(tick) {
+				over[n-1].Pass(tick)
+				return
+			}
+		}
+		over = append(over, durable.Skip{Reason: durable.SkipOverlap, Run: run, From: tick, To: tick, Ticks: 1})
+	}
 	for _, tick := range ticks {
 		switch {
 		case busy && overlap == cron.OverlapSkip:
-			e.log.InfoContext(ctx, "tick skipped: the run of the one before has not ended",
-				"function", t.function.Slug, "cron", t.trigger.Cron, "tick", tick, "run", run)
+			pass(tick)
 			continue
-		case busy && overlap == cron.OverlapQueue:
+		case overlap == cron.OverlapQueue && (busy || !waiting.Tick.IsZero()):
+			// One that is held back although the run has ended is about to start: this
+			// one takes its place, or there would be two runs.
+			if !waiting.Tick.IsZero() {
+				pass(waiting.Tick)
+			}
+			waiting.Tick = tick
 			out.Queue = []durable.Item{{
 				Run: l.Run, Step: heldTick + step, Kind: durable.Tick, Due: now.Add(lookAgain),
 				Data: beat{Last: b.Last, Tick: tick, Run: run}.json(),
@@ -252,6 +288,9 @@ func (e *Engine) beat(ctx context.Context, l store.Lease, now time.Time) error {
 			run, busy = st.Run.ID, true
 		}
 	}
+	for _, ticks := range over {
+		out.Accepted = append(out.Accepted, e.leftOut(ctx, t, ticks, now)...)
+	}
 	if !next.IsZero() {
 		item := l.Item
 		item.Due = next.Add(t.jitter(next))
@@ -266,7 +305,7 @@ func (e *Engine) beat(ctx context.Context, l store.Lease, now time.Time) error {
 
 // releaseTick starts the run of a tick that was held back, unless the run
 // before it still goes on.
-func (e *Engine) releaseTick(ctx context.Context, l store.Lease, t ticker, b beat, busy bool, now time.Time) error {
+func (e *Engine) releaseTick(ctx context.Context, l store.Lease, t ticker, b beat, busy bool, items []durable.Item, now time.Time) error {
 	if busy {
 		item := l.Item
 		item.Due = now.Add(lookAgain)
@@ -278,10 +317,6 @@ func (e *Engine) releaseTick(ctx context.Context, l store.Lease, t ticker, b bea
 	a := e.tickEvent(ctx, t, b.Tick, now)
 	out := store.Settled{Accepted: []store.Accepted{a}}
 	// The schedule must know whose end the tick after this one waits for.
-	items, err := e.store.Items(ctx, l.Run)
-	if err != nil {
-		return err
-	}
 	for _, item := range items {
 		var of beat
 		if item.Step == t.step() && len(a.Starts) > 0 && unmarshal(item.Data, &of) == nil {
@@ -343,6 +378,32 @@ func (e *Engine) tickEvent(ctx context.Context, t ticker, tick, now time.Time) s
 	in := durable.Invoke{Function: t.function.Slug, Payload: cron.Data(t.trigger.Cron, tick, fire, t.made.Data)}
 	ev.Body = durable.InvokedBody(ev.ID, target, in, t.made.ID, time.Time{}, fire)
 	return e.accept(ctx, e.apps.Load().table, ev, now)
+}
+
+// missedOf are the ticks after last and up to upTo that come before those that are
+// to run.
+func missedOf(s cron.Schedule, last, upTo time.Time, run []time.Time) durable.Skip {
+	before := upTo.Add(1)
+	if len(run) > 0 {
+		before = run[0]
+	}
+	p := cron.Between(s, last, before)
+	return durable.Skip{Reason: durable.SkipMissed, From: p.First, To: p.Last, Ticks: p.Ticks, More: p.More}
+}
+
+// leftOut is the record of ticks that start no run: one run, which is skipped, for all
+// of them. Its event is the last of the ticks. It is nothing when the function is not
+// served any more.
+func (e *Engine) leftOut(ctx context.Context, t ticker, why durable.Skip, now time.Time) []store.Accepted {
+	f, ok := e.apps.Load().table.Served(t.function.Slug)
+	if !ok {
+		return nil
+	}
+	e.log.InfoContext(ctx, "ticks skipped", "function", f.Slug, "cron", t.trigger.Cron, "why", why.Reason,
+		"ticks", why.Ticks, "from", why.From, "to", why.To, "run", why.Run)
+	a := e.tickEvent(ctx, t, why.To, now)
+	a.Rest, a.Starts = nil, []durable.Start{{Run: durable.NewRun(NewID(), f, a.Event, now, now), Skip: &why}}
+	return []store.Accepted{a}
 }
 
 func later(a, b time.Time) time.Time {

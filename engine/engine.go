@@ -113,6 +113,7 @@ type Engine struct {
 	tracer    *tracer
 	signals   locks // by name, held while one is taken or sent
 	singles   locks // by name, held while a run takes it from another
+	ticking   locks // by what its items have as run, held while a tick of a function is decided
 
 	circuits   circuits
 	timetable  timetable

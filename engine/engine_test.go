@@ -124,10 +124,11 @@ type pawl struct {
 	// most may wait in the engines that start; 0: the usual.
 	most      store.Backlog
 	alerts    engine.Alerts
-	opened    store.Store       // of the engine that runs
-	transport http.RoundTripper // of the engines that start; nil: app
-	log       *slog.Logger      // of the engines that start; nil: none
-	maxSteps  int               // of runs in the engines that start; 0: the usual
+	opened    store.Store                   // of the engine that runs
+	transport http.RoundTripper             // of the engines that start; nil: app
+	log       *slog.Logger                  // of the engines that start; nil: none
+	between   func(store.Store) store.Store // is put between the engines that start and their store; nil: nothing
+	maxSteps  int                           // of runs in the engines that start; 0: the usual
 	*engine.Engine
 }
 
@@ -164,6 +165,9 @@ func (p *pawl) start() {
 	s, err := sqlite.Open(p.t.Context(), p.path, sqlite.Options{Durability: sqlite.None})
 	require.NoError(p.t, err)
 	p.opened = s
+	if p.between != nil {
+		p.opened = p.between(s)
+	}
 	transport := p.transport
 	if transport == nil {
 		transport = p.app
@@ -173,7 +177,7 @@ func (p *pawl) start() {
 		log = slog.New(slog.DiscardHandler)
 	}
 	p.Engine, err = engine.Start(p.t.Context(), engine.Config{
-		Store: s, Log: log, Dev: true, Transport: transport, Drain: time.Millisecond,
+		Store: p.opened, Log: log, Dev: true, Transport: transport, Drain: time.Millisecond,
 		MaxBacklog: int(p.most.Runs), MaxBacklogBytes: p.most.Bytes, Alerts: p.alerts, MaxSteps: p.maxSteps,
 	})
 	require.NoError(p.t, err)

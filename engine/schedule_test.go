@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -69,7 +70,7 @@ func TestMadeScheduleKeepsOneTickBack(t *testing.T) {
 		require.NoError(t, err)
 		time.Sleep(10*time.Minute + 10*time.Second)
 		synctest.Wait()
-		runs := p.runs()
+		runs := slices.DeleteFunc(p.runs(), isSkipped)
 		require.Len(t, runs, 4, "a tick that was held back starts at the end of the run before")
 		for i := 1; i < len(runs); i++ {
 			a, b := runs[i], runs[i-1]

@@ -16,8 +16,8 @@ const Grace = time.Minute
 // older one was missed, and m decides.
 //
 // What runs are always the newest ticks. So everything after last and before
-// ticks[0] is missed for good, and one record of that interval tells it all; it
-// holds a tick if s.Next(last) is not ticks[0].
+// ticks[0] is missed for good, and one record of that interval, which Between makes,
+// tells it all.
 //
 // The caller keeps now, and if that is later, last, as the next last, in the
 // transaction that starts the runs: then no tick runs twice, on one node or many,
@@ -43,6 +43,37 @@ func Due(s Schedule, last, now time.Time, m Missed) (ticks []time.Time, next tim
 	}
 	slices.Reverse(ticks)
 	return ticks, next
+}
+
+// Span is a row of ticks.
+type Span struct {
+	First, Last time.Time
+	Ticks       int
+	More        bool // there are more than that many: they were not all counted
+}
+
+// mostCounted is almost two years of a tick a minute, and some seconds of work.
+const mostCounted = 1_000_000
+
+// Between is the ticks after one time and before another; without any its Ticks is 0.
+func Between(s Schedule, after, before time.Time) (p Span) {
+	after, before = inRange(after), inRange(before)
+	for {
+		tick, ok := s.Next(after)
+		switch {
+		case !ok || !tick.Before(before):
+			return p
+		case p.Ticks == mostCounted:
+			p.More = true
+			p.Last, _ = s.newest(after, before)
+			return p
+		case p.Ticks == 0:
+			p.First = tick
+		}
+		p.Last = tick
+		p.Ticks++
+		after = tick
+	}
 }
 
 // longStride keeps the distance of two times in the range of a Duration.

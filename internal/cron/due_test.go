@@ -215,3 +215,29 @@ func BenchmarkDue(b *testing.B) {
 		}
 	}
 }
+
+func TestBetween(t *testing.T) {
+	t.Parallel()
+	noon := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for _, tt := range []struct {
+		cron          string
+		after, before time.Time
+		want          Span
+	}{
+		{"* * * * *", noon, noon, Span{}},
+		{"* * * * *", noon, noon.Add(time.Minute), Span{}},
+		{"* * * * *", noon, noon.Add(time.Minute + 1), Span{First: noon.Add(time.Minute), Last: noon.Add(time.Minute), Ticks: 1}},
+		{"0 * * * *", noon, noon.Add(24 * time.Hour), Span{First: noon.Add(time.Hour), Last: noon.Add(23 * time.Hour), Ticks: 23}},
+		{"* * * * *", noon, noon.AddDate(10, 0, 0), Span{First: noon.Add(time.Minute), Last: noon.AddDate(10, 0, 0).Add(-time.Minute), Ticks: mostCounted, More: true}},
+	} {
+		s, err := Parse(tt.cron)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := Between(s, tt.after, tt.before)
+		got.First, got.Last = got.First.UTC(), got.Last.UTC()
+		if got != tt.want {
+			t.Errorf("%s from %s to %s: got %+v, want %+v", tt.cron, tt.after, tt.before, got, tt.want)
+		}
+	}
+}
