@@ -87,7 +87,7 @@ function Form({
 }
 
 /** A page of this server to go on with, and of no other. */
-export const safe = (to: string | undefined) => (to?.startsWith("/") && !/^\/[/\\]/.test(to) && !to.startsWith("/login") ? to : "/");
+const safe = (to: string | undefined) => (to?.startsWith("/") && !/^\/[/\\]/.test(to) && !to.startsWith("/login") ? to : "/");
 
 // The page is loaded anew: nothing that was read for somebody else stays.
 const goOn = (to: string) => location.assign(base + to);
