@@ -145,8 +145,13 @@ test("wrong passwords are refused and then slowed down; one comes back to where 
     await expect(page).toHaveURL(/\/runs\?q=status/, { timeout: 1500 });
   }).toPass();
   const before = (await context.cookies())[0]!;
+  const other = await context.newPage();
+  await other.goto(`${pawl.base}/runs`);
+  await expect(other.getByText("Live", { exact: true })).toBeVisible();
   await page.getByRole("button", { name: "Log out" }).click();
   await expect(page.getByRole("heading", { name: "Log in to Pawl" })).toBeVisible();
+  await expect(other.getByRole("heading", { name: "Log in to Pawl" }), "another tab goes by itself").toBeVisible({ timeout: 15_000 });
+  await other.close();
   expect(await context.cookies()).toEqual([]);
   const old = await fetch(`${pawl.base}/v1/runs`, { headers: { Cookie: `${before.name}=${before.value}` } });
   expect(old.status, "the cookie of before opens nothing").toBe(401);

@@ -29,6 +29,7 @@ export const useConnection = () =>
 
 let source: EventSource | undefined;
 let before = false;
+let refused = false; // since it was last heard of
 
 function connect() {
   // Whoever has to log in first would be refused again and again.
@@ -39,6 +40,7 @@ function connect() {
     // Whatever happened while nobody listened was missed.
     if (before) void queryClient.invalidateQueries();
     before = true;
+    refused = false;
   });
   source.addEventListener("news", (event) => take(JSON.parse(event.data)));
   source.onerror = () => {
@@ -47,6 +49,9 @@ function connect() {
       // It was refused, and the browser does not try again by itself.
       source = undefined;
       setTimeout(connect, 5000);
+      // Whoever is not let in any more is told so by what the page shows.
+      if (!refused) void queryClient.invalidateQueries();
+      refused = true;
     }
   };
 }
