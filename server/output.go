@@ -43,9 +43,7 @@ func (s *Server) patience() time.Duration { return 3 * s.keepAlive }
 // output answers with the result of a run, whatever the method: browsers keep that of
 // the endpoint when they are redirected here, with its body. Source: spec/05 §3.
 func (s *Server) output(w http.ResponseWriter, r *http.Request, _ []byte) {
-	if let, ok := r.Context().Value(letGo{}).(func()); ok {
-		let()
-	}
+	letGoOf(r)
 	run, query := r.PathValue("run"), r.URL.Query()
 	if of, err := s.tokens.ReadResult(query.Get("token")); err != nil || of != run {
 		message := "the token is not one for this run"
