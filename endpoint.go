@@ -56,7 +56,7 @@ const (
 // each 3 bytes of what is not UTF-8 as 4. Write returns an error beyond that, and a run
 // with a larger answer fails, with no further try.
 //
-// options are [Retries], [Backoff], [Classify] and an [Ack], which is
+// options are [Retries], [Backoff], [Classify], a [KeyRule] and an [Ack], which is
 // AckBeforeRespond if it is not given. In a process that opens an engine the
 // app has to be served as well, at /api/inngest or at the URL that [ServedAt] says:
 // that is where clients wait. Add endpoints before the engine is opened: it enters those at
@@ -148,6 +148,16 @@ func (e *endpoint) first(w http.ResponseWriter, r *http.Request, body []byte) {
 		return
 	}
 	in := &inline{run: newRunID(), key: r.Header.Get("Idempotency-Key"), event: e.event(r, body), retries: e.tries() - 1}
+	if in.key == "" {
+		switch e.config.keyRule {
+		case KeyRequired:
+			needsKey(w, e.name)
+			return
+		case KeyDerived:
+			in.key = derivedKey(r, body)
+		case KeyNone:
+		}
+	}
 	if in.key != "" {
 		// Whether it has begun before must be known before anything is done.
 		if err := in.send(ctx, api, []byte("[]")); err != nil {
@@ -256,6 +266,8 @@ func repeated(w http.ResponseWriter, r *http.Request, api proto.Backend, served 
 // elsewhere, without.
 func (c *call) endStream(w http.ResponseWriter, end ending, out *held, err error) {
 	switch {
+	case errors.Is(err, proto.ErrNoKey):
+		c.stream.respond(false, http.StatusBadRequest, nil, err.Error())
 	case errors.Is(err, proto.ErrTooLarge):
 		c.stream.respond(false, http.StatusInternalServerError, nil, err.Error())
 	case err != nil:
@@ -278,6 +290,10 @@ func (c *call) endStream(w http.ResponseWriter, end ending, out *held, err error
 func (e *endpoint) refuse(w http.ResponseWriter, err error) {
 	if errors.Is(err, proto.ErrTooLarge) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	if errors.Is(err, proto.ErrNoKey) { // the server's setting says so
+		needsKey(w, e.name)
 		return
 	}
 	e.app.log.Error("a request to an endpoint cannot be saved", "app", e.app.name, "endpoint", e.name, "err", err)

@@ -83,6 +83,30 @@ func ExampleBatch() {
 	// Output: <nil>
 }
 
+// What must not start twice by accident asks for a key, or has one made of what it says.
+func ExampleKeyRule() {
+	app := pawl.New("shop")
+	charge := pawl.Func(app, "charge", func(context.Context, Order) (string, error) { return "charged", nil }, pawl.KeyRequired)
+	mail := pawl.Func(app, "mail", func(context.Context, Order) (string, error) { return "sent", nil }, pawl.KeyDerived)
+	inside(app, func(ctx context.Context) {
+		_, err := charge.Start(ctx, Order{ID: "o1"}, "")
+		fmt.Println("started without a key:", err == nil)
+		_, err = charge.Start(ctx, Order{ID: "o1"}, "order o1")
+		fmt.Println("started with one:", err == nil)
+		first, err := mail.Start(ctx, Order{ID: "o1"}, "")
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		again, err := mail.Start(ctx, Order{ID: "o1"}, "")
+		fmt.Println("the same run:", first == again, err)
+	})
+	// Output:
+	// started without a key: false
+	// started with one: true
+	// the same run: true <nil>
+}
+
 var errDeclined = errors.New("declined")
 
 // Errors that no further try can mend use up no tries, and somebody is told.

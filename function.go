@@ -92,6 +92,7 @@ type funcConfig struct {
 	cancel   []map[string]any
 	onFail   func(context.Context, Failure) error
 	ack      Ack
+	keyRule  KeyRule
 	wrong    error // with an option
 }
 
@@ -391,6 +392,9 @@ func (f *function) registration(url string) map[string]any {
 			"runtime": map[string]any{"type": "http", "url": url + "?fnId=" + f.slug + "&stepId=step"},
 			"retries": map[string]any{"attempts": f.retries()},
 		}},
+	}
+	if f.config.keyRule != "" {
+		r["idempotencyKey"] = string(f.config.keyRule)
 	}
 	for name, value := range f.config.settings {
 		r[name] = value

@@ -64,6 +64,7 @@ func (a *Attachment) Close(ctx context.Context) error { return a.app.Drain(ctx) 
 type statusError struct {
 	status  int
 	message string
+	code    string // of some, such as idempotency_key_required
 	after   time.Duration
 }
 
@@ -149,7 +150,8 @@ func (r *remote) once(ctx context.Context, method, path string, body []byte, hea
 	}
 	if res.StatusCode/100 != 2 {
 		seconds, _ := strconv.Atoi(res.Header.Get(proto.HeaderRetryAfter)) // 0 when it is a date, or absent
-		return &statusError{res.StatusCode, said(answer, res.Status), time.Duration(seconds) * time.Second}
+		message, code := said(answer, res.Status)
+		return &statusError{res.StatusCode, message, code, time.Duration(seconds) * time.Second}
 	}
 	if into == nil {
 		return nil
@@ -161,20 +163,22 @@ func (r *remote) once(ctx context.Context, method, path string, body []byte, hea
 }
 
 // said is why a server refuses.
-func said(answer []byte, status string) string {
+func said(answer []byte, status string) (message, code string) {
 	var body struct {
 		Error   any    `json:"error"`
+		Code    any    `json:"code"`
 		Message string `json:"message"`
 	}
 	if json.Unmarshal(answer, &body) == nil {
+		code, _ = body.Code.(string)
 		if text, ok := body.Error.(string); ok && text != "" {
-			return text
+			return text, code
 		}
 		if body.Message != "" {
-			return body.Message
+			return body.Message, code
 		}
 	}
-	return "the server answered " + status
+	return "the server answered " + status, code
 }
 
 func (r *remote) Send(ctx context.Context, events []byte) ([]string, error) {
@@ -263,7 +267,7 @@ func (r *remote) Invoke(ctx context.Context, slug string, data []byte, key strin
 		return "", err
 	}
 	if key == "" {
-		key = rand.Text()
+		key = "retry:" + rand.Text() // for our own retries; to the server's rules it is none
 	}
 	var reply struct {
 		ID string `json:"id"` // of the event
@@ -396,6 +400,9 @@ func reported(err error) error {
 	if !ok {
 		return err
 	}
+	if s.code == noKeyCode {
+		return fmt.Errorf("%w: %w", proto.ErrNoKey, err)
+	}
 	switch s.status {
 	case http.StatusNotFound, http.StatusGone, http.StatusConflict:
 		return fmt.Errorf("%w: %w", proto.ErrGone, err)
@@ -447,7 +454,8 @@ func (r *remote) sent(req *http.Request) error {
 	defer res.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(res.Body, bodyLimit))
 	if err == nil && res.StatusCode/100 != 2 {
-		err = &statusError{status: res.StatusCode, message: said(answer, res.Status)}
+		message, code := said(answer, res.Status)
+		err = &statusError{status: res.StatusCode, message: message, code: code}
 	}
 	return err
 }

@@ -3,6 +3,7 @@ package pawl_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -189,6 +190,41 @@ func TestTraceIsCarried(t *testing.T) {
 	require.NoError(t, e.Close(context.Background()))
 }
 
+// TestQueueDepthByFunction (F-45): what waits, over a restart, and what waits no more.
+func TestQueueDepthByFunction(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "pawl.db")
+	synctest.Test(t, func(t *testing.T) {
+		open := func() (*engine.Engine, *pawl.App, func(free, held int)) {
+			registry, app := prometheus.NewPedanticRegistry(), newApp()
+			for _, name := range []string{"free", "held"} {
+				pawl.Func(app, name, func(context.Context, order) (string, error) { return "", nil }, pawl.On(placed))
+			}
+			return openAt(t, path, app, engine.WithMetrics(registry)), app, func(free, held int) {
+				t.Helper()
+				time.Sleep(time.Hour)
+				want := "# HELP pawl_runs_waiting Runs that have not begun: the depth of the queue.\n# TYPE pawl_runs_waiting gauge\n"
+				if free >= 0 {
+					want += fmt.Sprintf("pawl_runs_waiting{function=\"shop-free\"} %d\n", free)
+				}
+				want += fmt.Sprintf("pawl_runs_waiting{function=\"shop-held\"} %d\n", held)
+				require.NoError(t, testutil.GatherAndCompare(registry, strings.NewReader(want), "pawl_runs_waiting"))
+			}
+		}
+		e, app, want := open()
+		require.NoError(t, e.Pause(t.Context(), "shop-held", engine.Hold{Pause: durable.PauseStarts}, "ann", ""))
+		_, err := app.Send(t.Context(), placed.New(order{Cents: 1}), placed.New(order{Cents: 2}))
+		require.NoError(t, err)
+		want(0, 2)
+		require.NoError(t, e.Close(t.Context()))
+		e, _, want = open()
+		want(-1, 2) // nothing was heard of the other yet
+		require.NoError(t, e.Pause(t.Context(), "shop-held", engine.Hold{}, "ann", ""))
+		want(-1, 0)
+		require.NoError(t, e.Close(t.Context()))
+	})
+}
+
 // TestMetrics (F-45): depth, tries, times and reasons of failures, by function.
 func TestMetrics(t *testing.T) {
 	t.Parallel()
@@ -233,7 +269,7 @@ pawl_runs_ended_total{function="shop-f",status="failed"} 1
 pawl_runs_ended_total{function="shop-f",status="skipped"} 0
 # HELP pawl_runs_waiting Runs that have not begun: the depth of the queue.
 # TYPE pawl_runs_waiting gauge
-pawl_runs_waiting 0
+pawl_runs_waiting{function="shop-f"} 0
 # HELP pawl_steps_ended_total Steps that have ended, by how.
 # TYPE pawl_steps_ended_total counter
 pawl_steps_ended_total{function="shop-f",status="completed"} 2

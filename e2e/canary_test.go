@@ -204,7 +204,7 @@ func TestNothingToDebugWith(t *testing.T) {
 			require.NoError(t, err)
 			res.Body.Close()
 			if res.StatusCode == 200 && strings.HasSuffix(url, "/metrics") {
-				require.Contains(t, string(body), "pawl_runs_waiting")
+				require.Contains(t, string(body), "pawl_items_in_work")
 			}
 			return res.StatusCode
 		}

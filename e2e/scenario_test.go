@@ -42,6 +42,15 @@ func (o outcome) failed(t *testing.T, message string) {
 	require.Contains(t, o.run.message(), message)
 }
 
+// dead wants the run's dead letter to say why there was no further try.
+func (o outcome) dead(t *testing.T, class, reason string) {
+	t.Helper()
+	var letter struct{ Class, Reason string }
+	require.NoError(t, o.pawl.get("/v1/dead-letters/"+o.run.ID, &letter))
+	require.Equal(t, class, letter.Class)
+	require.Equal(t, reason, letter.Reason)
+}
+
 // bodies wants a step's body to have started once for each of these attempts.
 func (o outcome) bodies(t *testing.T, step string, want ...int) {
 	t.Helper()
@@ -139,6 +148,7 @@ var scenarios = []scenario{
 		check: func(t *testing.T, o outcome) {
 			o.failed(t, "bad thing")
 			o.bodies(t, "bad", 0, 1)
+			o.dead(t, "error", "all 2 tries failed")
 		},
 	},
 	{
@@ -146,6 +156,7 @@ var scenarios = []scenario{
 		check: func(t *testing.T, o outcome) {
 			o.failed(t, "outer")
 			o.bodies(t, "fn", 0)
+			o.dead(t, "error", "its only try failed")
 			if o.app.sdk == py {
 				return // the SDK does not send the cause
 			}
@@ -173,6 +184,7 @@ var scenarios = []scenario{
 		check: func(t *testing.T, o outcome) {
 			o.failed(t, "never again")
 			o.bodies(t, "fn", 0)
+			o.dead(t, "non_retriable", "the function said that trying again is useless")
 		},
 	},
 	{
@@ -285,6 +297,7 @@ var scenarios = []scenario{
 		check: func(t *testing.T, o outcome) {
 			o.failed(t, "always")
 			o.bodies(t, "fn", 0, 1, 2, 3, 4)
+			o.dead(t, "error", "all 5 tries failed")
 		},
 	},
 }

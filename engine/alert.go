@@ -11,7 +11,6 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/pawlhq/pawl/internal/durable"
-	"github.com/pawlhq/pawl/internal/egress"
 	"github.com/pawlhq/pawl/internal/store"
 )
 
@@ -31,8 +30,9 @@ type Alerts struct {
 
 // Poster brings messages to people.
 type Poster interface {
-	// Post sends a message as JSON. Its error is a sentence without secrets.
-	Post(ctx context.Context, message []byte) error
+	// Post sends a message, as text or as JSON, which has that text too. Its error is a
+	// sentence without secrets.
+	Post(ctx context.Context, text string, message []byte) error
 	Close()
 }
 
@@ -64,17 +64,17 @@ type alertMessage struct {
 	Look   string            `json:"look,omitzero"` // a command that shows it
 }
 
-// link is where an alert is looked at, and the command that shows it.
+// link is the page on which an alert is looked at, and the command that shows it.
 func (a Alerts) link(of durable.Alert) (at, command string) {
 	switch of.Kind {
 	case durable.AlertGroup, durable.AlertOld:
-		at, command = "/v1/dead-letters?fingerprint="+url.QueryEscape(of.Object), "pawl dlq list --group "+of.Object
+		at, command = "/dead-letters/"+url.PathEscape(of.Object), "pawl dlq list --group "+of.Object
 	case durable.AlertFailures:
-		at, command = "/v1/dead-letters?function="+url.QueryEscape(of.Object), "pawl dlq list --function "+of.Object
+		at, command = "/runs?q="+url.QueryEscape("status:failed function:"+quoted(of.Object, `"`)), "pawl dlq list --function "+quoted(of.Object, "'")
 	case durable.AlertCircuit:
-		at = "/v1/apps"
+		at = "/apps"
 	case durable.AlertBacklog:
-		at, command = "/v1/runs?status=Queued", "pawl runs list --status Queued"
+		at, command = "/runs?q="+url.QueryEscape("status:queued"), "pawl runs list --status Queued"
 	}
 	if a.Site == "" || at == "" {
 		return "", command
@@ -82,7 +82,15 @@ func (a Alerts) link(of durable.Alert) (at, command string) {
 	return strings.TrimRight(a.Site, "/") + at, command
 }
 
-func (a Alerts) message(u store.Untold) []byte {
+// quoted is a name as one word, in the dashboard's filter language or a shell's.
+func quoted(name, mark string) string {
+	if strings.Contains(name, " ") {
+		return mark + name + mark
+	}
+	return name
+}
+
+func (a Alerts) message(u store.Untold) (string, []byte) {
 	m := message{More: u.More}
 	var text strings.Builder
 	text.WriteString("Pawl:")
@@ -107,7 +115,7 @@ func (a Alerts) message(u store.Untold) []byte {
 	if err != nil {
 		panic(fmt.Sprintf("texts and times cannot be written: %v", err))
 	}
-	return b
+	return m.Text, b
 }
 
 // tellPeople works an item of kind Tell.
@@ -154,7 +162,8 @@ func (e *Engine) tellAlerts(ctx context.Context, l store.Lease, now time.Time) e
 	if e.alerts.To == nil {
 		return e.store.Told(ctx, l, now, u)
 	}
-	err = e.alerts.To.Post(ctx, e.alerts.message(u))
+	text, message := e.alerts.message(u)
+	err = e.alerts.To.Post(ctx, text, message)
 	switch {
 	case err == nil:
 		return e.store.Told(ctx, l, time.Now(), u)
@@ -205,37 +214,3 @@ func (e *Engine) overloaded(ctx context.Context, err error) {
 	}
 	e.raise(ctx, durable.BacklogAlert(full.Error(), now))
 }
-
-// Webhook posts messages to a URL, which it shows to nobody: a path can be a
-// secret.
-type Webhook struct {
-	to     string
-	client *egress.Client
-}
-
-// Limits of a webhook.
-const (
-	hookTimeout = 10 * time.Second
-	hookAnswer  = 64 << 10 // bytes
-)
-
-// NewWebhook returns a Webhook to a URL, which may lead to addresses that are not
-// public only when that is allowed.
-func NewWebhook(to string, allowPrivate bool) (*Webhook, error) {
-	if _, err := egress.Post(to, nil); err != nil {
-		return nil, err
-	}
-	return &Webhook{to, egress.New(egress.Options{AllowPrivate: allowPrivate, Timeout: hookTimeout, MaxAnswer: hookAnswer})}, nil
-}
-
-// Post sends a message.
-func (h *Webhook) Post(ctx context.Context, message []byte) error {
-	req, err := egress.Post(h.to, message)
-	if err == nil {
-		_, err = h.client.Do(ctx, req)
-	}
-	return err
-}
-
-// Close gives back idle connections.
-func (h *Webhook) Close() { h.client.Close() }

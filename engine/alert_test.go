@@ -3,9 +3,7 @@ package engine_test
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
-	"net/http/httptest"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -38,7 +36,7 @@ type phone struct {
 	tries []time.Time
 }
 
-func (p *phone) Post(_ context.Context, message []byte) error {
+func (p *phone) Post(_ context.Context, _ string, message []byte) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.tries = append(p.tries, time.Now())
@@ -104,7 +102,7 @@ func TestPeopleAreToldOfDeadLetters(t *testing.T) {
 		first := list[0].Alerts[0]
 		require.Equal(t, "group", first.Kind)
 		require.Contains(t, first.Text, "shop-f failed for good in a new way: refused")
-		require.Equal(t, "https://pawl.example/v1/dead-letters?fingerprint="+first.Object, first.URL, "a link to the group")
+		require.Equal(t, "https://pawl.example/dead-letters/"+first.Object, first.URL, "a link to the group")
 		require.Equal(t, "pawl dlq list --group "+first.Object, first.Look)
 		require.Contains(t, list[0].Text, first.Text+"\n  "+first.URL)
 		g, err := p.Letters().DeadGroup(t.Context(), first.Object)
@@ -141,7 +139,7 @@ func TestPeopleAreToldOfManyFailures(t *testing.T) {
 		require.Len(t, list, 1, "once an hour at most")
 		require.Equal(t, "failures", list[0].Alerts[0].Kind)
 		require.Contains(t, list[0].Text, "more than 60 runs of shop-f fail for good in an hour")
-		require.Equal(t, "https://pawl.example/v1/dead-letters?function=shop-f", list[0].Alerts[0].URL)
+		require.Equal(t, "https://pawl.example/runs?q=status%3Afailed+function%3Ashop-f", list[0].Alerts[0].URL)
 		time.Sleep(time.Hour)
 		list = ph.messages()
 		require.Len(t, list, 1)
@@ -232,45 +230,4 @@ func TestAlertsAreOfferedAgain(t *testing.T) {
 		require.NoError(t, err)
 		require.Empty(t, u.Alerts)
 	})
-}
-
-// A webhook gets what people are told, and no address that is not public is asked
-// unless that is allowed; nor is its path shown.
-func TestWebhook(t *testing.T) {
-	t.Parallel()
-	type request struct{ line, body string }
-	got, status := make(chan request, 10), make(chan int, 10)
-	hook := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		got <- request{r.Method + " " + r.URL.Path + " " + r.Header.Get("Content-Type"), string(body)}
-		w.Header().Set("Location", "/elsewhere")
-		w.WriteHeader(<-status)
-	}))
-	defer hook.Close()
-	open, err := engine.NewWebhook(hook.URL+"/SECRET", true)
-	require.NoError(t, err)
-	defer open.Close()
-	status <- http.StatusNoContent
-	require.NoError(t, open.Post(t.Context(), []byte(`{"text":"x"}`)))
-	require.Equal(t, request{"POST /SECRET application/json", `{"text":"x"}`}, <-got)
-	for _, code := range []int{http.StatusFound, http.StatusNotFound, http.StatusInternalServerError} {
-		status <- code
-		err := open.Post(t.Context(), []byte(`{}`))
-		require.Error(t, err, code)
-		require.NotContains(t, err.Error(), "SECRET")
-		<-got
-	}
-	require.Empty(t, got, "no redirect is followed")
-
-	guarded, err := engine.NewWebhook(hook.URL+"/SECRET", false)
-	require.NoError(t, err)
-	defer guarded.Close()
-	err = guarded.Post(t.Context(), []byte(`{}`))
-	require.ErrorContains(t, err, "is private")
-	require.NotContains(t, err.Error(), "SECRET")
-	require.Empty(t, got)
-	for _, bad := range []string{"", "ftp://x", "nothing", "http://user:pass@x/"} {
-		_, err := engine.NewWebhook(bad, true)
-		require.Error(t, err, bad)
-	}
 }

@@ -23,9 +23,10 @@ import (
 // every SDK can: "missed" and "overlap", as they stand in a cron trigger.
 var tickOptions = []string{"missed", "overlap"}
 
-// liveOptions are the flow control options that an operator may change while
-// Pawl runs. The others decide about events as they come, and are the app's.
-var liveOptions = []string{"concurrency", "throttle", "priority"}
+// liveOptions are the options that an operator may change while Pawl runs: flow
+// control, and what becomes of a start without an idempotency key, which not every SDK
+// can say. The others decide about events as they come, and are the app's.
+var liveOptions = []string{"concurrency", "throttle", "priority", "idempotencyKey"}
 
 // ErrLimits is why limits that an operator gave are refused.
 type ErrLimits struct{ Problems []string }

@@ -34,6 +34,8 @@ func TestPausedFunctionKeepsItsRuns(t *testing.T) {
 		require.NoError(t, err)
 		require.Contains(t, why.Text, "shop-f is paused since")
 		require.Contains(t, why.Text, "by ann (too much); pawl resume shop-f lets it go on")
+		require.Len(t, why.Times, 2, "since when it is due, and since when it is held")
+		require.Contains(t, why.Text, "is paused since "+why.Times[1].Format(time.RFC3339))
 		require.NoError(t, p.Pause(t.Context(), "shop-f", engine.Hold{Pause: durable.Unpaused}, "ann", ""))
 		time.Sleep(time.Minute)
 		synctest.Wait()

@@ -293,6 +293,40 @@ func TestBulkRetryKeepsItsRate(t *testing.T) {
 	})
 }
 
+func TestBulkDiscardGoesOnAfterARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newFailsUntil()
+		p := newPawl(t, &a.app, function("f", "x", 4), function("g", "y", 4))
+		p.fail(300)
+		p.send(`{"name":"y"}`)
+		time.Sleep(time.Second)
+		require.Len(t, p.letters(), 301)
+		f := store.LetterFilter{Function: "shop-f"}
+		_, err := p.StartDiscards(t.Context(), f, "", nil, "ann")
+		require.Error(t, err, "nothing is retried in place of it")
+		j, err := p.StartDiscards(t.Context(), f, "of a test", nil, "ann")
+		require.NoError(t, err)
+		p.restart()
+		time.Sleep(time.Second)
+		j = p.jobNow(j.ID)
+		require.Equal(t, store.JobDone, j.State)
+		require.Equal(t, 300, j.Discarded)
+		require.Equal(t, 0, j.Started)
+		for _, l := range p.letters() {
+			want := store.Discarded
+			if l.Function == "shop-g" {
+				want = store.Open
+			}
+			require.Equal(t, want, l.State)
+		}
+		none, err := p.StartDiscards(t.Context(), f, "once more", nil, "ann")
+		require.NoError(t, err)
+		time.Sleep(time.Second)
+		require.Equal(t, 0, p.jobNow(none.ID).Discarded, "there is nothing left")
+		require.Equal(t, "of a test", p.letters()[0].Why)
+	})
+}
+
 func TestBulkRetryStopsWhenTheFirstFailAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newFailsUntil()

@@ -63,8 +63,9 @@ type Begun struct {
 // what was done so far. When it returns nil, that is on disk. A report that was
 // sent before changes nothing. sdk is what the app calls its SDK. With an idempotency
 // key in the report, the run that was the first for the key is the one, and nothing is
-// written for another. Errors: *BeginError, ErrForeign, *TooLarge, durable.ErrEnded,
-// ErrClosing, *store.KeyConflictError, and those of the store.
+// written for another. Where the endpoint requires a key and there is none, nothing is
+// written; none is derived here, since what the app tells of was done already. Errors:
+// *BeginError, *durable.KeyRequiredError, ErrForeign, *TooLarge, durable.ErrEnded, ErrClosing, *store.KeyConflictError, and those of the store.
 func (e *Engine) Begin(ctx context.Context, cp wire.Checkpoint, sdk string) (Begun, error) {
 	if e.closing.Load() {
 		return Begun{}, ErrClosing
@@ -87,6 +88,9 @@ func (e *Engine) Begin(ctx context.Context, cp wire.Checkpoint, sdk string) (Beg
 	if err != nil {
 		return Begun{}, err
 	}
+	if f.Limits.NoKey.About(durable.GivenKey(cp.Key), "") == durable.KeyRequired {
+		return Begun{}, &durable.KeyRequiredError{Function: f.Slug, InApp: true}
+	}
 	b := Begun{FunctionID: f.ID, AppID: e.apps.Load().apps[f.App].ID, Run: cp.RunID}
 	var once *store.Once
 	if cp.Key != "" {
@@ -98,7 +102,7 @@ func (e *Engine) Begin(ctx context.Context, cp wire.Checkpoint, sdk string) (Beg
 			return Begun{}, &BeginError{err.Error()}
 		}
 		once = &store.Once{
-			Scope: "endpoint/" + f.Slug, Key: cp.Key, Reply: durable.JSON(cp.RunID), Life: keyLife, Fingerprint: fingerprint(asked),
+			Scope: "endpoint/" + f.Slug, Key: cp.Key, Reply: durable.JSON(cp.RunID), Life: lifeOf(cp.Key), Fingerprint: fingerprint(asked),
 		}
 	}
 	in := durable.Inline{Ops: endpointOps(call.Ops(cp.Ops, now)), Protocol: cp.Version, RetryAt: retryAt(cp.RetryAfter, now)}
@@ -153,7 +157,7 @@ func (e *Engine) Enter(ctx context.Context, in wire.Endpoint, once *store.Once) 
 		return "", &BeginError{err.Error()}
 	}
 	ev.Body = fmt.Appendf(nil, `{"data":%s,"id":"%s","name":"%s","ts":%d,"user":{}}`, data, ev.ID, ev.Name, ev.At.UnixMilli())
-	return e.startOne(ctx, f, ev, now, once, func(run string) []byte { return []byte(run) })
+	return e.startOne(ctx, f, ev, now, once, data, func(run string) []byte { return []byte(run) })
 }
 
 // An idempotency key, in bytes, and how long it holds.
@@ -161,6 +165,14 @@ const (
 	mostKey = 255
 	keyLife = 7 * 24 * time.Hour
 )
+
+// lifeOf is how long a key holds of which nobody says that.
+func lifeOf(key string) time.Duration {
+	if durable.IsDerivedKey(key) {
+		return durable.DerivedLife
+	}
+	return keyLife
+}
 
 // fingerprint tells payloads apart, however they are written.
 func fingerprint(payload jsontext.Value) string {
@@ -214,7 +226,7 @@ func (e *Engine) begin(ctx context.Context, id string, f durable.Function, ev du
 	from := originOf(r)
 	from.began = false
 	r.Apply(c)
-	batch := []store.Accepted{{Event: ev, Starts: []durable.Start{{Run: r, Entries: c.Entries, Waits: c.Waits, Dead: c.Dead}}}}
+	batch := []store.Accepted{{Event: ev, Starts: []durable.Start{{Run: r, Entries: c.Entries, Waits: c.Waits, Dead: c.Dead, Metadata: durable.MetadataOf(in, c)}}}}
 	for _, sent := range c.Emit {
 		batch = append(batch, e.accept(ctx, table, sent, now))
 	}

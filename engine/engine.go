@@ -167,11 +167,13 @@ func start(ctx context.Context, c Config, before func(context.Context, *Engine) 
 		most: store.Backlog{Runs: int64(c.MaxBacklog), Bytes: c.MaxBacklogBytes}, alerts: c.Alerts,
 		client: call.New(o), egress: egress.New(egress.Options{AllowPrivate: c.AllowPrivate}), programs: newPrograms(), stopped: make(chan struct{}), tracer: newTracer(c.Traces),
 	}
+	e.recent.since = time.Now() // before anything can happen
 	e.newRealtime()
 	if err := e.loadApps(ctx); err != nil {
 		return nil, fmt.Errorf("load apps: %w", err)
 	}
 	e.store.Bound(e.most)
+	e.followers.news() // whoever read before knows nothing of what has changed since
 	e.store.Watch(e.alerts.Watch)
 	e.store.Limit(e.gates)
 	if err := e.startSchedules(ctx); err != nil {
@@ -206,6 +208,8 @@ func start(ctx context.Context, c Config, before func(context.Context, *Engine) 
 		e.worker.Run(work)
 	})
 	running.Go(func() { e.streams.Run(keep) })
+	began := e.recent.since // before remember changes it
+	running.Go(func() { e.remember(work, began, c.Retention) })
 	if c.Retention.Any() {
 		running.Go(func() { e.sweep(work, c.Retention) })
 	}

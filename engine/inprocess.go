@@ -275,6 +275,9 @@ func reportError(err error) error {
 	if _, ok := errors.AsType[*store.KeyConflictError](err); ok {
 		return proto.ErrOtherRequest
 	}
+	if bad, ok := errors.AsType[*durable.KeyRequiredError](err); ok {
+		return fmt.Errorf("%w: %w", proto.ErrNoKey, bad)
+	}
 	if errors.Is(err, durable.ErrEnded) || errors.Is(err, store.ErrNotFound) || errors.Is(err, ErrForeign) {
 		return fmt.Errorf("%w: %w", proto.ErrGone, err)
 	}

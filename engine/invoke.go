@@ -30,10 +30,11 @@ func (e *NotStartedError) Unwrap() error { return ErrNotStarted }
 // returns the event that stands for it, and the run. It fails with
 // store.ErrNotFound when no function of that slug or ID is served, and with
 // ErrNotStarted, as a *NotStartedError where the store has decided, when the function's
-// own settings keep the run from starting. The run of a function that is debounced may
+// own settings keep the run from starting, and with *durable.KeyRequiredError. The run of a function that is debounced may
 // be another one, and starts later.
 // With once, that happens once for a key, which then stands for what reply
-// makes of the event and the run; the errors are those of AcceptOnce.
+// makes of the event and the run; the errors are those of AcceptOnce. A once whose Key
+// is "" has the scope in which the function's rule derives one, if it does.
 func (e *Engine) Invoke(ctx context.Context, in durable.Invoke, once *store.Once, reply func(event, run string) []byte) (event, run string, err error) {
 	if e.closing.Load() {
 		return "", "", ErrClosing
@@ -50,16 +51,21 @@ func (e *Engine) Invoke(ctx context.Context, in durable.Invoke, once *store.Once
 	target := durable.Target{Function: f.Slug}
 	ev := durable.Event{ID: NewID(), Name: durable.EventInvoked, At: now, Received: now, Target: &target, Trace: traceText(ctx)}
 	ev.Body = durable.InvokedBody(ev.ID, target, in, f.Name, time.Time{}, now)
-	run, err = e.startOne(ctx, f, ev, now, once, func(run string) []byte { return reply(ev.ID, run) })
+	run, err = e.startOne(ctx, f, ev, now, once, in.Payload, func(run string) []byte { return reply(ev.ID, run) })
 	return ev.ID, run, err
 }
 
-// startOne writes an event that is for one function, with its run. Errors are those
-// of Invoke.
-func (e *Engine) startOne(ctx context.Context, f durable.Function, ev durable.Event, now time.Time, once *store.Once, reply func(run string) []byte) (run string, err error) {
+// startOne writes an event that is for one function, with its run. asked is what is
+// asked of it, from which a key may be derived. Errors are those of Invoke.
+func (e *Engine) startOne(
+	ctx context.Context, f durable.Function, ev durable.Event, now time.Time, once *store.Once, asked durable.JSON, reply func(run string) []byte,
+) (run string, err error) {
 	a := store.Accepted{Event: ev, Starts: e.starts(ctx, []durable.Function{f}, ev, now)}
 	if len(a.Starts) == 0 {
 		return "", fmt.Errorf("function %s: the key of its idempotency or rate limit cannot be evaluated for this payload: %w", f.Slug, ErrNotStarted)
+	}
+	if once, err = onceFor(f, &a.Starts[0], ev.Name, asked, once); err != nil {
+		return "", err
 	}
 	defer func() { e.overloaded(ctx, err) }()
 	if a.Owed = replacing(a.Starts[0]); a.Owed { // whoever is in its way is cancelled before
@@ -90,6 +96,29 @@ func (e *Engine) startOne(ctx context.Context, f durable.Function, ev durable.Ev
 	e.received(1, now)
 	e.startedBy([]store.Accepted{a}, started)
 	return started[0], nil // a batch may have its run already
+}
+
+// onceFor is the key for which a run of f is started that somebody asks for and waits
+// for an answer: nil for none. once is the one that they gave, and asked what they ask.
+func onceFor(f durable.Function, st *durable.Start, name string, asked durable.JSON, once *store.Once) (*store.Once, error) {
+	given := once != nil && durable.GivenKey(once.Key)
+	switch f.Limits.NoKey.About(given, st.Unique) {
+	case durable.KeyRequired:
+		return nil, &durable.KeyRequiredError{Function: f.Slug}
+	case durable.KeyDerived:
+		scope := "runs/" + f.Slug
+		if once != nil {
+			scope = once.Scope
+		}
+		st.Unique = ""
+		key := derivedKey(name, asked)
+		return &store.Once{Scope: scope, Key: key, Fingerprint: key, Life: durable.DerivedLife}, nil
+	case durable.KeyNone:
+	}
+	if once == nil || once.Key == "" {
+		return nil, nil //nolint:nilnil // no key is no error
+	}
+	return once, nil
 }
 
 // notStarted says why the store has not started a run of f at now, by what it kept

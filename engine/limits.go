@@ -27,6 +27,7 @@ func limitsOf(config durable.JSON) (l durable.Limits) {
 		Throttle    *rateOption    `json:"throttle"`
 		RateLimit   *rateOption    `json:"rateLimit"`
 		Idempotency string         `json:"idempotency"`
+		NoKey       string         `json:"idempotencyKey"`
 		Debounce    *struct {
 			Period  jsontext.Value `json:"period"`
 			Timeout jsontext.Value `json:"timeout"`
@@ -50,6 +51,7 @@ func limitsOf(config durable.JSON) (l durable.Limits) {
 		return l
 	}
 	l.Steps, l.Runs = concurrencyOf(b.Concurrency)
+	l.NoKey, _ = durable.ParseKeyRule(b.NoKey) // checked at the sync; "" is none
 	if t := b.Throttle; t != nil {
 		l.Throttle = &durable.Throttle{Limit: t.Limit, Period: span(t.Period), Burst: t.Burst, Key: t.Key}
 	}

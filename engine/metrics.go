@@ -86,7 +86,8 @@ func newMetrics(to prometheus.Registerer, e *Engine) (*metrics, error) {
 	m.all = append(m.all, m.events, prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "pawl_store_fsyncs_total", Help: "Transactions of the store: with full durability, each has one fsync.",
 	}, func() float64 { return float64(e.Commits()) }))
-	gauge("pawl_runs_waiting", "Runs that have not begun: the depth of the queue.", func() float64 { return float64(e.Backlog().Runs) })
+	m.all = append(m.all, &depths{m, func() map[string]int64 { return e.store.Queued() }, prometheus.NewDesc(
+		"pawl_runs_waiting", "Runs that have not begun: the depth of the queue.", []string{"function"}, nil)})
 	gauge("pawl_events_waiting_bytes", "Bytes of events that something has yet to be done about.", func() float64 { return float64(e.Backlog().Bytes) })
 	gauge("pawl_items_in_work", "Requests to apps and the like that are in flight.", func() float64 { return float64(e.worker.InWork()) })
 	m.started = vec("pawl_runs_started_total", "Runs whose first request was sent.", "function")
@@ -151,6 +152,31 @@ func (m *metrics) of(function string) *functionMetrics {
 	}
 	m.byFunction[function] = f
 	return f
+}
+
+// depths tells how many runs wait to begin, by function. It asks when it is asked.
+type depths struct {
+	m       *metrics
+	waiting func() map[string]int64
+	desc    *prometheus.Desc
+}
+
+func (d *depths) Describe(to chan<- *prometheus.Desc) { to <- d.desc }
+
+func (d *depths) Collect(to chan<- prometheus.Metric) {
+	by := map[string]float64{}
+	for function, n := range d.waiting() {
+		by[d.m.of(function).name] += float64(n)
+	}
+	// A queue that is empty again says so.
+	d.m.mu.RLock()
+	for _, f := range d.m.byFunction {
+		by[f.name] += 0
+	}
+	d.m.mu.RUnlock()
+	for function, n := range by {
+		to <- prometheus.MustNewConstMetric(d.desc, prometheus.GaugeValue, n, function)
+	}
 }
 
 func (m *metrics) received(n int) {

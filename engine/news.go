@@ -17,7 +17,7 @@ import (
 type Topic uint16
 
 const (
-	// TopicRuns means that runs have started or changed which Take does not name.
+	// TopicRuns means that there are runs, or statuses of them, which a list may not have.
 	TopicRuns Topic = 1 << iota
 	TopicEvents
 	TopicLetters // dead letters, their groups, and the jobs that retry them
@@ -25,6 +25,11 @@ const (
 	TopicControls
 	// TopicCounts means that Recent has changed.
 	TopicCounts
+	// TopicMetadata means that somebody has noted something about a run, other than by
+	// a step of it.
+	TopicMetadata
+	// TopicUnnamed means that runs have changed which Take does not name.
+	TopicUnnamed
 )
 
 // RunNews is a run as it has become.
@@ -42,7 +47,7 @@ type RunNews struct {
 // Bounds of what looks on.
 const (
 	mostFollowers = 256
-	mostNews      = 500 // runs that a follower has not taken yet; more are TopicRuns
+	mostNews      = 500 // runs that a follower has not taken yet; more are TopicUnnamed
 )
 
 // ErrTooMany means that as many look on as may.
@@ -53,13 +58,26 @@ type followers struct {
 	mu  sync.Mutex
 	all map[*Follower]bool
 	n   atomic.Int32 // of all, for those who have news
+	// last is when there were news the last time; at first, when the engine began.
+	last atomic.Pointer[time.Time]
 }
 
 // any reports whether anybody looks on: news need not be put together for nobody.
 func (fs *followers) any() bool { return fs.n.Load() > 0 }
 
+// news notes that there are some, and reports whether anybody is to be told.
+func (fs *followers) news() bool {
+	now := time.Now()
+	fs.last.Store(&now)
+	return fs.any()
+}
+
+// Quiet returns for how long there have been no news, as far as this engine knows: what
+// was before it began is news too.
+func (e *Engine) Quiet() time.Duration { return time.Since(*e.followers.last.Load()) }
+
 func (fs *followers) each(tell func(*Follower)) {
-	if !fs.any() {
+	if !fs.news() {
 		return
 	}
 	fs.mu.Lock()
@@ -145,7 +163,7 @@ func (f *Follower) add(n *RunNews, t Topic) {
 			}
 			f.runs[n.ID] = *n
 		default:
-			f.topics |= TopicRuns
+			f.topics |= TopicRuns | TopicUnnamed
 		}
 	}
 	select {

@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -23,7 +24,7 @@ func TestSlowFollowerIsToldToReadAnew(t *testing.T) {
 	}
 	runs, stale := f.Take()
 	require.Len(t, runs, mostNews)
-	require.Equal(t, TopicRuns, stale)
+	require.Equal(t, TopicRuns|TopicUnnamed, stale)
 	runs, stale = f.Take()
 	require.Empty(t, runs)
 	require.Zero(t, stale)
@@ -41,6 +42,23 @@ func TestFollowerKnowsARunAsItIsNow(t *testing.T) {
 	f.Close()
 	f.Close()
 	require.False(t, e.followers.any())
+}
+
+// News that come while nobody looks on are not told, but it is known that there were some.
+func TestQuiet(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := &Engine{}
+		e.followers.news() // as the engine does when it begins
+		time.Sleep(time.Second)
+		require.Equal(t, time.Second, e.Quiet())
+		e.spread(nil, durable.Change{Emit: []durable.Event{{ID: "e"}}})
+		require.Zero(t, e.Quiet())
+		time.Sleep(3 * time.Second)
+		require.Equal(t, 3*time.Second, e.Quiet())
+		e.spread(nil, durable.Change{})
+		require.Equal(t, 3*time.Second, e.Quiet(), "nothing has changed")
+	})
 }
 
 func TestFollowersAreBounded(t *testing.T) {

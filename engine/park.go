@@ -106,10 +106,14 @@ func (e *Engine) startParked(ctx context.Context, l store.Lease, now time.Time) 
 			continue
 		}
 		after.Event = ev
+		doc := match.NewDoc(ev.Body)
+		s := e.start(ctx, p.Run, f, ev, doc, now, now)
 		if batch {
 			after.Event.Key = "" // it was taken when the event was put in
+		} else {
+			s.Key = e.parkedKey(ctx, f, ev, doc, now)
 		}
-		after.Starts = []durable.Start{e.start(ctx, p.Run, f, ev, match.NewDoc(ev.Body), now, now)}
+		after.Starts = []durable.Start{s}
 	}
 	release, err := e.makeRoom(ctx, after.Event, after.Starts)
 	if err != nil {
@@ -117,6 +121,19 @@ func (e *Engine) startParked(ctx context.Context, l store.Lease, now time.Time) 
 	}
 	defer release()
 	return e.settleStarts(ctx, l, now, after)
+}
+
+// parkedKey is the key that is derived for the start of an event that has waited; ""
+// if it has one, or needs none.
+func (e *Engine) parkedKey(ctx context.Context, f durable.Function, ev durable.Event, doc *match.Doc, now time.Time) string {
+	if f.Limits.NoKey != durable.KeyDerived {
+		return ""
+	}
+	unique, err := match.Unique(ctx, f, doc, e.programs, now)
+	if err != nil || f.Limits.NoKey.About(ev.HasKey(), unique) != durable.KeyDerived {
+		return ""
+	}
+	return derivedKey(ev.Name, dataOf(ev.Body))
 }
 
 // Batched reports whether a run is that of a batch, which may have closed with one

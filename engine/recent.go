@@ -2,17 +2,22 @@ package engine
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"math"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/pawlhq/pawl/internal/durable"
+	"github.com/pawlhq/pawl/internal/store"
 )
 
-// What happened in the last hour is counted in memory, from the start of the
-// engine, so that a page can show it without reading anything. It costs a few
-// additions for each transition, and always the same memory.
+// What happened in the last hour is counted in memory, so that a page can show it
+// without reading anything. It costs a few additions for each transition, and always
+// the same memory. What happened before the engine started is read from the store
+// once, beside the work; until then, and as far as there was too much of it, it is
+// told as not known.
 
 // The grain of what is counted.
 const (
@@ -23,6 +28,10 @@ const (
 	mostCounted = 512
 	perMinute   = int(time.Minute / RecentBucket)
 	minutes     = int(RecentSpan / time.Minute)
+
+	// What is read at the start: the newest things, and for so long.
+	mostRemembered  = 200_000
+	rememberingTime = 10 * time.Second
 )
 
 // Counts are how often things happened.
@@ -44,6 +53,19 @@ func (c *Counts) add(o Counts) {
 	c.Cancelled += o.Cancelled
 	c.Retried += o.Retried
 	c.Steps += o.Steps
+}
+
+// end counts a run that has ended.
+func (c *Counts) end(s durable.Status) {
+	switch s {
+	case durable.Completed:
+		c.Completed++
+	case durable.Failed:
+		c.Failed++
+	case durable.Cancelled:
+		c.Cancelled++
+	default:
+	}
 }
 
 // spread counts durations in four bins for each doubling, from a millisecond to
@@ -108,6 +130,7 @@ type functionCounts struct {
 // recent counts the last hour.
 type recent struct {
 	mu         sync.Mutex
+	since      time.Time // from when on all was counted
 	ring       [recentLen]recentBucket
 	byFunction map[string]*functionCounts
 }
@@ -168,15 +191,7 @@ func (rc *recent) changed(function string, queued time.Time, began bool, c durab
 		n.Started++
 	}
 	if ended {
-		switch c.Head.Status {
-		case durable.Completed:
-			n.Completed++
-		case durable.Failed:
-			n.Failed++
-		case durable.Cancelled:
-			n.Cancelled++
-		default:
-		}
+		n.end(c.Head.Status)
 	}
 	if n == (Counts{}) {
 		return
@@ -196,6 +211,69 @@ func (rc *recent) changed(function string, queued time.Time, began bool, c durab
 	}
 }
 
+// remember reads what happened in the last hour before the engine began.
+func (e *Engine) remember(ctx context.Context, began time.Time, kept store.Retention) {
+	span := store.Span{From: began.Add(-RecentSpan), Until: began, Most: mostRemembered}
+	for _, keep := range []time.Duration{kept.Runs, kept.Failed, kept.Events} {
+		if keep > 0 && keep < RecentSpan { // what is not there any more would be missing
+			span.From = later(span.From, began.Add(-keep))
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, rememberingTime)
+	defer cancel()
+	since, err := e.store.Past(ctx, span, e.recent.remember)
+	if err != nil {
+		if ctx.Err() == nil && !errors.Is(err, store.ErrClosed) {
+			e.log.WarnContext(ctx, "what happened before the start cannot be counted", "err", err)
+		}
+		return
+	}
+	e.recent.mu.Lock()
+	e.recent.since = since
+	e.recent.mu.Unlock()
+	e.followers.stale(TopicCounts)
+}
+
+// remember counts something from before the engine started, in the place of what
+// is older.
+func (rc *recent) remember(h store.Happening) {
+	n := Counts{}
+	switch h.Kind {
+	case store.EventReceived:
+		n.Events++
+	case store.RunStarted:
+		n.Started++
+	case store.RunEnded:
+		n.end(h.Status)
+	case store.TryFailed:
+		n.Retried++
+	case store.StepEnded:
+		n.Steps++
+	}
+	rc.mu.Lock()
+	defer rc.mu.Unlock()
+	if b := &rc.ring[h.At.UnixNano()/int64(RecentBucket)%int64(recentLen)]; b.at*int64(RecentBucket) > h.At.UnixNano() {
+		return // an hour has passed since
+	}
+	b := rc.bucket(h.At)
+	b.sum.add(n)
+	switch {
+	case h.Kind == store.RunStarted:
+		b.wait.note(h.Took)
+	case h.Kind == store.RunEnded && h.Took >= 0:
+		b.run.note(h.Took)
+	}
+	if h.Function == "" {
+		return
+	}
+	if f := rc.byFunction[h.Function]; f != nil && f.at[h.At.UnixNano()/int64(time.Minute)%int64(minutes)]*int64(time.Minute) > h.At.UnixNano() {
+		return
+	}
+	if f := rc.of(h.Function, h.At); f != nil {
+		f.add(n)
+	}
+}
+
 // Quantiles are how long things took: half of them at most P50, and so on. 0 when
 // there were none. They are right to a fifth.
 type Quantiles struct{ P50, P95, P99 time.Duration }
@@ -211,10 +289,13 @@ type FunctionRecent struct {
 	Minute []Counts // of the last hour, the oldest first
 }
 
-// Recent is what happened in the last hour, or since the engine started.
+// Recent is what happened in the last hour.
 type Recent struct {
-	End     time.Time // of the last bucket
-	Buckets []Counts  // of RecentBucket each, the oldest first
+	End time.Time // of the last bucket
+	// Since is from when on everything is counted: before that nothing is known. It
+	// is the beginning of the first bucket when everything is.
+	Since   time.Time
+	Buckets []Counts // of RecentBucket each, the oldest first
 	Sum     Counts
 	// How long runs waited for their beginning, and how long they took from there,
 	// with all that they waited for.
@@ -237,11 +318,12 @@ func (rc *recent) read(now time.Time) Recent {
 	defer rc.mu.Unlock()
 	last := now.UnixNano() / int64(RecentBucket)
 	out := Recent{End: time.Unix(0, (last+1)*int64(RecentBucket))}
+	out.Since = later(rc.since, out.End.Add(-RecentSpan))
 	var wait, run, waitMinute, runMinute spread
 	for i := range recentLen {
 		at := last - int64(recentLen) + 1 + int64(i)
 		b := &rc.ring[((at%int64(recentLen))+int64(recentLen))%int64(recentLen)]
-		if b.at != at {
+		if b.at != at || (at+1)*int64(RecentBucket) <= out.Since.UnixNano() {
 			b = &recentBucket{}
 		}
 		out.Buckets = append(out.Buckets, b.sum)
@@ -262,7 +344,7 @@ func (rc *recent) read(now time.Time) Recent {
 		for i := range minutes {
 			at := minute - int64(minutes) + 1 + int64(i)
 			var c Counts
-			if j := at % int64(minutes); f.at[j] == at {
+			if j := at % int64(minutes); f.at[j] == at && (at+1)*int64(time.Minute) > out.Since.UnixNano() {
 				c = f.sum[j]
 			}
 			view.Minute = append(view.Minute, c)

@@ -308,7 +308,7 @@ func (e *Engine) check(fns []durable.Function, reg wire.Registration) error {
 }
 
 // heldOptions are the settings that this version acts on.
-var heldOptions = []string{"cancel", "timeouts", "idempotency", "concurrency", "throttle", "priority", "rateLimit", "singleton", "debounce", "batchEvents"}
+var heldOptions = []string{"cancel", "timeouts", "idempotency", "idempotencyKey", "concurrency", "throttle", "priority", "rateLimit", "singleton", "debounce", "batchEvents"}
 
 func isHeld(option string) bool { return slices.Contains(heldOptions, option) }
 
@@ -372,7 +372,10 @@ func (e *Engine) noteProblem(ctx context.Context, url string, cause error) {
 			continue
 		}
 		app.Problem = cause.Error()
-		if err := e.store.SaveApp(ctx, app, nil, nil, nil, nil); err != nil && !errors.Is(err, context.Canceled) {
+		if err := e.store.SaveApp(ctx, app, nil, nil, nil, nil); err != nil {
+			if errors.Is(err, context.Canceled) || errors.Is(err, store.ErrClosed) {
+				return
+			}
 			e.log.ErrorContext(ctx, "an app's problem cannot be saved", "app", app.Name, "err", err)
 			return
 		}

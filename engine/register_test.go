@@ -69,6 +69,20 @@ func TestProblemOfAnotherName(t *testing.T) {
 	require.Equal(t, err.Error(), e.Apps()[0].Problem)
 }
 
+// The sync that goes on while the engine closes is no trouble.
+func TestProblemAfterTheEnd(t *testing.T) {
+	t.Parallel()
+	e, logs := quiet(t, true)
+	reg, err := wire.ParseRegistration([]byte(`{"url":"http://localhost:3000/x","appName":"shop","functions":[]}`))
+	require.NoError(t, err)
+	_, err = e.Register(t.Context(), reg)
+	require.NoError(t, err)
+	require.NoError(t, e.Close(context.WithoutCancel(t.Context())))
+	_, err = e.SyncApp(t.Context(), "http://localhost:3000/x", "")
+	require.Error(t, err)
+	require.NotContains(t, logs.String(), "level=ERROR")
+}
+
 // The log says what an event did start, not what it would have.
 func TestRepeatedEventsAreToldAsSuch(t *testing.T) {
 	t.Parallel()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/pawlhq/pawl/internal/durable"
@@ -12,11 +13,13 @@ import (
 
 // A job that retries dead letters is an item in the queue. Working it starts
 // the next runs, closes their letters, counts them and moves the job on, in one
-// transaction: however often that is tried, each letter is retried once.
+// transaction: however often that is tried, each letter is retried once. One that
+// discards letters is worked in the same way.
 
 const (
 	retryTurn   = 100 * time.Millisecond // between two bits of a job, when its rate asks for more
 	retryMost   = 64                     // runs started in one bit
+	discardMost = 128                    // letters discarded in one bit
 	retryLook   = 2 * time.Second        // between two looks at runs that are waited for
 	retrySettle = time.Minute            // a run that has gone well for so long need not be waited for
 )
@@ -27,27 +30,42 @@ const (
 // for a key, which then stands for the job's id. Errors are those of the store
 // and of once.
 func (e *Engine) StartRetries(ctx context.Context, f store.LetterFilter, every time.Duration, first int, once *store.Once, by string) (store.RetryJob, error) {
+	return e.startJob(ctx, store.RetryJob{Filter: f, Every: every, First: first}, durable.ActRetryMany, once, by,
+		facts{"every": every.String(), "first": first})
+}
+
+// StartDiscards starts a job that discards the open letters of f, the oldest first,
+// and keeps why with each, which must not be "": it is what tells such a job from one
+// that retries. For the rest it is as StartRetries.
+func (e *Engine) StartDiscards(ctx context.Context, f store.LetterFilter, why string, once *store.Once, by string) (store.RetryJob, error) {
+	if why == "" {
+		return store.RetryJob{}, errors.New("dead letters are discarded for a reason, and none was given")
+	}
+	return e.startJob(ctx, store.RetryJob{Filter: f, Reason: why}, durable.ActDiscardMany, once, by, facts{"why": why})
+}
+
+func (e *Engine) startJob(ctx context.Context, j store.RetryJob, what string, once *store.Once, by string, how facts) (store.RetryJob, error) {
 	if e.closing.Load() {
 		return store.RetryJob{}, ErrClosing
 	}
 	now := time.Now()
+	f := &j.Filter
 	// What fails from now on, such as the retried runs, is for another job.
 	if f.Before.IsZero() || f.Before.After(now) {
 		f.Before = now
 	}
-	j := store.RetryJob{ID: NewID(), Filter: f, Every: every, First: first, Created: now}
+	j.ID, j.Created = NewID(), now
 	if once != nil {
 		once.Reply = durable.JSON(j.ID)
 	}
-	act := newAct(now, by, durable.ActRetryMany, durable.JobObject(j.ID), facts{
+	maps.Copy(how, facts{
 		"function": f.Function, "class": string(f.Class), "fingerprint": f.Fingerprint, "failed_after": f.After, "failed_before": f.Before,
-		"every": every.String(), "first": first,
 	})
-	if err := e.store.StartRetries(ctx, j, once, act); err != nil {
+	if err := e.store.StartRetries(ctx, j, once, newAct(now, by, what, durable.JobObject(j.ID), how)); err != nil {
 		return store.RetryJob{}, err
 	}
 	e.followers.stale(TopicLetters)
-	e.log.InfoContext(ctx, "retrying dead letters", "job", j.ID, "every", every)
+	e.log.InfoContext(ctx, "a job on dead letters has started", "job", j.ID, "what", what)
 	return e.store.RetryJob(ctx, j.ID)
 }
 
@@ -68,7 +86,7 @@ func (e *Engine) retryMore(ctx context.Context, l store.Lease) {
 	if err == nil || ctx.Err() != nil || errors.Is(err, store.ErrLeaseLost) {
 		return
 	}
-	e.log.Warn("a job that retries dead letters cannot go on; it is tried again", "job", l.Run, "err", err)
+	e.log.Warn("a job on dead letters cannot go on; it is tried again", "job", l.Run, "err", err)
 	pause(ctx, settleAgain)
 	if err := e.store.Release(ctx, []store.Lease{l}); err != nil {
 		e.log.Error("an item cannot be given back; it is free when its lease has run out", "job", l.Run, "err", err)
@@ -91,6 +109,13 @@ func (e *Engine) retryBit(ctx context.Context, l store.Lease, now time.Time) err
 	}
 	if len(letters) == 0 {
 		step.State = store.JobDone
+		return e.retryStep(ctx, l, job, step, now)
+	}
+	if job.Reason != "" {
+		for _, letter := range letters {
+			step.Discard = append(step.Discard, letter.Run)
+		}
+		step.Cursor, step.Next = letters[len(letters)-1].Place(), now
 		return e.retryStep(ctx, l, job, step, now)
 	}
 	verdict, why, err := e.judge(ctx, job, now)
@@ -131,7 +156,7 @@ func (e *Engine) retryStep(ctx context.Context, l store.Lease, job store.RetryJo
 	e.followers.stale(stale)
 	switch step.State {
 	case store.JobDone:
-		e.log.InfoContext(ctx, "dead letters retried", "job", job.ID, "started", job.Started)
+		e.log.InfoContext(ctx, "a job on dead letters is done", "job", job.ID, "started", job.Started, "discarded", job.Discarded)
 	case store.JobRunning:
 	case store.JobStopped:
 		e.log.WarnContext(ctx, "retrying dead letters stopped", "job", job.ID, "started", job.Started, "err", step.Why)
@@ -142,6 +167,9 @@ func (e *Engine) retryStep(ctx context.Context, l store.Lease, job store.RetryJo
 // bit is how many letters a job looks at now.
 func bit(job store.RetryJob) int {
 	n := retryMost
+	if job.Reason != "" {
+		return discardMost
+	}
 	if job.Every > 0 {
 		n = min(n, max(1, int(retryTurn/job.Every)))
 	}
@@ -184,7 +212,7 @@ func (e *Engine) judge(ctx context.Context, job store.RetryJob, now time.Time) (
 	case job.Started < job.First:
 		return goOn, "", nil
 	}
-	first, err := e.store.RetriedBy(ctx, job.ID, job.First)
+	first, err := e.store.RetriedBy(ctx, job.ID, nil, store.Page{Limit: job.First})
 	if err != nil {
 		return 0, "", err
 	}

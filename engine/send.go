@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/pawlhq/pawl/internal/durable"
 	"github.com/pawlhq/pawl/internal/match"
@@ -39,6 +40,7 @@ func (e *Engine) SendOnce(ctx context.Context, events []wire.Event, once *store.
 		batch = append(batch, e.accept(ctx, table, durable.Event{
 			ID: ev.ID, Key: ev.Key, Name: ev.Name, Body: ev.Body,
 			At: time.UnixMilli(ev.Timestamp).UTC(), Received: now, Trace: from,
+			Keyed: once != nil && durable.GivenKey(once.Key),
 		}, now))
 	}
 	var started []string
@@ -91,7 +93,7 @@ func (e *Engine) settleStarts(ctx context.Context, l store.Lease, now time.Time,
 
 // startedBy tells those who look on which runs an event has started.
 func (e *Engine) startedBy(batch []store.Accepted, started []string) {
-	if !e.followers.any() {
+	if !e.followers.news() {
 		return
 	}
 	stale := TopicEvents | TopicCounts
@@ -199,17 +201,30 @@ func (e *Engine) starts(ctx context.Context, fns []durable.Function, ev durable.
 			list = append(list, s)
 			continue
 		}
-		if s.Park = e.batch(ctx, f, ev, doc, now); s.Park != nil {
+		s.Park = e.batch(ctx, f, ev, doc, now)
+		if s.Park == nil {
+			unique, err := match.Unique(ctx, f, doc, e.programs, now)
+			if err != nil {
+				e.log.WarnContext(ctx, "a function is not started: its idempotency key cannot be evaluated",
+					"function", f.Slug, "event", ev.ID, "err", err)
+				continue
+			}
+			s.Unique, s.UniqueFor = unique, uniqueFor
+		}
+		switch f.Limits.NoKey.About(ev.HasKey(), s.Unique) {
+		case durable.KeyRequired:
+			s.Skip, s.Park, s.Waits, s.Unique = &durable.Skip{Reason: durable.SkipNoKey}, nil, nil, ""
+			list = append(list, s)
+			continue
+		case durable.KeyDerived:
+			s.Key, s.Unique = derivedKey(ev.Name, dataOf(ev.Body)), ""
+		case durable.KeyNone:
+		}
+		if s.Park != nil {
 			list = append(list, s) // what else keeps it from starting is not asked for batches
 			continue
 		}
-		unique, err := match.Unique(ctx, f, doc, e.programs, now)
-		if err != nil {
-			e.log.WarnContext(ctx, "a function is not started: its idempotency key cannot be evaluated",
-				"function", f.Slug, "event", ev.ID, "err", err)
-			continue
-		}
-		s.Unique, s.UniqueFor = unique, uniqueFor
+		var err error
 		if s.Limit, err = e.rateLimit(ctx, f, doc, now); err != nil {
 			e.log.WarnContext(ctx, "a function is not started: the key of its rate limit cannot be evaluated",
 				"function", f.Slug, "event", ev.ID, "err", err)
@@ -219,6 +234,14 @@ func (e *Engine) starts(ctx context.Context, fns []durable.Function, ev durable.
 		list = append(list, s)
 	}
 	return list
+}
+
+// derivedKey is durable.DerivedKey of data, however it is written.
+func derivedKey(name string, data jsontext.Value) string {
+	if same, err := wire.Canonical(data); err == nil {
+		data = same
+	}
+	return durable.DerivedKey(name, data)
 }
 
 // start is a new run for an event that has passed what may keep it from starting.

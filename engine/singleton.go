@@ -36,7 +36,9 @@ func (e *Engine) single(ctx context.Context, f durable.Function, doc *match.Doc,
 func replaces(f durable.Function) bool { return f.Limits.Singleton != nil && f.Limits.Singleton.Cancel }
 
 // replacing reports whether a start has another run cancelled.
-func replacing(st durable.Start) bool { return st.Replaces && st.Single != "" && st.Park == nil }
+func replacing(st durable.Start) bool {
+	return st.Replaces && st.Single != "" && st.Park == nil && st.Skip == nil
+}
 
 // makeRoom cancels the runs that those to be started for an event replace. Until
 // release is called nobody else can replace them.

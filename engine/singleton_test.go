@@ -234,3 +234,16 @@ func seeds(t *testing.T, n uint64, run func(t *testing.T, random *rand.Rand)) {
 		})
 	}
 }
+
+// TestPausedStartReplacesNoRun: what is refused does not cancel the run in its way.
+func TestPausedStartReplacesNoRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPawl(t, naps(), with(function("f", "x", 0), `"singleton":{"mode":"cancel"}`))
+		p.send(plainEvent(0))
+		p.wantStatus(0, durable.Running)
+		require.NoError(t, p.Pause(t.Context(), "shop-f", engine.Hold{Pause: durable.PauseStarts, Refuse: true}, "ann", ""))
+		p.send(plainEvent(0))
+		p.wantStatus(1, durable.Skipped)
+		p.wantStatus(0, durable.Running)
+	})
+}

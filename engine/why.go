@@ -37,7 +37,7 @@ func (e *Engine) Why(ctx context.Context, run string) (why durable.Why, status d
 		}
 		a.App = registered.apps[r.App]
 		a.App.URL = wire.PublicURL(a.App.URL)
-		a.Called, a.Held = e.worker.Since(run), map[string]string{}
+		a.Called, a.Held = e.worker.Since(run), map[string]durable.Why{}
 		for step := range r.Items {
 			if gate := e.store.Holding(ctx, run, step); gate != "" {
 				a.Held[step] = e.explainGate(registered, gate)
@@ -50,7 +50,7 @@ func (e *Engine) Why(ctx context.Context, run string) (why durable.Why, status d
 }
 
 // explainGate says what a gate that keeps a run waiting stands for.
-func (e *Engine) explainGate(r *registry, gate string) string {
+func (e *Engine) explainGate(r *registry, gate string) (w durable.Why) {
 	kind, rest, _ := strings.Cut(gate, "/")
 	slug, _, _ := strings.Cut(rest, "/")
 	f, _ := r.table.Function(slug)
@@ -63,30 +63,31 @@ func (e *Engine) explainGate(r *registry, gate string) string {
 			resume += fmt.Sprintf(" --key '%s' --value '%s'", c.Key, c.Value)
 			name += fmt.Sprintf(" for %s = %s", c.Key, c.Value)
 		}
-		text := fmt.Sprintf("%s is paused since %s by %s", name, c.Since.UTC().Format(time.RFC3339), c.By)
+		w.Text = fmt.Sprintf("%s is paused since %s by %s", name, w.Moment(c.Since), c.By)
 		if c.Why != "" {
-			text += " (" + c.Why + ")"
+			w.Text += " (" + c.Why + ")"
 		}
-		return text + "; " + resume + " lets it go on"
+		w.Text += "; " + resume + " lets it go on"
 	case "circuit":
+		w.Text = "its app " + slug + " was away just now"
 		for _, c := range e.Circuits() {
 			if c.App == slug {
-				return fmt.Sprintf("its app %s answers nothing but errors since %s (%s), and is asked again every %s until it is back",
-					c.App, c.Since.UTC().Format(time.RFC3339), c.Last, c.Probe)
+				w.Text = fmt.Sprintf("its app %s answers nothing but errors since %s (%s), and is asked again every %s until it is back",
+					c.App, w.Moment(c.Since), c.Last, c.Probe)
 			}
 		}
-		return "its app " + slug + " was away just now"
 	case "run":
-		return fmt.Sprintf("%s runs as often at once as its limit of %d allows", slug, f.Limits.Runs.Limit)
+		w.Text = fmt.Sprintf("%s runs as often at once as its limit of %d allows", slug, f.Limits.Runs.Limit)
 	case "throttle":
-		return fmt.Sprintf("the throttle of %s lets %d begin in %s", slug, f.Limits.Throttle.Limit, f.Limits.Throttle.Period)
+		w.Text = fmt.Sprintf("the throttle of %s lets %d begin in %s", slug, f.Limits.Throttle.Limit, f.Limits.Throttle.Period)
 	case "step":
-		return "as many requests of " + slug + " are open as its concurrency allows"
+		w.Text = "as many requests of " + slug + " are open as its concurrency allows"
 	case "env":
-		return "as many requests are open as the concurrency that functions share allows"
+		w.Text = "as many requests are open as the concurrency that functions share allows"
 	default: // "app"
-		return fmt.Sprintf("%d requests to its app are open, the most there may be", e.maxAppCalls)
+		w.Text = fmt.Sprintf("%d requests to its app are open, the most there may be", e.maxAppCalls)
 	}
+	return w
 }
 
 // invoked are the runs that the resting steps of a run wait for, by step.

@@ -335,7 +335,7 @@ func (e *Engine) move(ctx context.Context, run string, in durable.Input, by aske
 		if row = nil; e.followers.any() {
 			row = newsOf(r, c)
 		}
-		d := store.Decision{Change: c, Once: by.once, Act: by.act}
+		d := store.Decision{Change: c, Once: by.once, Act: by.act, Metadata: durable.MetadataOf(in, c)}
 		if by.exchange != nil {
 			d.Exchange = kept(c, by.exchange)
 		}
@@ -360,7 +360,7 @@ func (e *Engine) move(ctx context.Context, run string, in durable.Input, by aske
 // spread tells those who look on of a run that has changed; row is nil when
 // nobody did as the change was decided.
 func (e *Engine) spread(row *RunNews, c durable.Change) {
-	if c.Empty() || !e.followers.any() {
+	if c.Empty() || !e.followers.news() {
 		return
 	}
 	stale := TopicCounts
@@ -371,7 +371,7 @@ func (e *Engine) spread(row *RunNews, c durable.Change) {
 		stale |= TopicLetters
 	}
 	if row == nil {
-		stale |= TopicRuns
+		stale |= TopicRuns | TopicUnnamed
 	}
 	e.followers.run(row, stale)
 }

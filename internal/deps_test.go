@@ -30,6 +30,7 @@ var allowed = map[string][]string{
 	"internal/call":            {"internal/durable", "internal/egress", "internal/proto", "internal/wire"},
 	"internal/check":           {"internal/call", "internal/durable", "internal/proto", "internal/store", "internal/store/sqlite", "internal/wire"},
 	"internal/egress":          {"internal/wire"},
+	"internal/tell":            {"internal/egress"},
 	"internal/realtime":        {"internal/store"},
 	"internal/queue":           {"internal/durable", "internal/store"},
 	"engine":                   {"internal/call", "internal/cron", "internal/durable", "internal/egress", "internal/flow", "internal/match", "internal/match/expr", "internal/proto", "internal/queue", "internal/realtime", "internal/store", "internal/store/sqlite", "internal/wire"},
@@ -37,7 +38,7 @@ var allowed = map[string][]string{
 	"internal/webui":           {},
 	"":                         {"internal/proto"},
 	"examples":                 {"", "engine"},
-	"cmd/pawl":                 {"engine", "internal/check", "internal/durable", "internal/redact", "internal/store", "internal/store/sqlite", "internal/wire", "server"},
+	"cmd/pawl":                 {"engine", "internal/check", "internal/durable", "internal/redact", "internal/store", "internal/store/sqlite", "internal/tell", "internal/wire", "server"},
 	"pawltest":                 {"", "engine", "internal/check", "internal/durable", "internal/proto"},
 	"bench":                    {"", "engine", "internal/durable", "internal/match", "internal/match/expr", "internal/store", "internal/store/sqlite"},
 }

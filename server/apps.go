@@ -38,7 +38,8 @@ type functionView struct {
 	Version  int           `json:"version"`
 	Attempts int           `json:"attempts"` // tries of one request, at most
 	Triggers []triggerView `json:"triggers"`
-	NotHeld  []string      `json:"not_held"` // options that were registered and that this version does not hold
+	NoKey    string        `json:"idempotency_key"` // what becomes of a start without an idempotency key: none (it starts), required (it is refused) or derived
+	NotHeld  []string      `json:"not_held"`        // options that were registered and that this version does not hold
 }
 
 type triggerView struct {
@@ -48,7 +49,7 @@ type triggerView struct {
 }
 
 func viewFunction(f durable.Function) functionView {
-	v := functionView{ID: f.ID, Slug: f.Slug, Name: f.Name, Version: f.Version, Attempts: f.MaxAttempts(), NotHeld: f.Unheld}
+	v := functionView{ID: f.ID, Slug: f.Slug, Name: f.Name, Version: f.Version, Attempts: f.MaxAttempts(), NoKey: f.Limits.NoKey.String(), NotHeld: f.Unheld}
 	for _, t := range f.Triggers {
 		v.Triggers = append(v.Triggers, triggerView{t.Event, t.Expression, t.Cron})
 	}

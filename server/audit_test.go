@@ -120,6 +120,14 @@ var acts = map[string][]func(*fixture) acted{
 			refused: []request{post("/v1/dead-letters/retry", `{}`), post("/v1/dead-letters/retry", `{"all":true,"rate":"never"}`)},
 		}
 	}},
+	"POST /v1/dead-letters/discard": {func(f *fixture) acted {
+		f.failed()
+		q := post("/v1/dead-letters/discard", `{"function":"shop-charge","reason":"of a test"}`).once("k")
+		return acted{
+			request: q, what: durable.ActDiscardMany, object: "job/", detail: `"why":"of a test"`, again: []request{q},
+			refused: []request{post("/v1/dead-letters/discard", `{"all":true}`), post("/v1/dead-letters/discard", `{"reason":"x"}`)},
+		}
+	}},
 	"DELETE /v1/dead-letters/jobs/{id}": {func(f *fixture) acted {
 		for range 3 {
 			f.failed()

@@ -8,6 +8,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/pawlhq/pawl/engine"
 	"github.com/pawlhq/pawl/internal/durable"
 	"github.com/pawlhq/pawl/internal/redact"
@@ -15,7 +17,8 @@ import (
 
 // GET /v1/changes is one stream of all that changes, as server-sent events, for
 // pages that are open. It begins with the event "hello"; whoever gets it a second
-// time, on a new connection, may have missed something and reads anew. Then come
+// time, on a new connection, may have missed something and reads anew, and so does who
+// has read before something changed. Then come
 // events "news", at most one each newsPause, with the runs that have changed and
 // with the words for what else has to be read again.
 const (
@@ -41,6 +44,10 @@ type rowView struct {
 	Problem    string     `json:"problem,omitzero"` // why it failed, in a line
 	OriginalID string     `json:"original_run_id,omitzero"`
 	Cron       string     `json:"cron,omitzero"`
+	// Of searches alone: the function that invoked it, and its event's data, unless
+	// that is long.
+	ParentFunction string         `json:"parent_function,omitzero"`
+	Data           jsontext.Value `json:"data,omitzero"`
 }
 
 func viewRow(r *durable.Run) rowView {
@@ -77,7 +84,7 @@ type changedView struct {
 // newsView is one event of the stream.
 type newsView struct {
 	Runs  []changedView `json:"runs"`
-	Stale []string      `json:"stale"` // runs, events, letters, apps, controls, counts
+	Stale []string      `json:"stale"` // runs, events, letters, apps, controls, counts, metadata; unnamed: runs that are not in runs
 }
 
 // topics are the words for what has to be read again.
@@ -91,10 +98,15 @@ var topics = []struct {
 	{engine.TopicApps, "apps"},
 	{engine.TopicControls, "controls"},
 	{engine.TopicCounts, "counts"},
+	{engine.TopicMetadata, "metadata"},
+	{engine.TopicUnnamed, "unnamed"},
 }
 
 type helloView struct {
 	Version string `json:"version"`
+	// QuietMS is for how long nothing has changed, in milliseconds: who has read since
+	// then has missed nothing.
+	QuietMS int64 `json:"quiet_ms"`
 }
 
 func (s *Server) changes(w http.ResponseWriter, r *http.Request, _ []byte) {
@@ -115,7 +127,7 @@ func (s *Server) changes(w http.ResponseWriter, r *http.Request, _ []byte) {
 	defer follower.Close()
 	st := stream{rc: http.NewResponseController(w), w: w, rules: s.rules}
 	st.open()
-	if r.Method == http.MethodHead || !st.event("hello", helloView{s.version}) {
+	if r.Method == http.MethodHead || !st.event("hello", helloView{s.version, s.eng.Quiet().Milliseconds()}) {
 		return
 	}
 	over := time.NewTimer(longestFollow)

@@ -113,7 +113,7 @@ func (s *Server) setPause(w http.ResponseWriter, r *http.Request, h engine.Hold,
 
 // limitsIn is the body that changes limits.
 type limitsIn struct {
-	Limits jsontext.Value `json:"limits"` // such as {"concurrency":5}; null: those of the app again
+	Limits jsontext.Value `json:"limits"` // such as {"concurrency":5,"idempotencyKey":"required"}; null: those of the app again
 	Reason string         `json:"reason,omitzero"`
 }
 

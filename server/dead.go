@@ -16,8 +16,10 @@ var letterRoutes = []route{
 	{method: "GET", pattern: "/v1/dead-letters/groups", who: signingKey, serve: (*Server).listLetterGroups},
 	{method: "GET", pattern: "/v1/dead-letters/groups/{fingerprint}", who: signingKey, serve: (*Server).showLetterGroup},
 	{method: "POST", pattern: "/v1/dead-letters/retry", who: signingKey, mark: act, key: takesKey, serve: (*Server).retryLetters, body: maxLetterBody, json: true},
+	{method: "POST", pattern: "/v1/dead-letters/discard", who: signingKey, mark: act, key: takesKey, serve: (*Server).discardLetters, body: maxLetterBody, json: true},
 	{method: "GET", pattern: "/v1/dead-letters/jobs", who: signingKey, serve: (*Server).listRetryJobs},
 	{method: "GET", pattern: "/v1/dead-letters/jobs/{id}", who: signingKey, serve: (*Server).showRetryJob},
+	{method: "GET", pattern: "/v1/dead-letters/jobs/{id}/runs", who: signingKey, serve: (*Server).listRetriedRuns},
 	{method: "DELETE", pattern: "/v1/dead-letters/jobs/{id}", who: signingKey, mark: act, key: sameAgain, serve: (*Server).stopRetryJob},
 	{method: "GET", pattern: "/v1/dead-letters/{run}", who: signingKey, serve: (*Server).showLetter},
 	{method: "POST", pattern: "/v1/dead-letters/{run}/{action}", who: signingKey, mark: act, key: takesKey, serve: (*Server).actOnLetter, body: maxLetterBody, json: true, lets: true},
@@ -42,7 +44,8 @@ type letterView struct {
 	State       string        `json:"state"` // open, retried or discarded
 	ClosedAt    *time.Time    `json:"closed_at"`
 	RetriedAs   string        `json:"retried_as,omitzero"`      // id of the run
-	Job         string        `json:"job,omitzero"`             // id of the job that retried it
+	RetryOf     string        `json:"retry_of,omitzero"`        // id of the run that its run repeats, which failed as well
+	Job         string        `json:"job,omitzero"`             // id of the job that retried or discarded it
 	EditedID    string        `json:"edited_event_id,omitzero"` // of the event that it was retried with
 	Discarded   string        `json:"discard_reason,omitzero"`
 	Note        string        `json:"note,omitzero"`
@@ -53,7 +56,7 @@ func viewLetter(l store.Letter) letterView {
 		RunID: l.Run, Function: l.Function, App: l.App, EventID: l.Event.ID, EventName: l.Event.Name,
 		Class: l.Class, Fingerprint: l.Fingerprint, Title: l.Title, Reason: l.Reason, Step: l.Step, Attempts: l.Attempts,
 		FailedAt: l.Failed.UTC(), State: l.State.String(), ClosedAt: timeOrNull(l.Closed),
-		RetriedAs: l.RetriedAs, Job: l.Job, EditedID: l.Edited, Discarded: l.Why, Note: l.Note,
+		RetriedAs: l.RetriedAs, RetryOf: l.Of, Job: l.Job, EditedID: l.Edited, Discarded: l.Why, Note: l.Note,
 	}
 }
 
@@ -63,7 +66,7 @@ type letterGroupView struct {
 	Function    string        `json:"function"` // slug
 	App         string        `json:"app"`
 	Class       durable.Class `json:"class"`
-	Title       string        `json:"title"` // of the first of them
+	Title       string        `json:"title"` // of all of them; "…" stands for what differs
 	Open        int           `json:"open"`
 	Retried     int           `json:"retried"`
 	Discarded   int           `json:"discarded"`

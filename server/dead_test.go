@@ -31,13 +31,14 @@ func TestDeadLetters(t *testing.T) {
 	require.Equal(t, runs[2], l.RunID, "newest first")
 	require.Equal(t, "shop-charge", l.Function)
 	require.Equal(t, "order/paid", l.EventName)
-	require.Equal(t, "non_retriable", string(l.Class))
+	require.Equal(t, "error", string(l.Class), "no try was left anyway")
+	require.Equal(t, "its only try failed", l.Reason)
 	require.Contains(t, l.Title, "StripeError: stripe: 503 for")
 	require.Equal(t, "open", l.State)
 	require.Equal(t, 1, l.Attempts)
 	require.Equal(t, list[1:2], data[[]letterView](t, f.get("/v1/dead-letters?limit=1&cursor="+l.RunID)))
 	require.Empty(t, data[[]letterView](t, f.get("/v1/dead-letters?cursor="+runs[0])))
-	require.Len(t, data[[]letterView](t, f.get("/v1/dead-letters?function=shop-charge&class=non_retriable&state=all&fingerprint="+l.Fingerprint)), 3)
+	require.Len(t, data[[]letterView](t, f.get("/v1/dead-letters?function=shop-charge&class=error&state=all&fingerprint="+l.Fingerprint)), 3)
 	for _, none := range []string{"state=retried", "class=crash", "function=x", "fingerprint=x", "failed_before=2020-01-01T00:00:00Z", "failed_after=2100-01-01T00:00:00Z"} {
 		require.Empty(t, data[[]letterView](t, f.get("/v1/dead-letters?"+none)), none)
 	}

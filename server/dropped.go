@@ -4,31 +4,14 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/go-json-experiment/json/jsontext"
-
 	"github.com/pawlhq/pawl/internal/wire"
 )
 
-// What SDKs may send and Pawl does not keep yet is taken all the same: some of
-// them turn a refusal into an error of the user's step. Source: spec/03 §13.
+// What SDKs may send and Pawl does not keep is taken all the same: some of them turn a
+// refusal into an error of the user's step. Source: spec/03 §13.
 
-// Bounds of what is taken and dropped, in bytes.
-const (
-	maxMetadataBody = 2 << 20
-	maxTracesBody   = 8 << 20
-)
-
-// metadata answers well whatever the metadata says; only what is no JSON is
-// refused.
-func (s *Server) metadata(w http.ResponseWriter, r *http.Request, body []byte) {
-	var value jsontext.Value
-	if message := read(body, &value); message != "" {
-		fail(w, http.StatusBadRequest, message)
-		return
-	}
-	s.log.DebugContext(r.Context(), "metadata of a run dropped", "run", printable(r.PathValue("run")), "bytes", len(body))
-	raw(w, http.StatusOK, "")
-}
+// maxTracesBody bounds what is taken and dropped, in bytes.
+const maxTracesBody = 8 << 20
 
 // traces answers an OTLP exporter that all went well, in the encoding that it
 // speaks: the empty ExportTraceServiceResponse.

@@ -8,23 +8,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestMetadataIsTakenWhateverItIs(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	path := "/v1/runs/" + unknownRun + "/metadata"
-	for _, body := range []string{
-		`{"target":{"step_id":"a"},"metadata":[{"kind":"inngest.score","op":"set","values":{"quality":{"value":0.9}}}]}`,
-		`{"metadata":[{"kind":"userland.x","values":{"x":"` + strings.Repeat("x", 1<<20) + `"}}]}`, `{}`, `[]`,
-	} {
-		w := f.post(path, body)
-		require.Equal(t, http.StatusOK, w.Code, w.Body)
-		require.Empty(t, w.Body.String())
-	}
-	wantRefusal(t, f.post(path, `{`), http.StatusBadRequest)
-	wantRefusal(t, f.post(path, strings.Repeat("[", 5000)), http.StatusBadRequest)
-	wantRefusal(t, f.post(path, `"`+strings.Repeat("x", 3<<20)+`"`), http.StatusRequestEntityTooLarge)
-}
-
 func TestTracesAreAnsweredAsOTLP(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

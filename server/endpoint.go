@@ -35,7 +35,7 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request, body []byte) {
 		return
 	}
 	b, err := s.eng.Begin(r.Context(), cp, r.Header.Get(wire.HeaderSDK))
-	if replayed(w, err, nil) { // the key stands for another request
+	if replayed(w, err, nil) || keyless(w, err) { // the key stands for another request, or there is none
 		return
 	}
 	if err != nil {

@@ -36,7 +36,7 @@ func (s *Server) enter(w http.ResponseWriter, r *http.Request, body []byte) {
 	}
 	in := wire.Endpoint{Method: r.Method, URL: target, ContentType: r.Header.Get("Content-Type"), Body: body}
 	scope := scopeEntered + r.Method + " " + target.Host + target.EscapedPath()
-	key, message := once(r, scope, append([]byte(target.RawQuery+"\n"), body...))
+	key, message := onceOf(r, scope, append([]byte(target.RawQuery+"\n"), body...))
 	if message != "" {
 		fail(w, http.StatusBadRequest, message)
 		return
@@ -59,6 +59,7 @@ func (s *Server) enter(w http.ResponseWriter, r *http.Request, body []byte) {
 		w.Header().Set(headerRun, run)
 		s.answerFor(w, r, run)
 	case replayed(w, err, nil): // for another request
+	case keyless(w, err):
 	case errors.Is(err, engine.ErrNotStarted):
 		w.Header().Set("Retry-After", "1")
 		fail(w, http.StatusTooManyRequests, err.Error())

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pawlhq/pawl/internal/durable"
 	"github.com/pawlhq/pawl/internal/store"
 	"github.com/pawlhq/pawl/internal/wire"
 )
@@ -59,6 +60,28 @@ func once(r *http.Request, scope string, body []byte) (o *store.Once, message st
 		o.Life = d
 	}
 	return o, ""
+}
+
+// onceOf is once for a route that starts a run: without a key it has the scope of one
+// that may be derived.
+func onceOf(r *http.Request, scope string, body []byte) (o *store.Once, message string) {
+	if o, message = once(r, scope, body); o == nil && message == "" {
+		o = &store.Once{Scope: scope}
+	}
+	return o, message
+}
+
+// keyless answers for a start without a key of a function that requires one, and
+// reports whether err was about that.
+func keyless(w http.ResponseWriter, err error) bool {
+	bad, ok := errors.AsType[*durable.KeyRequiredError](err)
+	if !ok {
+		return false
+	}
+	b := appendText([]byte(`{"error":`), bad.Error())
+	b = append(b, `,"code":"`+codeNoKey+`","data":null,"ids":[],"status":400}`...)
+	raw(w, http.StatusBadRequest, b)
+	return true
 }
 
 // fingerprint tells payloads apart, however they are written.

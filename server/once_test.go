@@ -165,10 +165,13 @@ func TestScopesThatAreNone(t *testing.T) {
 // without the prefix of the v2 API. It is given a server with the function shop-charge,
 // whose runs fail.
 var keyedRequests = map[string]func(f *fixture) request{
-	"POST /e/{key}":                                func(*fixture) request { return post("/e/k", `[{"name":"order/paid"},{"name":"x"}]`) },
-	"POST /events":                                 func(*fixture) request { return post("/v2/events", `{"name":"order/paid","data":{}}`) },
-	"POST /invoke/{slug}":                          func(*fixture) request { return post("/invoke/shop-charge", `{"data":{}}`) },
-	"POST /v1/schedules":                           func(*fixture) request { return post("/v1/schedules", `{"function":"shop-charge","cron":"0 12 * * *"}`) },
+	"POST /e/{key}":       func(*fixture) request { return post("/e/k", `[{"name":"order/paid"},{"name":"x"}]`) },
+	"POST /events":        func(*fixture) request { return post("/v2/events", `{"name":"order/paid","data":{}}`) },
+	"POST /invoke/{slug}": func(*fixture) request { return post("/invoke/shop-charge", `{"data":{}}`) },
+	"POST /v1/schedules":  func(*fixture) request { return post("/v1/schedules", `{"function":"shop-charge","cron":"0 12 * * *"}`) },
+	"POST /v1/dead-letters/discard": func(f *fixture) request {
+		return post("/v1/dead-letters/discard", `{"all":true,"reason":"of a test"}`)
+	},
 	"POST /v1/dead-letters/retry":                  func(*fixture) request { return post("/v1/dead-letters/retry", `{"all":true}`) },
 	"POST /v1/runs/{run}/rerun":                    func(f *fixture) request { return post("/v1/runs/"+f.failed()+"/rerun", `{"data":{"n":2}}`) },
 	"POST /runs/{run}/rerun":                       func(f *fixture) request { return post("/v2/runs/"+f.failed()+"/rerun", "") },

@@ -45,7 +45,7 @@ var untold = map[string]string{
 	"GET /{$}":                           "the dashboard",
 	"GET /assets/{file}":                 "of pages",
 	"GET /assets/pawl.css":               "of pages",
-	"GET /assets/pawl.svg":               "of pages",
+	"GET /assets/pawl.png":               "of pages",
 	"GET /favicon.ico":                   "of pages",
 	"GET /v2/env/webhooks":               "501",
 	"POST /v2/env/webhooks":              "501",

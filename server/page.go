@@ -5,8 +5,11 @@ import (
 	"embed"
 	"html/template"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
+
+	"github.com/oklog/ulid/v2"
 
 	"github.com/pawlhq/pawl/internal/webui"
 )
@@ -48,20 +51,19 @@ func (s *Server) style(w http.ResponseWriter, r *http.Request, _ []byte) {
 	http.ServeFileFS(w, r, assets, "assets/pawl.css")
 }
 
-// icon is one drawing for the tab of a browser.
+// icon is a picture for the tab of a browser: as points, which a browser shows
+// without laying out a document beside the page.
 func (s *Server) icon(w http.ResponseWriter, r *http.Request, _ []byte) {
-	w.Header().Set("Content-Type", "image/svg+xml")
+	w.Header().Set("Content-Type", "image/png")
 	w.Header().Set("Content-Security-Policy", contentPolicy)
-	http.ServeFileFS(w, r, assets, "assets/pawl.svg")
+	http.ServeFileFS(w, r, assets, "assets/pawl.png")
 }
 
 // dashboard answers with the page in which everything else is: what it shows, it
 // asks the API for, and who may see that is decided there.
 func (s *Server) dashboard(w http.ResponseWriter, r *http.Request, _ []byte) {
-	if r.URL.RawQuery == "" {
-		for _, path := range shownFirst[r.URL.Path] {
-			w.Header().Add("Link", "<"+path+">; rel=preload; as=fetch; crossorigin")
-		}
+	for _, path := range shownFirst(r.URL) {
+		w.Header().Add("Link", "<"+path+">; rel=preload; as=fetch; crossorigin")
 	}
 	webui.Load().Serve(w, r, "index.html")
 }
@@ -69,9 +71,20 @@ func (s *Server) dashboard(w http.ResponseWriter, r *http.Request, _ []byte) {
 // shownFirst is what a page asks the API for before it shows anything (the queries of
 // ui/src/api/queries.ts): the browser gets it while it still reads the program.
 // Seen from the page, so that a prefix of a proxy stays.
-var shownFirst = map[string][]string{
-	"/":     {"v1/overview", "v1/apps"},
-	"/runs": {"v1/runs/search?limit=100"},
+func shownFirst(page *url.URL) []string {
+	if id, found := strings.CutPrefix(page.Path, "/runs/"); found {
+		if _, err := ulid.ParseStrict(id); err == nil {
+			return []string{"../v1/runs/" + id + "/trace"}
+		}
+	}
+	switch {
+	case page.RawQuery != "":
+	case page.Path == "/":
+		return []string{"v1/overview", "v1/apps"}
+	case page.Path == "/runs":
+		return []string{"v1/runs/search?limit=100"}
+	}
+	return nil
 }
 
 func (s *Server) asset(w http.ResponseWriter, r *http.Request, _ []byte) {

@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -41,10 +43,10 @@ func TestDashboardIsServed(t *testing.T) {
 		}
 		require.Equal(t, "there is no /nowhere here", wantRefusal(t, f.get("/nowhere"), http.StatusNotFound))
 	}
-	for _, path := range []string{"/favicon.ico", "/assets/pawl.svg"} {
+	for _, path := range []string{"/favicon.ico", "/assets/pawl.png"} {
 		w := newFixture(t).get(path)
 		require.Equal(t, http.StatusOK, w.Code)
-		require.Equal(t, "image/svg+xml", w.Header().Get("Content-Type"))
+		require.Equal(t, "image/png", w.Header().Get("Content-Type"))
 	}
 }
 
@@ -52,14 +54,24 @@ func TestDashboardIsServed(t *testing.T) {
 func TestPagesAreAskedForAhead(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	for path, list := range shownFirst {
-		require.Len(t, f.browse(path).Header().Values("Link"), len(list))
-		for _, ahead := range list {
-			require.Equal(t, http.StatusOK, f.get("/"+ahead).Code, ahead)
+	f.register()
+	run := "/runs/" + f.failed()
+	link := regexp.MustCompile(`^<([^>]+)>; rel=preload; as=fetch; crossorigin$`)
+	for page, want := range map[string]int{
+		"/": 2, "/runs": 1, run: 1, run + "?step=x": 1,
+		"/runs?q=status%3Afailed": 0, "/runs/x": 0, "/runs/%3E%3B": 0, "/apps": 0,
+	} {
+		at, err := url.Parse(page)
+		require.NoError(t, err)
+		values := f.browse(page).Header().Values("Link")
+		require.Len(t, values, want, page)
+		for _, value := range values {
+			m := link.FindStringSubmatch(value)
+			require.NotNil(t, m, value)
+			ahead, err := at.Parse(m[1]) // as a browser does
+			require.NoError(t, err)
+			require.Equal(t, http.StatusOK, f.get(ahead.String()).Code, ahead)
 		}
-	}
-	for _, path := range []string{"/runs?q=status%3Afailed", "/runs/x", "/apps"} {
-		require.Empty(t, f.browse(path).Header().Values("Link"), path)
 	}
 }
 
@@ -92,6 +104,22 @@ func TestServerTellsThatNoAppsAreLookedFor(t *testing.T) {
 
 // stepHash is the id of the first step "foo".
 const stepHash = "0beec7b5ea3f0fdbc95d0dd47f3c5bc275da8a33"
+
+// A row of a search says where its run comes from, as far as that is short and may be seen.
+func TestSearchSaysWhereRunsComeFrom(t *testing.T) {
+	t.Parallel()
+	rules, err := redact.Parse([]string{"data.card"})
+	require.NoError(t, err)
+	f := newFixture(t, withApp(func(*http.Request) *http.Response { return sdk(200, `1`) }), func(c *Config, _ *engineConfig) { c.Redact = rules })
+	f.register()
+	f.ended(`{"name":"order/paid","data":{"card":"4242","n":12345678901234567890}}`)
+	f.ended(`{"name":"order/paid","data":{"text":"` + strings.Repeat("x", mostShown) + `"}}`)
+	rows := data[foundView](t, f.get("/v1/runs/search")).Runs
+	require.Len(t, rows, 2)
+	require.Empty(t, rows[0].Data, "it is long")
+	require.Contains(t, string(rows[1].Data), "12345678901234567890")
+	require.NotContains(t, string(rows[1].Data), "4242")
+}
 
 func TestSearchLooksIntoRuns(t *testing.T) {
 	t.Parallel()
@@ -290,7 +318,7 @@ func TestChangesAreTold(t *testing.T) {
 	next := follow(t, f)
 	event, text := next()
 	require.Equal(t, "hello", event)
-	require.JSONEq(t, `{"version":"v-test"}`, text)
+	require.Regexp(t, `^{"version":"v-test","quiet_ms":\d+}$`, text)
 	id := f.send(`{"name":"order/paid"}`)
 	stale := map[string]bool{}
 	var last changedView
@@ -311,6 +339,25 @@ func TestChangesAreTold(t *testing.T) {
 	require.Equal(t, "Boom: no", last.Problem)
 	require.Equal(t, data[traceView](t, f.get("/v1/runs/"+last.RunID+"/trace")).Seq, last.Seq)
 	require.True(t, stale["events"] && stale["letters"] && stale["counts"], "%v", stale)
+}
+
+// TestChangesSayForHowLongItWasQuiet: a page reads before it follows. Whether something has
+// changed between, it can tell.
+func TestChangesSayForHowLongItWasQuiet(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.register()
+	quiet := func() time.Duration {
+		event, text, _ := followAs(t, f, "").next()
+		require.Equal(t, "hello", event)
+		var hello helloView
+		require.NoError(t, json.Unmarshal([]byte(text), &hello))
+		require.Equal(t, "v-test", hello.Version)
+		return time.Duration(hello.QuietMS) * time.Millisecond
+	}
+	began := time.Now()
+	f.send(`{"name":"order/paid"}`)
+	require.LessOrEqual(t, quiet(), time.Since(began))
 }
 
 func TestChangesAreRedacted(t *testing.T) {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -116,6 +117,13 @@ type retryManyIn struct {
 	First int    `json:"first,omitzero"`
 }
 
+// discardManyIn is what POST /v1/dead-letters/discard takes.
+type discardManyIn struct {
+	letterFilterView
+	All    bool   `json:"all,omitzero"` // every open one, when nothing else chooses
+	Reason string `json:"reason"`
+}
+
 // startedView is a run that was started, or that got what was sent.
 type startedView struct {
 	RunID string `json:"run_id"`
@@ -224,10 +232,7 @@ func (s *Server) discardLetter(w http.ResponseWriter, r *http.Request, body []by
 	var in discardIn
 	message := readStrict(body, &in)
 	if message == "" {
-		message = wrongText("reason", in.Reason)
-	}
-	if message == "" && strings.TrimSpace(in.Reason) == "" {
-		message = "reason is required: why the run need not be run again"
+		message = wrongReason(in.Reason)
 	}
 	if message != "" {
 		fail(w, http.StatusBadRequest, message)
@@ -257,6 +262,14 @@ func wrongText(name, text string) string {
 	return ""
 }
 
+// wrongReason says what is wrong with why a letter is discarded, or "".
+func wrongReason(text string) string {
+	if strings.TrimSpace(text) == "" {
+		return "reason is required: why the run need not be run again"
+	}
+	return wrongText("reason", text)
+}
+
 // changed answers with a letter as it has become.
 func (s *Server) changed(w http.ResponseWriter, r *http.Request, err error) {
 	id := r.PathValue("run")
@@ -280,10 +293,18 @@ const (
 	mostFirst  = 100
 )
 
-// retryJobView is a job that retries letters.
+// What a job does with letters.
+const (
+	jobRetries  = "retry"
+	jobDiscards = "discard"
+)
+
+// retryJobView is a job that retries letters, or discards them.
 type retryJobView struct {
 	ID        string           `json:"id"`
-	State     string           `json:"state"` // running, done or stopped
+	Kind      string           `json:"kind"`            // retry or discard
+	Reason    string           `json:"reason,omitzero"` // why the letters are discarded
+	State     string           `json:"state"`           // running, done or stopped
 	Waiting   bool             `json:"waiting"`
 	Why       string           `json:"why,omitzero"` // it was stopped
 	Filter    letterFilterView `json:"filter"`
@@ -297,6 +318,7 @@ type retryJobView struct {
 	Failed    int              `json:"failed"`
 	Cancelled int              `json:"cancelled"`
 	Skipped   int              `json:"skipped"` // letters that could not be retried
+	Discarded int              `json:"discarded"`
 }
 
 type letterFilterView struct {
@@ -308,62 +330,100 @@ type letterFilterView struct {
 }
 
 func viewRetryJob(j store.RetryJob) retryJobView {
+	kind := jobRetries
+	if j.Reason != "" {
+		kind = jobDiscards
+	}
 	return retryJobView{
-		ID: j.ID, State: j.State.String(), Waiting: j.Waiting, Why: j.Why, Rate: rateText(j.Every), First: j.First,
+		ID: j.ID, Kind: kind, Reason: j.Reason, State: j.State.String(), Waiting: j.Waiting, Why: j.Why, Rate: rateText(j.Every), First: j.First,
 		Filter: letterFilterView{
 			Function: j.Filter.Function, Class: j.Filter.Class, Fingerprint: j.Filter.Fingerprint,
 			After: timeOrNull(j.Filter.After), Before: timeOrNull(j.Filter.Before),
 		},
 		CreatedAt: j.Created.UTC(), EndedAt: timeOrNull(j.Ended),
 		Started: j.Started, Running: j.Started - j.Completed - j.Failed - j.Cancelled,
-		Completed: j.Completed, Failed: j.Failed, Cancelled: j.Cancelled, Skipped: j.Skipped,
+		Completed: j.Completed, Failed: j.Failed, Cancelled: j.Cancelled, Skipped: j.Skipped, Discarded: j.Discarded,
 	}
 }
 
-// retryLetters starts a job. What it retries must be said: a filter, or all.
+// filter is the filter that a view tells of, or what is wrong with it: what a job
+// works on must be said, by a filter or all. verb is what it does with them all.
+func (v letterFilterView) filter(all bool, verb string) (f store.LetterFilter, wrong string) {
+	class := query{values: map[string][]string{"class": {string(v.Class)}}}
+	f = store.LetterFilter{Function: v.Function, Class: class.class(), Fingerprint: v.Fingerprint}
+	if v.After != nil {
+		f.After = *v.After
+	}
+	if v.Before != nil {
+		f.Before = *v.Before
+	}
+	if class.wrong == "" && !all && f == (store.LetterFilter{}) {
+		return f, `say which dead letters: function, class, fingerprint, failed_after or failed_before; "all": true ` + verb + ` every open one`
+	}
+	return f, class.wrong
+}
+
+// retryLetters starts a job.
 func (s *Server) retryLetters(w http.ResponseWriter, r *http.Request, body []byte) {
 	in := retryManyIn{Rate: usualRate, First: usualFirst}
 	message := readStrict(body, &in)
 	every, ok := parseRate(in.Rate)
+	f, wrongFilter := in.filter(in.All, "retries")
 	key, wrongKey := once(r, "retry", body)
-	class := query{values: map[string][]string{"class": {string(in.Class)}}}
-	f := store.LetterFilter{Function: in.Function, Class: class.class(), Fingerprint: in.Fingerprint}
-	if in.After != nil {
-		f.After = *in.After
-	}
-	if in.Before != nil {
-		f.Before = *in.Before
-	}
 	switch {
 	case message != "":
-	case class.wrong != "":
-		message = class.wrong
 	case !ok:
 		message = "rate must be a number for each second, minute or hour, such as 10/s, 100/m or 50/h, at most 1000/s"
 	case in.First < 0 || in.First > mostFirst:
 		message = fmt.Sprintf("first must be a number from 0 to %d", mostFirst)
-	case !in.All && f == (store.LetterFilter{}):
-		message = `say which dead letters: function, class, fingerprint, failed_after or failed_before; "all": true retries every open one`
 	default:
-		message = wrongKey
+		message = cmp.Or(wrongFilter, wrongKey)
 	}
 	if message != "" {
 		fail(w, http.StatusBadRequest, message)
 		return
 	}
-	if in.Function != "" {
-		if _, ok := s.eng.Function(in.Function); !ok {
-			fail(w, http.StatusNotFound, "there is no function "+printable(in.Function)+"; GET /v1/apps lists the apps that are synced")
-			return
+	if s.chosen(w, r, f) {
+		job, err := s.eng.StartRetries(r.Context(), f, every, in.First, key, s.actor(r))
+		s.replyJob(w, r, job, err)
+	}
+}
+
+// discardLetters starts a job that discards letters.
+func (s *Server) discardLetters(w http.ResponseWriter, r *http.Request, body []byte) {
+	var in discardManyIn
+	message := readStrict(body, &in)
+	f, wrongFilter := in.filter(in.All, "discards")
+	key, wrongKey := once(r, "discard", body)
+	if message = cmp.Or(message, wrongFilter, wrongReason(in.Reason), wrongKey); message != "" {
+		fail(w, http.StatusBadRequest, message)
+		return
+	}
+	if s.chosen(w, r, f) {
+		job, err := s.eng.StartDiscards(r.Context(), f, in.Reason, key, s.actor(r))
+		s.replyJob(w, r, job, err)
+	}
+}
+
+// chosen reports whether what a filter names is there; it answers when it is not.
+func (s *Server) chosen(w http.ResponseWriter, r *http.Request, f store.LetterFilter) bool {
+	if f.Function != "" {
+		if _, ok := s.eng.Function(f.Function); !ok {
+			fail(w, http.StatusNotFound, "there is no function "+printable(f.Function)+"; GET /v1/apps lists the apps that are synced")
+			return false
 		}
 	}
-	if in.Fingerprint != "" {
-		if _, err := s.eng.Letters().DeadGroup(r.Context(), in.Fingerprint); err != nil {
-			s.failWith(w, r, err, "there is no group "+printable(in.Fingerprint)+"; GET /v1/dead-letters/groups lists them")
-			return
+	if f.Fingerprint != "" {
+		if _, err := s.eng.Letters().DeadGroup(r.Context(), f.Fingerprint); err != nil {
+			s.failWith(w, r, err, "there is no group "+printable(f.Fingerprint)+"; GET /v1/dead-letters/groups lists them")
+			return false
 		}
 	}
-	job, err := s.eng.StartRetries(r.Context(), f, every, in.First, key, s.actor(r))
+	return true
+}
+
+// replyJob answers with a job that was started now, or by the same request before.
+func (s *Server) replyJob(w http.ResponseWriter, r *http.Request, job store.RetryJob, err error) {
 	if again, ok := errors.AsType[*store.RepeatedError](err); ok {
 		w.Header().Set(headerReplayed, "true")
 		job, err = s.eng.Letters().RetryJob(r.Context(), string(again.Entry.Reply))
@@ -436,6 +496,54 @@ func (s *Server) showRetryJob(w http.ResponseWriter, r *http.Request, _ []byte) 
 		return
 	}
 	s.reply(w, viewRetryJob(job))
+}
+
+// retriedRunView is a run that a job has started.
+type retriedRunView struct {
+	RunID   string `json:"run_id"`
+	RetryOf string `json:"retry_of"` // id of the run that it repeats
+	Status  string `json:"status"`   // Running until it has ended
+}
+
+// listRetriedRuns tells what runs a job has started, such as those that failed again.
+func (s *Server) listRetriedRuns(w http.ResponseWriter, r *http.Request, _ []byte) {
+	id := r.PathValue("id")
+	q := readQuery(r)
+	page := q.page(20, 200)
+	status, ok := retriedStatuses[q.get("status")]
+	if !ok {
+		q.refuse("status must be Running, Completed, Failed or Cancelled")
+	}
+	if q.refused(w) {
+		return
+	}
+	if _, err := s.eng.Letters().RetryJob(r.Context(), id); err != nil {
+		s.failWith(w, r, err, noJob(id))
+		return
+	}
+	list, err := s.eng.Letters().RetriedBy(r.Context(), id, status, page)
+	if err != nil {
+		s.failWith(w, r, err, "cursor must be the run_id of the last row; the job has started no run "+page.Cursor)
+		return
+	}
+	views := make([]retriedRunView, len(list))
+	for i, run := range list {
+		views[i] = retriedRunView{RunID: run.Run, RetryOf: run.Of, Status: durable.Running.String()}
+		if run.Status.Final() {
+			views[i].Status = run.Status.String()
+		}
+	}
+	s.reply(w, views)
+}
+
+// retriedStatuses are those that a job knows of its runs; Queued is that of all
+// which have not ended.
+var retriedStatuses = map[string]*durable.Status{
+	"":                         nil,
+	durable.Running.String():   new(durable.Queued),
+	durable.Completed.String(): new(durable.Completed),
+	durable.Failed.String():    new(durable.Failed),
+	durable.Cancelled.String(): new(durable.Cancelled),
 }
 
 // stopRetryJob ends a job; the runs that it has started go on.

@@ -242,6 +242,66 @@ func TestRetryMany(t *testing.T) {
 	}
 }
 
+func TestDiscardMany(t *testing.T) {
+	t.Parallel()
+	f, _ := newMendable(t)
+	for i := range 3 {
+		f.ended(fmt.Sprintf(`{"name":"order/paid","data":{"n":%d}}`, i))
+	}
+	const path = "/v1/dead-letters/discard"
+	for body, want := range map[string]string{
+		``: "say which dead letters", `{"reason":"x"}`: `"all": true discards every open one`, `{"all":true}`: "reason is required", `{"all":true,"reason":" "}`: "reason is required",
+		`{"all":true,"reason":"` + strings.Repeat("x", 2001) + `"}`: "longer than 2000", `{"class":"bad","reason":"x"}`: "class must be", `{"all":true,"reason":"x","rate":"1/s"}`: "nobody knows the member rate",
+	} {
+		require.Contains(t, wantRefusal(t, f.post(path, body), http.StatusBadRequest), want, body)
+	}
+	for _, body := range []string{`{"function":"none","reason":"x"}`, `{"fingerprint":"none","reason":"x"}`} {
+		require.Contains(t, wantRefusal(t, f.post(path, body), http.StatusNotFound), "there is no ", body)
+	}
+	group := data[[]letterGroupView](t, f.get("/v1/dead-letters/groups"))[0]
+	keyed := post(path, `{"fingerprint":"`+group.Fingerprint+`","reason":"of a test"}`).once("k")
+	job := data[retryJobView](t, f.do(keyed))
+	require.Equal(t, "discard", job.Kind)
+	require.Equal(t, "of a test", job.Reason)
+	require.Equal(t, job.ID, data[retryJobView](t, f.do(keyed)).ID, "the same request is the same job")
+	require.Eventually(t, func() bool {
+		job = data[retryJobView](t, f.get("/v1/dead-letters/jobs/"+job.ID))
+		return job.State == "done"
+	}, 20*time.Second, 5*time.Millisecond)
+	require.Equal(t, 3, job.Discarded)
+	require.Empty(t, data[[]letterView](t, f.get("/v1/dead-letters")))
+	l := data[[]letterView](t, f.get("/v1/dead-letters?state=discarded&limit=1"))[0]
+	require.Equal(t, job.ID, l.Job)
+	require.Equal(t, "of a test", l.Discarded)
+}
+
+// Whoever looks at what a job has started finds what failed again, and that says
+// what it was a retry of.
+func TestFailedAgain(t *testing.T) {
+	t.Parallel()
+	f, _ := newMendable(t)
+	was := f.ended(`{"name":"order/paid"}`).RunID
+	job := data[retryJobView](t, f.post("/v1/dead-letters/retry", `{"all":true,"rate":"1000/s","first":0}`))
+	path := "/v1/dead-letters/jobs/" + job.ID + "/runs"
+	var failed []retriedRunView
+	require.Eventually(t, func() bool {
+		failed = data[[]retriedRunView](t, f.get(path+"?status=Failed"))
+		return len(failed) == 1
+	}, 20*time.Second, 5*time.Millisecond)
+	require.Equal(t, was, failed[0].RetryOf)
+	require.Equal(t, "Failed", failed[0].Status)
+	l := data[letterDetail](t, f.get("/v1/dead-letters/"+failed[0].RunID))
+	require.Equal(t, was, l.RetryOf)
+	require.Empty(t, data[letterDetail](t, f.get("/v1/dead-letters/"+was)).RetryOf)
+	require.Equal(t, failed, data[[]retriedRunView](t, f.get(path)))
+	for _, none := range []string{"?status=Running", "?status=Completed", "?status=Cancelled", "?cursor=" + failed[0].RunID} {
+		require.Empty(t, data[[]retriedRunView](t, f.get(path+none)), none)
+	}
+	wantRefusal(t, f.get(path+"?status=Odd"), http.StatusBadRequest)
+	require.Contains(t, wantRefusal(t, f.get(path+"?cursor="+was), http.StatusNotFound), "cursor must be")
+	require.Equal(t, "There is no job x", wantRefusal(t, f.get("/v1/dead-letters/jobs/x/runs"), http.StatusNotFound))
+}
+
 func TestRates(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]time.Duration{

@@ -82,6 +82,7 @@ type runView struct {
 	App             string         `json:"app"`
 	EventName       string         `json:"event_name"`
 	QueuedAt        time.Time      `json:"queued_at"`
+	Metadata        []noteView     `json:"metadata,omitzero"` // of one run that is asked for
 }
 
 func (s *Server) viewRun(ctx context.Context, r *durable.Run) runView {
@@ -100,6 +101,14 @@ func (s *Server) viewRun(ctx context.Context, r *durable.Run) runView {
 		v.EventID, v.EventName = r.Events[0].ID, r.Events[0].Name
 	}
 	return v
+}
+
+// viewWhole is a run with its metadata.
+func (s *Server) viewWhole(ctx context.Context, r *durable.Run) (runView, error) {
+	v := s.viewRun(ctx, r)
+	notes, err := s.eng.History().Metadata(ctx, r.ID)
+	v.Metadata = viewNotes(notes)
+	return v, err
 }
 
 // damaged stands for a stored payload that is no JSON any more.
@@ -235,7 +244,12 @@ func (s *Server) showRun(w http.ResponseWriter, r *http.Request, _ []byte) {
 		s.failWith(w, r, err, noRun(id))
 		return
 	}
-	s.reply(w, s.viewRun(r.Context(), run))
+	v, err := s.viewWhole(r.Context(), run)
+	if err != nil {
+		s.failWith(w, r, err, "")
+		return
+	}
+	s.reply(w, v)
 }
 
 // runID is the run that a path names, unless that cannot be one: then it has

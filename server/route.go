@@ -118,7 +118,7 @@ func routes() []route {
 		{method: "GET", pattern: "/v1/runs/{run}/jobs", who: signingKey, serve: (*Server).jobs},
 		{method: "GET", pattern: "/v1/runs/{run}/steps", who: signingKey, serve: (*Server).steps},
 		{method: "GET", pattern: "/v1/runs/{run}/why", who: signingKey, serve: (*Server).why},
-		{method: "POST", pattern: "/v1/runs/{run}/metadata", who: signingKey, mark: traffic, key: sameAgain, serve: (*Server).metadata, body: maxMetadataBody, json: true},
+		{method: "POST", pattern: "/v1/runs/{run}/metadata", who: signingKey, mark: traffic, key: sameAgain, serve: (*Server).updateMetadata, body: maxMetadataBody, json: true},
 		{method: "POST", pattern: "/v1/traces/userland", who: signingKey, mark: traffic, key: sameAgain, serve: (*Server).traces, body: maxTracesBody, packed: true},
 		{method: "GET", pattern: "/v1/schedules", who: signingKey, serve: (*Server).listSchedules},
 		{method: "POST", pattern: "/v1/schedules", who: signingKey, mark: act, key: takesKey, serve: (*Server).addSchedule, body: maxScheduleBody, json: true},
@@ -138,7 +138,7 @@ func routes() []route {
 		{method: "GET", pattern: "/{$}", who: anyone, serve: (*Server).dashboard},
 		{method: "GET", pattern: "/assets/{file}", who: anyone, serve: (*Server).asset},
 		{method: "GET", pattern: "/assets/pawl.css", who: anyone, serve: (*Server).style},
-		{method: "GET", pattern: "/assets/pawl.svg", who: anyone, serve: (*Server).icon},
+		{method: "GET", pattern: "/assets/pawl.png", who: anyone, serve: (*Server).icon},
 		{method: "GET", pattern: "/favicon.ico", who: anyone, serve: (*Server).icon}, // where browsers look
 	}
 	for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/pawlhq/pawl/internal/durable"
 )
 
 // object is a JSON object that is being made.
@@ -22,25 +24,29 @@ type schemas struct {
 
 // words are the values that a member of text can have, by type and member.
 var words = map[string][]string{
-	"runView.status":         {"Scheduled", "Running", "Completed", "Failed", "Cancelled", "Skipped"},
-	"runV2.status":           runStatuses,
-	"spanV2.status":          append([]string{"WAITING"}, runStatuses...),
-	"spanV2.stepOp":          {"RUN", "SLEEP", "WAIT_FOR_EVENT", "WAIT_FOR_SIGNAL", "INVOKE", "AI_GATEWAY"},
-	"envV2.type":             {"TEST", "PRODUCTION"},
-	"appV2.method":           {"SERVE"},
-	"triggerV2.type":         {"EVENT", "CRON"},
-	"letterView.state":       {"open", "retried", "discarded"},
-	"letterView.class":       letterClasses,
-	"letterGroupView.class":  letterClasses,
-	"letterFilterView.class": letterClasses,
-	"retryJobView.state":     {"running", "done", "stopped"},
-	"scheduleView.source":    {"api", "function"},
-	"tokenView.scopes":       scopes,
-	"tokenIn.scopes":         scopes,
-	"scheduleView.overlap":   overlaps,
-	"scheduleIn.overlap":     overlaps,
-	"jobView.kind":           {"call", "wake", "lease"},
-	"errorV2.code":           v2Codes,
+	"runView.status":                 {"Scheduled", "Running", "Completed", "Failed", "Cancelled", "Skipped"},
+	"runV2.status":                   runStatuses,
+	"spanV2.status":                  append([]string{"WAITING"}, runStatuses...),
+	"spanV2.stepOp":                  {"RUN", "SLEEP", "WAIT_FOR_EVENT", "WAIT_FOR_SIGNAL", "INVOKE", "AI_GATEWAY"},
+	"envV2.type":                     {"TEST", "PRODUCTION"},
+	"appV2.method":                   {"SERVE"},
+	"triggerV2.type":                 {"EVENT", "CRON"},
+	"letterView.state":               {"open", "retried", "discarded"},
+	"letterView.class":               letterClasses,
+	"letterGroupView.class":          letterClasses,
+	"letterFilterView.class":         letterClasses,
+	"retryJobView.state":             {"running", "done", "stopped"},
+	"retryJobView.kind":              {jobRetries, jobDiscards},
+	"retriedRunView.status":          {"Running", "Completed", "Failed", "Cancelled"},
+	"scheduleView.source":            {"api", "function"},
+	"tokenView.scopes":               scopes,
+	"tokenIn.scopes":                 scopes,
+	"scheduleView.overlap":           overlaps,
+	"scheduleIn.overlap":             overlaps,
+	"functionView.idempotency_key":   durable.KeyRuleNames(),
+	"configurationV2.idempotencyKey": durable.KeyRuleNames()[1:],
+	"jobView.kind":                   {"call", "wake", "lease"},
+	"errorV2.code":                   v2Codes,
 }
 
 var (
@@ -49,7 +55,7 @@ var (
 	overlaps      = []string{"allow", "skip", "queue", "replace"}
 	v2Codes       = []string{
 		codeInvalid, codeMissing, codeFormat, codeValidation, codeNoCredential, codeBadCredential, codeDenied, codeNotFound,
-		codeCancelled, codeEnded, codeConflict, codeInFlight, codeSkipped, codeSyncFailed, codeInternal, codeNotImplemented, codeOther,
+		codeCancelled, codeEnded, codeConflict, codeNoKey, codeInFlight, codeSkipped, codeSyncFailed, codeInternal, codeNotImplemented, codeOther,
 	}
 )
 

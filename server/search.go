@@ -174,7 +174,10 @@ func (s *Server) searchRuns(w http.ResponseWriter, r *http.Request, _ []byte) {
 	if q.refused(w) {
 		return
 	}
-	found, err := s.search(r.Context(), f, find, l)
+	found, runs, err := s.search(r.Context(), f, find, l)
+	if err == nil {
+		err = s.addOrigins(r.Context(), found.Runs, runs)
+	}
 	if err != nil {
 		s.failWith(w, r, err, "")
 		return
@@ -182,8 +185,24 @@ func (s *Server) searchRuns(w http.ResponseWriter, r *http.Request, _ []byte) {
 	s.reply(w, found)
 }
 
-func (s *Server) search(ctx context.Context, f store.RunFilter, find runSearch, l listing) (foundView, error) {
-	out := foundView{Runs: []rowView{}}
+// mostShown bounds an event whose data a row of a search has, in bytes.
+const mostShown = 512
+
+// addOrigins adds to the rows of runs where they come from.
+func (s *Server) addOrigins(ctx context.Context, rows []rowView, runs []*durable.Run) error {
+	origins, err := s.eng.History().Origins(ctx, runs, mostShown)
+	for i, o := range origins {
+		rows[i].ParentFunction = o.Parent
+		if o.Body != nil {
+			rows[i].Data = viewEvent(durable.Event{Body: o.Body}).Data
+		}
+	}
+	return err
+}
+
+// search returns the runs too, those of the rows.
+func (s *Server) search(ctx context.Context, f store.RunFilter, find runSearch, l listing) (out foundView, found []*durable.Run, err error) {
+	out = foundView{Runs: []rowView{}}
 	p := store.Page{Limit: l.limit + 1, Cursor: l.after.ID, At: l.after.time()}
 	if find.looks() {
 		p.Limit = 201
@@ -191,7 +210,7 @@ func (s *Server) search(ctx context.Context, f store.RunFilter, find runSearch, 
 	for looked := 0; ; {
 		runs, err := s.eng.History().Runs(ctx, f, p)
 		if err != nil {
-			return out, err
+			return out, nil, err
 		}
 		for i, r := range runs {
 			if i == p.Limit-1 {
@@ -202,20 +221,20 @@ func (s *Server) search(ctx context.Context, f store.RunFilter, find runSearch, 
 			p.Cursor, p.At, out.SearchedTo = r.ID, r.Queued, timeOrNull(r.Queued)
 			ok, err := find.wants(ctx, s.eng.History(), r)
 			if err != nil {
-				return out, err
+				return out, nil, err
 			}
 			if ok {
-				out.Runs = append(out.Runs, viewRow(r))
+				out.Runs, found = append(out.Runs, viewRow(r)), append(found, r)
 			}
 			if len(out.Runs) == l.limit || looked == mostLooked {
 				if i+1 < len(runs) {
 					out.Cursor = s.sealer.cursor(l.name, at)
 				}
-				return out, nil
+				return out, found, nil
 			}
 		}
 		if len(runs) < p.Limit {
-			return out, nil
+			return out, found, nil
 		}
 	}
 }
@@ -231,9 +250,10 @@ type overviewView struct {
 	End       time.Time            `json:"end"` // of the last bucket
 	Seconds   int                  `json:"bucket_seconds"`
 	Buckets   bucketsView          `json:"buckets"`
-	Hour      countsView           `json:"hour"` // sums of the last hour, or since the start
-	Wait      quantilesView        `json:"wait"` // from queued to started
-	Run       quantilesView        `json:"run"`  // from started to ended, with all that was waited for
+	Since     time.Time            `json:"since"` // of what came before, nothing is known; the start of the first bucket when all is
+	Hour      countsView           `json:"hour"`  // sums of the last hour, from since on
+	Wait      quantilesView        `json:"wait"`  // from queued to started
+	Run       quantilesView        `json:"run"`   // from started to ended, with all that was waited for
 	WaitP95   []float64            `json:"wait_p95_ms"`
 	RunP95    []float64            `json:"run_p95_ms"` // by minute, of the last hour
 	Functions []functionRecentView `json:"functions"`
@@ -293,7 +313,7 @@ func (s *Server) overview(w http.ResponseWriter, r *http.Request, _ []byte) {
 	}
 	rc := s.eng.Recent()
 	v := overviewView{
-		End: rc.End.UTC(), Seconds: int(engine.RecentBucket / time.Second), Hour: countsView(rc.Sum),
+		End: rc.End.UTC(), Since: rc.Since.UTC(), Seconds: int(engine.RecentBucket / time.Second), Hour: countsView(rc.Sum),
 		Wait: viewQuantiles(rc.Wait), Run: viewQuantiles(rc.Run), Waiting: rc.Waiting, InWork: rc.InWork,
 	}
 	for _, b := range rc.Buckets {
@@ -364,7 +384,7 @@ func (s *Server) attention(ctx context.Context) (list []attentionView, err error
 		return nil, err
 	}
 	for _, j := range jobs {
-		if j.State == store.JobStopped && time.Since(j.Ended) < engine.RecentSpan*24 {
+		if j.State == store.JobStopped && j.Reason == "" && time.Since(j.Ended) < engine.RecentSpan*24 {
 			list = append(list, attentionView{Kind: "job", Title: "A bulk retry was stopped", Text: j.Why, Name: j.ID, Count: j.Failed, At: j.Ended.UTC()})
 		}
 	}

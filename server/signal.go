@@ -103,7 +103,7 @@ func (s *Server) invoke(w http.ResponseWriter, r *http.Request, body []byte) {
 			return
 		}
 	}
-	key, message := once(r, "invoke/"+call.Function, body)
+	key, message := onceOf(r, "invoke/"+call.Function, body)
 	if message != "" {
 		fail(w, http.StatusBadRequest, message)
 		return
@@ -125,6 +125,7 @@ func (s *Server) invoke(w http.ResponseWriter, r *http.Request, body []byte) {
 	case err == nil:
 		raw(w, http.StatusOK, invoked(event, run))
 	case replayed(w, err, func(e store.KeyEntry) { raw(w, http.StatusOK, e.Reply) }):
+	case keyless(w, err):
 	case errors.Is(err, engine.ErrNotStarted):
 		fail(w, http.StatusUnprocessableEntity, err.Error())
 	default:

@@ -25,6 +25,7 @@ type stepView struct {
 	Attempts  []attemptView  `json:"attempts"`
 	Output    jsontext.Value `json:"output,omitzero"`
 	Error     jsontext.Value `json:"error,omitzero"`
+	PlannedAt *time.Time     `json:"planned_at,omitzero"` // when it was queued, unless it ran in the call that found it
 	StartedAt *time.Time     `json:"started_at"`
 	EndedAt   *time.Time     `json:"ended_at"`
 	Until     *time.Time     `json:"until,omitzero"`     // of a sleep or a wait
@@ -116,6 +117,9 @@ func (v *stepView) fold(e durable.Entry, n int) {
 	switch e.Kind {
 	case durable.StepPlanned:
 		v.Status = "planned"
+		if v.PlannedAt == nil {
+			v.PlannedAt = timeOrNull(e.At)
+		}
 	case durable.StepAsleep:
 		v.Status = "sleeping"
 		if e.Op != "Sleep" {
@@ -323,7 +327,11 @@ func (s *Server) loadSteps(ctx context.Context, id string) (stepsView, error) {
 	if err != nil {
 		return stepsView{}, err
 	}
-	v := stepsView{Run: s.viewRun(ctx, run), Seq: len(journal), Steps: foldSteps(timed(journal, run.Started), run.Status)}
+	whole, err := s.viewWhole(ctx, run)
+	if err != nil {
+		return stepsView{}, err
+	}
+	v := stepsView{Run: whole, Seq: len(journal), Steps: foldSteps(timed(journal, run.Started), run.Status)}
 	for i := range v.Steps {
 		end := v.Steps[i].EndedAt
 		v.Steps[i].Copied = run.Original != "" && end != nil && end.Before(run.Queued)

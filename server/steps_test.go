@@ -32,7 +32,7 @@ func TestFoldSteps(t *testing.T) {
 			"a branch that is planned",
 			[]durable.Entry{{Step: "a", Kind: durable.StepPlanned, Op: "StepPlanned", Name: "A", At: at(1), Group: true}},
 			durable.Running,
-			[]stepView{{Step: "a", Name: "A", Op: "StepPlanned", Status: "planned", Parallel: true}},
+			[]stepView{{Step: "a", Name: "A", Op: "StepPlanned", Status: "planned", Parallel: true, PlannedAt: p(1)}},
 		},
 		{
 			"a step that is tried again, and then fails",
@@ -96,7 +96,7 @@ func TestFoldSteps(t *testing.T) {
 			"a branch that lost a race",
 			[]durable.Entry{{Step: "a", Kind: durable.StepPlanned, Op: "StepPlanned", Name: "A", At: at(1)}},
 			durable.Completed,
-			[]stepView{{Step: "a", Name: "A", Op: "StepPlanned", Status: "left"}},
+			[]stepView{{Step: "a", Name: "A", Op: "StepPlanned", Status: "left", PlannedAt: p(1)}},
 		},
 		{
 			"a branch that was not reached",
@@ -104,7 +104,7 @@ func TestFoldSteps(t *testing.T) {
 				{Step: "a", Kind: durable.StepPlanned, Op: "StepPlanned", Name: "A", At: at(1)}, {Step: "a", Kind: durable.StepMissed, At: at(2)},
 			},
 			durable.Completed,
-			[]stepView{{Step: "a", Name: "A", Op: "StepPlanned", Status: "missed"}},
+			[]stepView{{Step: "a", Name: "A", Op: "StepPlanned", Status: "missed", PlannedAt: p(1)}},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

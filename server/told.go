@@ -142,7 +142,7 @@ var told = sync.OnceValue(func() map[string]about {
 		"GET /v1/server":   {id: "describeServer", what: "What this server is, and where it looks for apps", data: serverView{}},
 		"GET /v1/overview": {id: "overview", what: "The last hour in numbers, and what needs a person", data: overviewView{}},
 		"GET /v1/changes": {
-			id: "followChanges", what: "All that changes, as server-sent events: hello, and then news, each as this schema has it", data: newsView{}, wrap: unwrapped,
+			id: "followChanges", what: "All that changes, as server-sent events: hello, which says for how many milliseconds nothing has changed (quiet_ms), and then news, each as this schema has it", data: newsView{}, wrap: unwrapped,
 		},
 		"GET /v1/runs/search": {
 			id: "searchRuns", what: "Runs, newest first, by what is in them; a page looks at 1,000 runs at most and says how far it came", data: foundView{},
@@ -222,7 +222,7 @@ var told = sync.OnceValue(func() map[string]about {
 		"GET /v1/controls":                 {id: "listControls", what: "What operators have paused or limited", data: []controlView{}},
 		"POST /v1/functions/{slug}/pause":  {id: "pauseFunction", what: "Hold back the runs of a function; new ones are kept", in: pauseIn{}, data: doneView{}, codes: []int{http.StatusNotFound, http.StatusUnprocessableEntity}},
 		"POST /v1/functions/{slug}/resume": {id: "resumeFunction", what: "Let the runs of a function go on", in: pauseIn{}, data: doneView{}, codes: []int{http.StatusNotFound, http.StatusUnprocessableEntity}},
-		"PUT /v1/functions/{slug}/limits":  {id: "setLimits", what: "Put flow control options in place of those that the app registered", in: limitsIn{}, data: doneView{}, codes: []int{http.StatusNotFound}},
+		"PUT /v1/functions/{slug}/limits":  {id: "setLimits", what: "Put options in place of those that the app registered: concurrency, throttle, priority, missed, overlap and idempotencyKey", in: limitsIn{}, data: doneView{}, codes: []int{http.StatusNotFound}},
 		"POST /v1/apps/{app}/pause":        {id: "pauseApp", what: "Hold back the runs of all functions of an app", in: pauseIn{}, data: doneView{}, codes: []int{http.StatusNotFound}},
 		"POST /v1/apps/{app}/resume":       {id: "resumeApp", what: "Let the runs of an app go on", in: pauseIn{}, data: doneView{}, codes: []int{http.StatusNotFound}},
 		"GET /v1/audit": {
@@ -271,8 +271,15 @@ var told = sync.OnceValue(func() map[string]about {
 		"POST /v1/dead-letters/retry": {
 			id: "retryDeadLetters", what: "Retry many at a rate, and stop when the first ones fail again", in: retryManyIn{}, data: retryJobView{}, codes: []int{http.StatusNotFound},
 		},
-		"GET /v1/dead-letters/jobs":         {id: "listRetryJobs", what: "Jobs that retry dead letters, newest first", data: []retryJobView{}, query: []param{paramLimit(20, 200), lastRow("id")}},
-		"GET /v1/dead-letters/jobs/{id}":    {id: "getRetryJob", what: "A job that retries dead letters", data: retryJobView{}},
+		"POST /v1/dead-letters/discard": {
+			id: "discardDeadLetters", what: "Discard many, with a reason", in: discardManyIn{}, data: retryJobView{}, codes: []int{http.StatusNotFound},
+		},
+		"GET /v1/dead-letters/jobs/{id}/runs": {
+			id: "listRetriedRuns", what: "The runs that a job has started, the first of them first", data: []retriedRunView{}, codes: []int{http.StatusNotFound},
+			query: []param{paramLimit(20, 200), lastRow("run_id"), paramText("status", "Running until it has ended", "Running", "Completed", "Failed", "Cancelled")},
+		},
+		"GET /v1/dead-letters/jobs":         {id: "listRetryJobs", what: "Jobs that retry or discard dead letters, newest first", data: []retryJobView{}, query: []param{paramLimit(20, 200), lastRow("id")}},
+		"GET /v1/dead-letters/jobs/{id}":    {id: "getRetryJob", what: "A job that retries or discards dead letters", data: retryJobView{}},
 		"DELETE /v1/dead-letters/jobs/{id}": {id: "stopRetryJob", what: "Stop a job; the runs that it has started go on", data: retryJobView{}},
 		"POST /v1/dead-letters/{run}/{action}": {
 			id: "actOnDeadLetter", what: "Retry (answers with the run), discard with a reason, or note", in: letterActionIn{}, data: letterView{}, codes: conflict,

@@ -27,6 +27,7 @@ type spanView struct {
 	Op          string         `json:"op"`
 	Status      string         `json:"status"`
 	Parallel    bool           `json:"parallel,omitzero"`
+	PlannedAt   *time.Time     `json:"planned_at,omitzero"` // when it was queued, unless it ran in the call that found it
 	StartedAt   *time.Time     `json:"started_at"`
 	EndedAt     *time.Time     `json:"ended_at"`
 	Until       *time.Time     `json:"until,omitzero"`
@@ -62,7 +63,7 @@ const mostWaitsFor = 2 << 10
 
 func viewSpan(v stepView) spanView {
 	s := spanView{
-		Step: stepWord(v.Step), Name: v.Name, Op: v.Op, Status: v.Status, Parallel: v.Parallel, StartedAt: v.StartedAt, EndedAt: v.EndedAt,
+		Step: stepWord(v.Step), Name: v.Name, Op: v.Op, Status: v.Status, Parallel: v.Parallel, PlannedAt: v.PlannedAt, StartedAt: v.StartedAt, EndedAt: v.EndedAt,
 		Until: v.Until, TimedOut: v.TimedOut, Reason: v.Reason, Copied: v.Copied, Given: v.Given, OutputBytes: len(v.Output), Tries: make([]tryView, len(v.Attempts)),
 	}
 	if len(v.WaitsFor) <= mostWaitsFor {
@@ -165,7 +166,7 @@ func (s *Server) showStep(w http.ResponseWriter, r *http.Request, _ []byte) {
 
 // linksView is what belongs to a run.
 type linksView struct {
-	Run      runView     `json:"run"`
+	Run      runView     `json:"run"`    // with its metadata
 	Events   []eventView `json:"events"` // that started it
 	Parent   *childView  `json:"parent"` // the run and step that wait for it
 	Children []childView `json:"children"`
@@ -211,7 +212,10 @@ func (s *Server) links(w http.ResponseWriter, r *http.Request, _ []byte) {
 }
 
 func (s *Server) loadLinks(ctx context.Context, run *durable.Run) (v linksView, err error) {
-	v = linksView{Run: s.viewRun(ctx, run), Reruns: []rowView{}, Chain: []rowView{}, Children: []childView{}}
+	v = linksView{Reruns: []rowView{}, Chain: []rowView{}, Children: []childView{}}
+	if v.Run, err = s.viewWhole(ctx, run); err != nil {
+		return v, err
+	}
 	for _, e := range run.Events[:min(len(run.Events), mostEvents)] {
 		v.Events = append(v.Events, viewEvent(e))
 	}

@@ -91,6 +91,7 @@ const (
 	codeCancelled      = "run_already_cancelled"
 	codeEnded          = "run_already_ended"
 	codeConflict       = "idempotency_conflict"
+	codeNoKey          = "idempotency_key_required"
 	codeInFlight       = "idempotency_in_flight"
 	codeRateLimited    = "rate_limited"
 	codeDebounced      = "function_debounced"

@@ -112,6 +112,7 @@ type configurationV2 struct {
 	Priority      jsontext.Value  `json:"priority,omitzero"`
 	Cancellations jsontext.Value  `json:"cancellations,omitzero"`
 	Idempotency   jsontext.Value  `json:"idempotency,omitzero"`
+	NoKey         string          `json:"idempotencyKey,omitzero"` // what becomes of a start without an idempotency key: required or derived; as it is now
 	Timeouts      jsontext.Value  `json:"timeouts,omitzero"`
 }
 
@@ -135,6 +136,9 @@ func viewFunctionV2(f durable.Function) functionV2 {
 	v := functionV2{
 		ID: shortID(f.App, f.Slug), Slug: f.Slug, Name: f.Name, App: refV2{f.App}, NotHeld: f.Unheld,
 		Configuration: configuration(f.Config),
+	}
+	if f.Limits.NoKey != durable.KeyNone {
+		v.Configuration.NoKey = f.Limits.NoKey.String()
 	}
 	v.Configuration.Retries = retriesV2{f.Retries, !wire.SaysRetries(f.Config)}
 	for _, t := range f.Triggers {

@@ -173,6 +173,8 @@ func (s *Server) invokeV2(w http.ResponseWriter, r *http.Request, body []byte) {
 	case in.IdempotencyKey != "":
 		key = &store.Once{Scope: "runs/" + f.Slug, Key: in.IdempotencyKey, Fingerprint: fingerprint(body), Life: store.KeyLife}
 		repeated = http.StatusConflict // source: spec/12 §4
+	case key == nil:
+		key = &store.Once{Scope: "runs/" + f.Slug}
 	}
 	_, run, err := s.eng.Invoke(r.Context(), call, key, func(_, run string) []byte { return []byte(run) })
 	if s.inTheWayV2(w, r, err) {
@@ -189,7 +191,10 @@ func (s *Server) invokeV2(w http.ResponseWriter, r *http.Request, body []byte) {
 		return
 	}
 	stopped, known := errors.AsType[*engine.NotStartedError](err)
+	noKey, keyless := errors.AsType[*durable.KeyRequiredError](err)
 	switch {
+	case keyless:
+		refuseV2(w, http.StatusBadRequest, codeNoKey, noKey.Error()+", or idempotencyKey")
 	case err == nil && debounced:
 		refuseDebounced(w, f)
 	case err == nil:

@@ -32,7 +32,36 @@ type spanV2 struct {
 	DurationMs int64     `json:"durationMs,omitzero,string"`
 	Input      *resultV2 `json:"input,omitzero"`  // of the run: its events
 	Output     *resultV2 `json:"output,omitzero"` // when it is asked for
+	Metadata   []noteV2  `json:"metadata,omitzero"`
 	Children   []spanV2  `json:"children,omitzero"`
+}
+
+// noteV2 is one kind of metadata of a span.
+type noteV2 struct {
+	Kind      string         `json:"kind"`
+	Scope     string         `json:"scope"` // run, step, step_attempt or extended_trace
+	UpdatedAt time.Time      `json:"updatedAt"`
+	Values    jsontext.Value `json:"values"` // an object
+}
+
+// annotate puts metadata to the spans that it is about: that of a try to its step, when
+// tries have no spans of their own, and that of no step, or of one that is not there, to
+// the run.
+func annotate(root *spanV2, notes []durable.Metadata) {
+	for _, m := range notes {
+		to := root
+		for i := range root.Children {
+			child := &root.Children[i]
+			if m.Step == "" || child.StepID != m.Step {
+				continue
+			}
+			to = child
+			if m.Attempt != durable.NoAttempt && m.Attempt < len(child.Children) {
+				to = &child.Children[m.Attempt]
+			}
+		}
+		to.Metadata = append(to.Metadata, noteV2{m.Kind, scopeOf(m.MetadataKey), m.Updated.UTC(), readable(m.Values)})
+	}
 }
 
 // traceV2 answers with the tree of a run. It is made from the journal: there is
@@ -47,7 +76,14 @@ func (s *Server) traceV2(w http.ResponseWriter, r *http.Request, _ []byte) {
 		s.failWithV2(w, r, err, noRunV2(run.ID))
 		return
 	}
-	s.replyV2(w, traceTreeV2{RunID: run.ID, RootSpan: trace(run, journal, output)})
+	notes, err := s.eng.History().Metadata(r.Context(), run.ID)
+	if err != nil {
+		s.failWithV2(w, r, err, "")
+		return
+	}
+	root := trace(run, journal, output)
+	annotate(&root, notes)
+	s.replyV2(w, traceTreeV2{RunID: run.ID, RootSpan: root})
 }
 
 func trace(r *durable.Run, journal []durable.Entry, output bool) spanV2 {

@@ -3,6 +3,7 @@ package server
 import (
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -18,6 +19,8 @@ func TestWhy(t *testing.T) {
 	require.Equal(t, "ended", why.Reason)
 	require.Contains(t, why.Why, "It completed at ")
 	require.Nil(t, why.Until)
+	require.Len(t, why.Times, 1)
+	require.Contains(t, why.Why, why.Times[0].Format(time.RFC3339))
 	require.Equal(t, "Invalid run ID: nope", wantRefusal(t, f.get("/v1/runs/nope/why"), http.StatusBadRequest), "as /jobs says")
 	wantRefusal(t, f.get("/v1/runs/01JQDAE4RQF8MBCR55T5AK4KXS/why"), http.StatusNotFound)
 }

@@ -1,19 +1,19 @@
 import { fileURLToPath } from "node:url";
 import tailwindcss from "@tailwindcss/vite";
 import react from "@vitejs/plugin-react";
-import type { Plugin } from "vite";
+import type { Plugin, Rolldown } from "vite";
 import { defineConfig } from "vitest/config";
 
 const server = process.env.PAWL_URL ?? "http://127.0.0.1:8288";
 
-// The fonts of the first text are asked for with the page: text is not laid out twice.
-const fontsFirst: Plugin = {
-  name: "fonts-first",
+// The font of the first text is asked for with the page: text is not laid out twice.
+const fontFirst: Plugin = {
+  name: "font-first",
   transformIndexHtml: {
     order: "post",
     handler: (_, { bundle }) =>
       Object.keys(bundle ?? {})
-        .filter((file) => /-latin-wght-normal-[^/]*\.woff2$/.test(file))
+        .filter((file) => /inter-latin-wght-normal-[^/]*\.woff2$/.test(file))
         .map((file) => ({
           tag: "link",
           attrs: { rel: "preload", as: "font", type: "font/woff2", crossorigin: true, href: `./${file}` },
@@ -22,28 +22,37 @@ const fontsFirst: Plugin = {
   },
 };
 
-// Nearly all of what a page begins with is called at once: Chromium compiles it while it
-// still comes, and not function by function later.
-const compiledAhead: Plugin = {
-  name: "compiled-ahead",
-  generateBundle: {
+/** The files of the dashboard that are needed at once: the page begins with another one (src/first.ts). */
+function needed(bundle: Rolldown.OutputBundle): string[] {
+  const chunks = Object.values(bundle).filter((file) => file.type === "chunk");
+  const main = chunks.find((chunk) => chunk.moduleIds.some((id) => id.endsWith("/src/main.tsx")));
+  const files = new Set(main && [main.fileName]);
+  for (const file of files) for (const other of chunks.find((chunk) => chunk.fileName === file)?.imports ?? []) files.add(other);
+  return [...files];
+}
+
+// They come when the page says so (src/first.ts), so that they are not in the way of what is
+// drawn first. They are not modules to be preloaded then: those are compiled at once, and what
+// Chromium has kept of compiling them before is not used.
+const neededNext: Plugin = {
+  name: "needed-next",
+  transformIndexHtml: {
     order: "post",
-    handler(_, bundle) {
-      const first = new Set(Object.keys(bundle).filter((file) => (bundle[file] as { isEntry?: boolean }).isEntry));
-      for (const file of first) {
-        const chunk = bundle[file];
-        if (chunk?.type !== "chunk") continue;
-        for (const needed of chunk.imports) first.add(needed);
-        chunk.code = `//# allFunctionsCalledOnLoad\n${chunk.code}`;
-      }
-    },
+    handler: (html, { bundle }) =>
+      needed(bundle ?? {})
+        .filter((file) => !html.includes(file))
+        .map((file) => ({
+          tag: "link",
+          attrs: { "data-next": true, as: "script", crossorigin: true, href: `./${file}` },
+          injectTo: "head" as const,
+        })),
   },
 };
 
 export default defineConfig({
   // Relative to the <base> of index.html, which the server sets.
   base: "./",
-  plugins: [react(), tailwindcss(), fontsFirst, compiledAhead],
+  plugins: [react(), tailwindcss(), fontFirst, neededNext],
   resolve: { alias: { "@": fileURLToPath(new URL("./src", import.meta.url)) } },
   build: {
     outDir: process.env.PAWL_UI_OUT ?? "../internal/webui/dist",
@@ -53,6 +62,18 @@ export default defineConfig({
     // The security policy allows no data: URLs but for images.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
+    // What the page begins with stays small, and the dashboard comes as one file.
+    rolldownOptions: {
+      output: {
+        codeSplitting: {
+          includeDependenciesRecursively: true,
+          groups: [
+            { name: "first", test: /\/src\/first\.ts$/, priority: 2 },
+            { name: "main", test: /\/src\/main\.tsx$/, priority: 1 },
+          ],
+        },
+      },
+    },
   },
   server: {
     port: 5173,

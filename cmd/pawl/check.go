@@ -12,6 +12,7 @@ import (
 	"github.com/pawlhq/pawl/internal/redact"
 	"github.com/pawlhq/pawl/internal/store"
 	"github.com/pawlhq/pawl/internal/store/sqlite"
+	"github.com/pawlhq/pawl/internal/tell"
 	"github.com/pawlhq/pawl/internal/wire"
 	"github.com/pawlhq/pawl/server"
 )
@@ -179,11 +180,27 @@ const mostAlertFailures = 1_000_000
 
 func (l *loader) checkAlerts(s *settings) {
 	if s.AlertWebhook != "" {
-		hook, err := engine.NewWebhook(s.AlertWebhook, true)
+		hook, err := tell.NewWebhook(s.AlertWebhook, nil, true)
 		if err != nil {
 			l.problem("%s: %w", l.given["alert-webhook"], err) // which does not repeat it
 		} else {
 			hook.Close()
+		}
+	}
+	if s.AlertSecret != "" {
+		if _, err := tell.ParseSecret(s.AlertSecret); err != nil {
+			l.problem("%s: %w", l.given["alert-secret"], err)
+		}
+		if s.AlertWebhook == "" {
+			l.problem("%s: there is nothing to sign without --alert-webhook", l.given["alert-secret"])
+		}
+	}
+	if s.AlertMail != "" {
+		if _, err := tell.NewMail(s.AlertMail, slog.New(slog.DiscardHandler)); err != nil {
+			l.problem("%s: %w", l.given["alert-mail"], err)
+		}
+		if s.AlertWebhook != "" {
+			l.problem("%s: alerts are mailed or posted; leave out this or --alert-webhook", l.given["alert-mail"])
 		}
 	}
 	if s.AlertInterval <= 0 && !l.unread["alert-interval"] {

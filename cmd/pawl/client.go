@@ -203,6 +203,18 @@ type run struct {
 	StartedAt *time.Time     `json:"run_started_at"`
 	EndedAt   *time.Time     `json:"ended_at"`
 	Output    jsontext.Value `json:"output"`
+	Metadata  []noted        `json:"metadata,omitzero"`
+}
+
+// noted is one kind of metadata of a run or of a step of it.
+type noted struct {
+	Scope     string         `json:"scope"`
+	Step      string         `json:"step,omitzero"`
+	Attempt   int            `json:"attempt,omitzero"`
+	Span      string         `json:"span,omitzero"`
+	Kind      string         `json:"kind"`
+	Values    jsontext.Value `json:"values"`
+	UpdatedAt time.Time      `json:"updated_at"`
 }
 
 func (r run) took() string {

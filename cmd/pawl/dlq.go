@@ -94,6 +94,7 @@ type letter struct {
 	State     string     `json:"state"`
 	ClosedAt  *time.Time `json:"closed_at"`
 	RetriedAs string     `json:"retried_as,omitzero"`
+	RetryOf   string     `json:"retry_of,omitzero"`
 	Job       string     `json:"job,omitzero"`
 	EditedID  string     `json:"edited_event_id,omitzero"`
 	Discarded string     `json:"discard_reason,omitzero"`
@@ -259,6 +260,9 @@ func drawLetter(out io.Writer, d letterDetail) error {
 		state += ": " + oneLine(d.Discarded)
 	}
 	lines = append(lines, fact("state")+state)
+	if d.RetryOf != "" {
+		lines = append(lines, fact("failed again")+"it was a retry of run "+d.RetryOf)
+	}
 	if d.Note != "" {
 		lines = append(lines, fact("note")+oneLine(d.Note))
 	}

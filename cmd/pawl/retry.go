@@ -48,14 +48,24 @@ restart of the server. Exits with 1 when the job was stopped.`,
 	all.Flags().String("rate", "10/s", "How many to start each second, minute or hour")
 	all.Flags().Int("first", 5, "How many are on trial, at most 100; 0: none")
 	all.Flags().Bool("detach", false, "Print the job and do not wait for it")
+	none := &cobra.Command{
+		Use: "discard-all", Short: "Close many that need not be run again", Args: args(cobra.NoArgs), RunE: discardAll,
+		Long: `Discards the open dead letters that the flags choose, and keeps the reason with
+each. It is a job of the server, as that of retry-all.`,
+		Example: "pawl dlq discard-all --group 3f9c2b1a77e0d4c1 --reason 'orders of a load test'",
+	}
+	addLetterFlags(none)
+	none.Flags().Bool("all", false, "Every open dead letter, when no other flag chooses")
+	none.Flags().String("reason", "", "Why; kept with each dead letter")
+	none.Flags().Bool("detach", false, "Print the job and do not wait for it")
 	jobs := &cobra.Command{
-		Use: "jobs", Short: "List what retry-all was asked for", Args: args(cobra.NoArgs), RunE: listJobs,
+		Use: "jobs", Short: "List what retry-all and discard-all were asked for", Args: args(cobra.NoArgs), RunE: listJobs,
 	}
 	follow := &cobra.Command{
-		Use: "follow JOB", Short: "Follow a job of retry-all until it ends", Args: args(cobra.ExactArgs(1)), RunE: followJob,
+		Use: "follow JOB", Short: "Follow a job of retry-all or discard-all until it ends", Args: args(cobra.ExactArgs(1)), RunE: followJob,
 	}
 	stop := &cobra.Command{
-		Use: "stop JOB", Short: "Stop a job of retry-all; the runs it has started go on", Args: args(cobra.ExactArgs(1)), RunE: stopJob,
+		Use: "stop JOB", Short: "Stop a job of retry-all or discard-all; the runs it has started go on", Args: args(cobra.ExactArgs(1)), RunE: stopJob,
 	}
 	discard := &cobra.Command{
 		Use: "discard RUN", Short: "Close a dead letter that need not be run again", Args: args(cobra.ExactArgs(1)), RunE: discard,
@@ -65,7 +75,7 @@ restart of the server. Exits with 1 when the job was stopped.`,
 	note := &cobra.Command{
 		Use: "note RUN TEXT", Short: "Keep a note with a dead letter; \"\" removes it", Args: args(cobra.ExactArgs(2)), RunE: note,
 	}
-	c.AddCommand(retry, all, jobs, follow, stop, discard, note)
+	c.AddCommand(retry, all, none, jobs, follow, stop, discard, note)
 }
 
 // rerunCommand is pawl runs rerun.
@@ -199,11 +209,20 @@ func startAnew(c *cobra.Command, of, path string, body any) error {
 }
 
 func discard(c *cobra.Command, list []string) error {
-	reason, _ := c.Flags().GetString("reason")
-	if strings.TrimSpace(reason) == "" {
-		return usageError{errors.New("--reason is required: why the run need not be run again")}
+	reason, err := reasonFlag(c)
+	if err != nil {
+		return err
 	}
 	return changeLetter(c, list[0], "discard", map[string]string{"reason": reason}, "The dead letter of run %s is discarded.")
+}
+
+// reasonFlag reads --reason, which must be given.
+func reasonFlag(c *cobra.Command) (string, error) {
+	reason, _ := c.Flags().GetString("reason")
+	if strings.TrimSpace(reason) == "" {
+		return "", usageError{errors.New("--reason is required: why the run need not be run again")}
+	}
+	return reason, nil
 }
 
 func note(c *cobra.Command, list []string) error {
@@ -226,9 +245,11 @@ func changeLetter(c *cobra.Command, run, action string, body map[string]string, 
 	return err
 }
 
-// job is a job of retry-all as the API tells it.
+// job is a job of retry-all or discard-all as the API tells it.
 type job struct {
 	ID        string         `json:"id"`
+	Kind      string         `json:"kind"`
+	Reason    string         `json:"reason,omitzero"`
 	State     string         `json:"state"`
 	Waiting   bool           `json:"waiting"`
 	Why       string         `json:"why,omitzero"`
@@ -243,10 +264,14 @@ type job struct {
 	Failed    int            `json:"failed"`
 	Cancelled int            `json:"cancelled"`
 	Skipped   int            `json:"skipped"`
+	Discarded int            `json:"discarded"`
 }
 
 // String is what a job has done so far.
 func (j job) String() string {
+	if j.Kind == "discard" {
+		return humanize.Comma(int64(j.Discarded)) + " discarded"
+	}
 	text := humanize.Comma(int64(j.Started)) + " started"
 	for _, part := range []struct {
 		n    int
@@ -260,26 +285,59 @@ func (j job) String() string {
 }
 
 func retryAll(c *cobra.Command, _ []string) error {
-	cl, err := newClient(c)
+	body, err := chosen(c)
 	if err != nil {
 		return err
 	}
+	body["rate"], _ = c.Flags().GetString("rate")
+	body["first"], _ = c.Flags().GetInt("first")
+	return startJob(c, "/v1/dead-letters/retry", body, func(j job) string {
+		if j.First > 0 {
+			return fmt.Sprintf("Retrying at %s, the first %d on trial", j.Rate, j.First)
+		}
+		return "Retrying at " + j.Rate
+	})
+}
+
+func discardAll(c *cobra.Command, _ []string) error {
+	reason, err := reasonFlag(c)
+	if err != nil {
+		return err
+	}
+	body, err := chosen(c)
+	if err != nil {
+		return err
+	}
+	body["reason"] = reason
+	return startJob(c, "/v1/dead-letters/discard", body, func(job) string { return "Discarding" })
+}
+
+// chosen is what the flags say of the letters that a job works on.
+func chosen(c *cobra.Command) (map[string]any, error) {
 	query := letterQuery(c, time.Now())
 	all, _ := c.Flags().GetBool("all")
 	switch {
 	case len(query) == 0 && !all:
-		return usageError{errors.New("say which dead letters: --group, --function, --class, --older or --newer; or --all of them")}
+		return nil, usageError{errors.New("say which dead letters: --group, --function, --class, --older or --newer; or --all of them")}
 	case len(query) > 0 && all:
-		return usageError{errors.New("--all means every open dead letter; leave it out when other flags choose")}
+		return nil, usageError{errors.New("--all means every open dead letter; leave it out when other flags choose")}
 	}
 	body := map[string]any{"all": all}
 	for name := range query {
 		body[name] = query.Get(name)
 	}
-	body["rate"], _ = c.Flags().GetString("rate")
-	body["first"], _ = c.Flags().GetInt("first")
+	return body, nil
+}
+
+// startJob starts a job and, unless it is detached, follows it; says tells what it
+// does.
+func startJob(c *cobra.Command, path string, body map[string]any, says func(job) string) error {
+	cl, err := newClient(c)
+	if err != nil {
+		return err
+	}
 	var j job
-	if err := cl.post(c.Context(), "/v1/dead-letters/retry", body, &j); err != nil {
+	if err := cl.post(c.Context(), path, body, &j); err != nil {
 		return err
 	}
 	asJSON, _ := c.Flags().GetBool("json")
@@ -291,12 +349,7 @@ func retryAll(c *cobra.Command, _ []string) error {
 		return err
 	}
 	if !asJSON {
-		trial := ""
-		if j.First > 0 {
-			trial = fmt.Sprintf(", the first %d on trial", j.First)
-		}
-		_, _ = lipgloss.Fprintln(c.OutOrStdout(), "Retrying at "+j.Rate+trial+"\n"+
-			hint("Ctrl-C leaves it at work; pawl dlq stop %s ends it", j.ID))
+		_, _ = lipgloss.Fprintln(c.OutOrStdout(), says(j)+"\n"+hint("Ctrl-C leaves it at work; pawl dlq stop %s ends it", j.ID))
 	}
 	return cl.follow(c, j.ID)
 }

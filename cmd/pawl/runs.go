@@ -139,6 +139,9 @@ func drawn(h history) string {
 		}
 		t.Child(withTries(s, s.rests()))
 	}
+	for _, n := range h.Run.Metadata {
+		t.Child(n.line(h.Steps))
+	}
 	switch h.Run.Status {
 	case "Completed":
 		t.Child("result " + short(h.Run.Output))
@@ -150,6 +153,20 @@ func drawn(h history) string {
 		t.Child("reason " + short(h.Run.Output))
 	}
 	return t.String()
+}
+
+// line is metadata on one line, with the name of its step.
+func (n noted) line(steps []step) string {
+	about := ""
+	for _, s := range steps {
+		if n.Step != "" && s.Step == n.Step {
+			about = " of " + oneLine(s.Name)
+		}
+	}
+	if n.Attempt > 0 {
+		about += fmt.Sprintf(", try %d", n.Attempt)
+	}
+	return "metadata " + oneLine(n.Kind) + about + " " + short(n.Values)
 }
 
 // message is an error as the API tells it, on one line.

@@ -4,9 +4,11 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"mime/quotedprintable"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/mail"
 	"os"
 	"os/exec"
 	"regexp"
@@ -17,7 +19,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/emersion/go-smtp"
 	"github.com/rogpeppe/go-internal/testscript"
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/pawlhq/pawl/internal/wire"
 )
@@ -37,8 +41,10 @@ func TestMain(m *testing.M) { testscript.Main(m, map[string]func(){"pawl": main}
 //	end             sends SIGTERM, waits, and puts the output into end.out and
 //	                end.err; "! end" wants a failure
 //	letter          puts the first run_id of the last output into $RUN
-//	hook            serves a webhook; $HOOK is its URL
-//	hooked REGEXP   waits for a message to come to it, which must match
+//	hook            serves a webhook; $HOOK is its URL. With $PAWL_ALERT_SECRET it takes
+//	                what is signed with that alone
+//	mailbox         serves a mail server; $MAILBOX is its address
+//	hooked REGEXP   waits for a message to come to one of them, which must match
 //	port            takes a port; $TAKEN is its address
 func TestScripts(t *testing.T) {
 	t.Parallel()
@@ -54,7 +60,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"app": serveApp, "start": start, "await": await, "end": end, "port": takePort, "letter": firstLetter,
-			"later": later, "asked": asked, "hook": serveHook, "hooked": hooked,
+			"later": later, "asked": asked, "hook": serveHook, "mailbox": serveMailbox, "hooked": hooked,
 		},
 	})
 }
@@ -159,7 +165,7 @@ func lookIn(path string) (string, error) {
 }
 
 func environ(ts *testscript.TestScript) (list []string) {
-	for _, name := range []string{"PATH", "HOME", "TMPDIR", "GOCOVERDIR", "PAWL_SIGNING_KEY", "PAWL_EVENT_KEY", "PAWL_ALERT_WEBHOOK"} {
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "GOCOVERDIR", "PAWL_SIGNING_KEY", "PAWL_EVENT_KEY", "PAWL_ALERT_WEBHOOK", "PAWL_ALERT_MAIL", "PAWL_ALERT_SECRET"} {
 		if v := ts.Getenv(name); v != "" {
 			list = append(list, name+"="+v)
 		}
@@ -299,10 +305,47 @@ func serveHook(ts *testscript.TestScript, _ bool, _ []string) {
 	messages := ts.Value("hooked").(chan string)
 	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body)
+		if secret := ts.Getenv("PAWL_ALERT_SECRET"); secret != "" {
+			receiver, err := standardwebhooks.NewWebhook(secret)
+			if err == nil {
+				err = receiver.Verify(b, r.Header)
+			}
+			if err != nil {
+				b = []byte(err.Error())
+			}
+		}
 		messages <- string(b)
 	}))
 	ts.Defer(hook.Close)
 	ts.Setenv("HOOK", hook.URL+"/SECRET")
+}
+
+// mailbox is where mail comes to, on one connection.
+type mailbox chan string
+
+func (m mailbox) NewSession(*smtp.Conn) (smtp.Session, error) { return m, nil }
+func (mailbox) Mail(string, *smtp.MailOptions) error          { return nil }
+func (mailbox) Rcpt(string, *smtp.RcptOptions) error          { return nil }
+func (mailbox) Reset()                                        {}
+func (mailbox) Logout() error                                 { return nil }
+
+func (m mailbox) Data(r io.Reader) error {
+	letter, err := mail.ReadMessage(r)
+	if err != nil {
+		return err
+	}
+	b, err := io.ReadAll(quotedprintable.NewReader(letter.Body))
+	m <- "To: " + letter.Header.Get("To") + "\n" + string(b)
+	return err
+}
+
+func serveMailbox(ts *testscript.TestScript, _ bool, _ []string) {
+	server := smtp.NewServer(mailbox(ts.Value("hooked").(chan string)))
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	go func() { _ = server.Serve(listener) }()
+	ts.Defer(func() { _ = server.Close() })
+	ts.Setenv("MAILBOX", listener.Addr().String())
 }
 
 func hooked(ts *testscript.TestScript, _ bool, args []string) {

@@ -25,6 +25,7 @@ import (
 	"github.com/pawlhq/pawl/internal/redact"
 	"github.com/pawlhq/pawl/internal/store"
 	"github.com/pawlhq/pawl/internal/store/sqlite"
+	"github.com/pawlhq/pawl/internal/tell"
 	"github.com/pawlhq/pawl/internal/wire"
 	"github.com/pawlhq/pawl/server"
 )
@@ -274,7 +275,7 @@ func (p *process) openEngine(ctx context.Context, keys *wire.Keyring) (eng *engi
 // alerting is of what people are alerted. In dev they watch, and are told of
 // nothing unless they ask for it.
 func (p *process) alerting() (a engine.Alerts, err error) {
-	if p.dev && p.AlertWebhook == "" {
+	if p.dev && p.AlertWebhook == "" && p.AlertMail == "" {
 		return a, nil
 	}
 	rules, err := redact.Parse(p.Redact)
@@ -283,11 +284,26 @@ func (p *process) alerting() (a engine.Alerts, err error) {
 	}
 	a.Site, a.Clean = p.PublicURL, rules.Text
 	a.Watch = durable.Watch{On: true, Failures: p.AlertFailures, Age: p.AlertAge, Gather: p.AlertInterval}
-	if p.AlertWebhook == "" {
-		return a, nil
-	}
-	a.To, err = engine.NewWebhook(p.AlertWebhook, p.AllowPrivate || p.dev)
+	a.To, err = p.poster()
 	return a, err
+}
+
+// poster brings alerts to people; nil: they are only logged.
+func (p *process) poster() (engine.Poster, error) {
+	switch {
+	case p.AlertMail != "":
+		return tell.NewMail(p.AlertMail, p.log)
+	case p.AlertWebhook == "":
+		return nil, nil
+	}
+	var secret *tell.Secret
+	if p.AlertSecret != "" {
+		var err error
+		if secret, err = tell.ParseSecret(p.AlertSecret); err != nil {
+			return nil, err
+		}
+	}
+	return tell.NewWebhook(p.AlertWebhook, secret, p.AllowPrivate || p.dev)
 }
 
 // listen says in one sentence why it cannot.

@@ -61,6 +61,8 @@ type settings struct {
 	MaxCalls           int           `key:"max-calls" in:"dev serve" default:"1024" help:"Calls to apps at the same time"`
 	MaxSteps           int           `key:"max-steps" in:"dev serve" default:"1000" help:"Steps that one run may finish, up to 10000; a run that does more fails"`
 	AlertWebhook       string        `key:"alert-webhook" in:"dev serve" help:"Where alerts are posted as JSON, as a URL; better given as PAWL_ALERT_WEBHOOK; empty: they are only logged"`
+	AlertMail          string        `key:"alert-mail" in:"dev serve" help:"How alerts are mailed, instead of posted: smtp://name:password@host:587?from=…&to=… (smtps:// is TLS from the start); better given as PAWL_ALERT_MAIL"`
+	AlertSecret        string        `key:"alert-secret" in:"dev serve" help:"Signs what is posted, by Standard Webhooks: whsec_ and 24 to 64 bytes in base64; better given as PAWL_ALERT_SECRET"`
 	AlertInterval      time.Duration `key:"alert-interval" in:"dev serve" default:"30s" help:"How long an alert waits for others; there is one message in that time at most"`
 	AlertFailures      int           `key:"alert-failures" in:"dev serve" default:"100" help:"Runs of one function that may fail for good in an hour before people are alerted; 0: any number"`
 	AlertAge           time.Duration `key:"alert-age" in:"dev serve" default:"24h" help:"How long a dead letter may be open before people are alerted; 0s: for ever"`
@@ -239,8 +241,11 @@ func (l *loader) readFile(into *koanf.Koanf, list []setting) {
 // PAWL_ are no mistake: orchestrators make such for a service of that name.
 func (l *loader) readEnv(into *koanf.Koanf, list []setting) {
 	provider := env.Provider(".", env.Opt{EnvironFunc: func() []string {
-		return slices.DeleteFunc(slices.Clone(l.environ), func(kv string) bool { return strings.HasSuffix(kv, "=") })
+		return l.environ
 	}, TransformFunc: func(name, value string) (string, any) {
+		if value == "" { // it is as good as not there
+			return "", nil
+		}
 		for _, s := range list {
 			alias := inngestNames[s.key]
 			// A name of Pawl's own wins over the one that the SDKs know.

@@ -102,6 +102,17 @@ func TestSizesOfTheBacklog(t *testing.T) {
 	}
 }
 
+// A value may end as secrets in base64 do.
+func TestAValueMayEndInAnEqualsSign(t *testing.T) {
+	t.Parallel()
+	const secret = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+	s, err := loading{mode: modeDev, environ: []string{"PAWL_ALERT_SECRET=" + secret, "PAWL_ALERT_WEBHOOK=https://example.com/?key=", "PAWL_LISTEN="}}.load(t)
+	require.NoError(t, err)
+	require.Equal(t, secret, s.AlertSecret)
+	require.Equal(t, "https://example.com/?key=", s.AlertWebhook)
+	require.Equal(t, "127.0.0.1:8288", s.Listen, "what is empty is not there")
+}
+
 func TestPrecedence(t *testing.T) {
 	t.Parallel()
 	const file = "drain: 2s\napp: [http://file:1/x, http://file:2/x]\nmax-calls: 7\nno-discovery: true\n"
@@ -197,6 +208,12 @@ func TestBadSettings(t *testing.T) {
 		{"a negative pause", loading{mode: modeDev, args: []string{"--poll-interval", "-1s"}}, []string{"--poll-interval: -1s is less than nothing"}},
 		{"alerts that nobody gets", loading{mode: modeDev, environ: []string{"PAWL_ALERT_WEBHOOK=ftp://x/SECRET"}, args: []string{"--alert-failures=-1", "--alert-interval=0s"}}, []string{
 			"3 settings", "PAWL_ALERT_WEBHOOK: the url has to begin with http:// or https://", "--alert-failures -1: must be from 0 to 1000000", "--alert-interval: must be more than 0s",
+		}},
+		{"alerts that nobody can sign", loading{mode: modeDev, args: []string{"--alert-secret=SECRET"}}, []string{
+			"2 settings", "--alert-secret: want whsec_ and 24 to 64 random bytes in base64; make one with", "--alert-secret: there is nothing to sign without --alert-webhook",
+		}},
+		{"alerts by mail", loading{mode: modeServe, args: []string{"--alert-mail=smtp://x:SECRET@x", "--alert-webhook=https://x"}}, []string{
+			"--alert-mail: want a URL such as smtp://", "--alert-mail: alerts are mailed or posted; leave out this or --alert-webhook",
 		}},
 		{"a word for an app", loading{mode: modeDev, args: []string{"--app", "notaurl"}}, []string{"--app notaurl: want a URL such as"}},
 		{"dev on a network", loading{mode: modeDev, args: []string{"--listen=0.0.0.0:8288"}}, []string{"this machine only"}},

@@ -22,6 +22,17 @@ func Ops(ops []wire.Op, now time.Time) []durable.Op {
 	return out
 }
 
+// Metadata translates what is noted about a run. The result shares no memory.
+func Metadata(list []wire.Metadata) (out []durable.MetadataUpdate) {
+	for _, m := range list {
+		out = append(out, durable.MetadataUpdate{
+			MetadataKey: durable.MetadataKey{Step: m.Step, Attempt: m.Attempt, Span: m.Span, Kind: m.Kind},
+			Op:          durable.MetadataOp(m.Op), Values: m.Values.Clone(),
+		})
+	}
+	return out
+}
+
 func translate(op wire.Op, now time.Time) durable.Op {
 	o := durable.Op{
 		Step: op.ID, Op: op.Op, Name: op.DisplayName, Started: op.Started, Took: op.Took, Race: op.Race(),
@@ -29,6 +40,7 @@ func translate(op wire.Op, now time.Time) durable.Op {
 	if o.Name == "" {
 		o.Name = op.UserID
 	}
+	o.Metadata = Metadata(op.Metadata)
 	switch op.Op {
 	case wire.OpNone, wire.OpDiscoveryRequest: // to be called again is what follows anyway
 	case wire.OpStepRun:

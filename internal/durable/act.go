@@ -24,7 +24,8 @@ const (
 	ActDiscard         = "discard"          // a dead letter
 	ActNote            = "note"             // kept with a dead letter
 	ActRetryMany       = "retry-many"       // dead letters, by a job
-	ActStopRetry       = "stop-retry"       // such a job
+	ActDiscardMany     = "discard-many"     // dead letters, by a job
+	ActStopRetry       = "stop-retry"       // such a job, of either kind
 	ActCancelMany      = "cancel-many"      // runs
 	ActEndCancellation = "end-cancellation" // of many runs
 	ActAddSchedule     = "add-schedule"

@@ -64,7 +64,7 @@ func GroupAlert(l DeadLetter, open int) (Alert, bool) {
 	}
 	text := fmt.Sprintf("%s failed for good in a new way: %s", l.Function, l.Title)
 	if open > 1 {
-		text = fmt.Sprintf("%d runs of %s failed for good in the same way: %s", open, l.Function, l.Title)
+		text = fmt.Sprintf("%d runs of %s failed for good in the same way: %s", open, l.Function, l.Group)
 	}
 	return Alert{
 		Key: fmt.Sprintf("group/%s/%d", l.Fingerprint, open), Kind: AlertGroup, Object: l.Fingerprint,

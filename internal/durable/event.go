@@ -20,6 +20,7 @@ type Event struct {
 	Body     JSON    // the event as functions see it: name, data, id, ts, user, v
 	Edits    string  // id of the event that this one, edited, stands in for; "" if none
 	Trace    string  // where in a distributed trace it was sent: a W3C traceparent, and after a space the tracestate if there is one; "" if nowhere
+	Keyed    bool    // its request had an idempotency key
 	Target   *Target // for one function alone, which need not be triggered by it; nil: for all that match
 }
 

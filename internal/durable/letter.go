@@ -2,6 +2,7 @@ package durable
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -17,7 +18,7 @@ type Class string
 // The classes. The words are stored; they never change.
 const (
 	ClassError        Class = "error"         // the function, or a step of it, threw until it was out of tries
-	ClassNonRetriable Class = "non_retriable" // the function said that trying again is useless
+	ClassNonRetriable Class = "non_retriable" // the function said, with tries left, that trying again is useless
 	ClassUnreachable  Class = "unreachable"   // the app was away for too long, or cannot be called at all
 	ClassCrash        Class = "crash"         // the connection broke while the app worked on the run
 	ClassTimeout      Class = "timeout"       // the app did not answer in time
@@ -44,10 +45,13 @@ type DeadLetter struct {
 	// function all look alike.
 	Fingerprint string
 	Title       string // the error in one line
-	Reason      string // why there was no further try, as a sentence
-	Step        string // name of the step that broke; "" when it was the function's body
-	Attempts    int    // tries of what broke
-	Failed      time.Time
+	// Group is the title of all that look alike, with "…" for what differs between
+	// them. It is kept with the group alone: a letter that is read has none.
+	Group    string
+	Reason   string // why there was no further try, as a sentence
+	Step     string // name of the step that broke; "" when it was the function's body
+	Attempts int    // tries of what broke
+	Failed   time.Time
 }
 
 // letter is the dead letter of a run that ends with f.
@@ -60,21 +64,22 @@ func (t *turn) letter(f Failure) *DeadLetter {
 		l.Class = ClassError
 	}
 	if t.noRetry && l.Class == ClassError {
-		l.Class = ClassNonRetriable
 		// An SDK also says so of the error of a step that the function did not
 		// catch: the step's tries count then.
 		if b := t.broken(f); b != nil {
 			l.Step, l.Attempts = b.Name, b.Attempt+1
-			if l.Attempts >= t.p.MaxAttempts {
-				l.Class = ClassError
-			}
+		}
+		// And of any error of the last try: it tells something only while tries
+		// are left.
+		if l.Attempts < t.p.MaxAttempts {
+			l.Class = ClassNonRetriable
 		}
 	}
 	l.Title = title(f, l.Class)
 	if l.Reason = t.reason; l.Reason == "" {
 		l.Reason = l.reason(t.cuts)
 	}
-	l.Fingerprint = fingerprint(t.r.Function, l.Class, f)
+	l.Fingerprint, l.Group = fingerprint(t.r.Function, l.Class, f), groupTitle(f, l.Class)
 	return l
 }
 
@@ -206,20 +211,113 @@ var status = regexp.MustCompile(`(^|[\s:(=])(4[0-2]\d|451|50\d|51[01])($|[\s:;,.
 var digits = strings.NewReplacer("0", "zero", "1", "one", "2", "two", "3", "three", "4", "four",
 	"5", "five", "6", "six", "7", "seven", "8", "eight", "9", "nine")
 
-// alike is what a message has in common with those that say the same.
-func alike(message string) string {
+// numbers undoes it.
+var numbers = strings.NewReplacer("zero", "0", "one", "1", "two", "2", "three", "3", "four", "4",
+	"five", "5", "six", "6", "seven", "7", "eight", "8", "nine", "9")
+
+// What a byte of a pattern stands for.
+const (
+	itself  byte = iota
+	varies       // a part that differs between messages that say the same
+	spelled      // a status in words
+	line         // an end of a line
+)
+
+// pattern is what messages that say the same have in common: its text is what is
+// compared, and kinds says of each byte of it what it stands for.
+type pattern struct {
+	text  string
+	kinds []byte
+}
+
+func newPattern(message string) *pattern {
 	if len(message) > maxAlike {
 		message = message[:maxAlike]
 	}
 	message = Unstyled(strings.ToValidUTF8(message, ""))
+	p := &pattern{message, make([]byte, len(message))}
 	for _, v := range varying[:4] {
-		message = v.what.ReplaceAllString(message, v.as)
+		p.replace(v.what, 0, varies, v.as)
 	}
-	message = status.ReplaceAllStringFunc(message, digits.Replace)
+	p.replace(status, 2, spelled, "")
 	for _, v := range varying[4:] {
-		message = v.what.ReplaceAllString(message, v.as)
+		kind := varies
+		if v.as == " " {
+			kind = itself
+		}
+		p.replace(v.what, 0, kind, v.as)
 	}
-	return strings.TrimSpace(message)
+	return p
+}
+
+// replace puts something in the place of a group of what an expression finds: a
+// word, or, for the kind spelled, what is there in words.
+func (p *pattern) replace(what *regexp.Regexp, group int, kind byte, as string) {
+	found := what.FindAllStringSubmatchIndex(p.text, -1)
+	if found == nil {
+		return
+	}
+	var text strings.Builder
+	var kinds []byte
+	at := 0
+	for _, m := range found {
+		from, to := m[2*group], m[2*group+1]
+		text.WriteString(p.text[at:from])
+		kinds = append(kinds, p.kinds[at:from]...)
+		word, of := as, kind
+		switch {
+		case kind == spelled:
+			word = digits.Replace(p.text[from:to])
+		case kind == itself && strings.Contains(p.text[from:to], "\n"):
+			of = line
+		}
+		text.WriteString(word)
+		kinds = append(kinds, bytes.Repeat([]byte{of}, len(word))...)
+		at = to
+	}
+	text.WriteString(p.text[at:])
+	p.text, p.kinds = text.String(), append(kinds, p.kinds[at:]...)
+}
+
+// repeats are parts that vary and stand beside each other.
+var repeats = regexp.MustCompile(`…(\s*…)+`)
+
+// shown is the pattern as a person reads it: what varies is "…".
+func (p *pattern) shown() string {
+	var b strings.Builder
+	for at := 0; at < len(p.text); {
+		to := at + 1
+		for to < len(p.text) && p.kinds[to] == p.kinds[at] {
+			to++
+		}
+		switch p.kinds[at] {
+		case varies:
+			b.WriteString("…")
+		case spelled:
+			b.WriteString(numbers.Replace(p.text[at:to]))
+		case line:
+			b.WriteString("\n")
+		default:
+			b.WriteString(p.text[at:to])
+		}
+		at = to
+	}
+	return repeats.ReplaceAllString(b.String(), "…")
+}
+
+// alike is what a message has in common with those that say the same.
+func alike(message string) string { return strings.TrimSpace(newPattern(message).text) }
+
+// groupTitle names the failures that look like f: the same for each of them.
+func groupTitle(f Failure, c Class) string {
+	if c == ClassCrash {
+		return "the app hung up before it answered"
+	}
+	text := newPattern(f.Message).shown()
+	if text != "" && !strings.ContainsFunc(text, unicode.IsLetter) { // nothing but what varies
+		text = cmp.Or(f.Name, "Error") + ": " + text
+	}
+	return title(Failure{Name: f.Name, Message: text}, c)
 }
 
 // fingerprint is the same for failures that look alike.

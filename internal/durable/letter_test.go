@@ -48,6 +48,7 @@ func TestLetter(t *testing.T) {
 			})(w)
 		}
 	}
+	tries := func(n int) func(*world) { return func(w *world) { w.policy.MaxAttempts = n } }
 	thrown := once(func(c Claim) Input { return Refusal{Claim: c, Err: stripe, NoRetry: true} })
 
 	for _, tt := range []struct {
@@ -78,6 +79,23 @@ func TestLetter(t *testing.T) {
 				return Refusal{Claim: c, Err: Failure{Name: "Error", Message: "no money"}, NoRetry: true}
 			})),
 			ClassNonRetriable, "no money", "", 1, "the function said that trying again is useless",
+		},
+		// An SDK says of the error of a last try, too, that it is not to be tried again.
+		{
+			"the error of a function that is tried once", then(tries(1), thrown),
+			ClassError, "StripeError: stripe: 503", "", 1, "its only try failed",
+		},
+		{
+			"the error of a last try", then(tries(2), again(1, stripe), thrown),
+			ClassError, "StripeError: stripe: 503", "", 2, "all 2 tries failed",
+		},
+		{
+			"the error of a try before the last", then(tries(3), again(1, stripe), thrown),
+			ClassNonRetriable, "StripeError: stripe: 503", "", 2, "the function said that trying again is useless",
+		},
+		{
+			"the error of a step that is tried once", then(tries(1), stepBroke(0), thrown),
+			ClassError, "StripeError: stripe: 503", "charge", 1, "its only try failed",
 		},
 		{
 			"a poison run", again(5, cut), ClassCrash, cut.Message, "", 5,
@@ -129,7 +147,7 @@ func TestLetter(t *testing.T) {
 			}
 			got := w.letters[0]
 			want := DeadLetter{
-				Run: runID, Function: "shop-pay", App: "shop", Class: tt.class, Fingerprint: got.Fingerprint,
+				Run: runID, Function: "shop-pay", App: "shop", Class: tt.class, Fingerprint: got.Fingerprint, Group: got.Group,
 				Title: tt.title, Reason: tt.why, Step: tt.step, Attempts: tt.tries, Failed: w.r.Ended,
 			}
 			if diff := gocmp.Diff(want, got); diff != "" {
@@ -224,10 +242,58 @@ func TestCrashesLookAlike(t *testing.T) {
 	}
 }
 
+// TestGroupTitle: a group has one name, whichever of its failures came last.
+func TestGroupTitle(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, message string
+		class         Class
+		want          string
+	}{
+		{"Error", "account 52 is closed", ClassError, "account … is closed"},
+		{"Error", "account 0 is closed", ClassError, "account … is closed"},
+		{"StripeError", "stripe: 503 for cus_9s6", ClassError, "StripeError: stripe: 503 for …"},
+		{"Error", "stripe: 402", ClassError, "stripe: 402"},
+		{"Error", `no customer "ann" (ann@example.com)`, ClassError, "no customer … (…)"},
+		{"Error", "Invalid URL at 2026-03-01 12:00:00", ClassError, "Invalid URL at …"},
+		{"Error", "one is zero", ClassError, "one is zero"},
+		{"Error", "4711", ClassError, "Error: …"},
+		{"Error", "", ClassError, "unknown error"},
+		{"Error", "\n  first 1\n  second", ClassError, "first …"},
+		{"http_unreachable", "cannot reach http://127.0.0.1:8433: dial tcp 127.0.0.1:8433: connect: connection refused", ClassUnreachable, "cannot reach … dial tcp …: connect: connection refused"},
+		{"connection_lost", "http://127.0.0.1:8433 hung up before it answered: read tcp 127.0.0.1:55948->127.0.0.1:8433: EOF", ClassCrash, "the app hung up before it answered"},
+	} {
+		if got := groupTitle(Failure{Name: tt.name, Message: tt.message}, tt.class); got != tt.want {
+			t.Errorf("%q: title %q, want %q", tt.message, got, tt.want)
+		}
+	}
+}
+
+// compared is a message as it has always been compared: the groups that there are
+// go by it.
+func compared(message string) string {
+	if len(message) > maxAlike {
+		message = message[:maxAlike]
+	}
+	message = Unstyled(strings.ToValidUTF8(message, ""))
+	for _, v := range varying[:4] {
+		message = v.what.ReplaceAllString(message, v.as)
+	}
+	message = status.ReplaceAllStringFunc(message, digits.Replace)
+	for _, v := range varying[4:] {
+		message = v.what.ReplaceAllString(message, v.as)
+	}
+	return strings.TrimSpace(message)
+}
+
 func FuzzAlike(f *testing.F) {
 	f.Add("order 17 \"is\" gone at 127.0.0.1:80, 503 http://x")
 	f.Fuzz(func(t *testing.T, message string) {
-		if once := alike(message); len(once) > 4*len(message)+len("URL") {
+		once := alike(message)
+		if want := compared(message); once != want {
+			t.Errorf("%q is compared as %q, and was as %q", message, once, want)
+		}
+		if len(once) > 4*len(message)+len("URL") {
 			t.Errorf("%d bytes became %d", len(message), len(once))
 		}
 		if s := title(Failure{Name: message, Message: message}, ClassError); s == "" || strings.ContainsAny(s, "\n\x1b") {

@@ -11,7 +11,8 @@ type Limits struct {
 	Debounce  *Debounce
 	Batch     *Batch
 	Singleton *Singleton
-	Priority  string // an expression over the event: seconds by which a run comes ahead of others; "" for none
+	NoKey     KeyRule // what becomes of a start without an idempotency key
+	Priority  string  // an expression over the event: seconds by which a run comes ahead of others; "" for none
 }
 
 // Concurrency is how many at once, for each value of Key.

@@ -43,6 +43,8 @@ type Op struct {
 	Race    bool
 	Started time.Time
 	Took    time.Duration
+	// Metadata is what the step notes beside its result, or its failure.
+	Metadata []MetadataUpdate
 }
 
 // Invoke asks for a run of another function.

@@ -1,6 +1,7 @@
 package durable
 
 import (
+	"cmp"
 	"strings"
 	"time"
 )
@@ -149,6 +150,9 @@ type Start struct {
 	Run     *Run
 	Waits   []Wait
 	Entries []Entry
+	// Key is the key by which repetitions of the start are recognised when the event
+	// has none; "" if it has none either.
+	Key string
 	// Unique is a key for which the function is not started a second time
 	// within UniqueFor; "" if there is none.
 	Unique    string
@@ -166,7 +170,12 @@ type Start struct {
 	Skip *Skip
 	// Dead is the dead letter of a run that has failed already.
 	Dead *DeadLetter
+	// Metadata is what steps have noted that are in Entries.
+	Metadata []MetadataUpdate
 }
+
+// KeyFor is the key by which repetitions of a start for an event are recognised.
+func (s Start) KeyFor(e Event) string { return cmp.Or(e.Key, s.Key) }
 
 // StartPark lets the event of a start wait for others, with an item in the queue.
 // Either the run is that of the last of them, or they have one run together.

@@ -25,6 +25,9 @@ const SkipSingleton = "Singleton"
 // SkipPaused: the function is paused, and refuses what would start.
 const SkipPaused = "Paused"
 
+// SkipNoKey: the event has no idempotency key, and the function requires one.
+const SkipNoKey = "NoKey"
+
 // SkipOverlap: the run of an earlier tick had not ended, and the schedule's policy
 // for that is to skip, or to keep the newest tick alone.
 const SkipOverlap = "Overlap"
@@ -71,6 +74,8 @@ func (r *Run) Skip() string {
 		return r.Function + " was paused, and refused what would start"
 	case s.Reason == SkipSingleton:
 		return fmt.Sprintf("run %s of %s was in progress, and one at a time runs for its singleton key", s.Run, r.Function)
+	case s.Reason == SkipNoKey:
+		return r.Function + " starts only for an idempotency key, and its event has none; send the event with an id, or with the header Idempotency-Key"
 	case s.Reason == SkipOverlap:
 		return fmt.Sprintf("run %s of an earlier tick was in progress at %s", s.Run, s.ticks())
 	case s.Reason == SkipMissed:

@@ -17,6 +17,9 @@ type Why struct {
 	Step   string    // hashed id of the step that it is about; "" for the run
 	Until  time.Time // when that ends by itself; zero when it does not
 	Run    string    // the run that is waited for; "" when none is
+	// Times are those that the text has, in its order; there they are
+	// written by RFC 3339, in UTC and to the second.
+	Times []time.Time
 }
 
 // The reasons, for programs.
@@ -44,7 +47,7 @@ type Around struct {
 	Function *Function            // nil: it is not known
 	App      App                  // of the function
 	Children map[string]*Run      // those that the run has invoked, by step
-	Held     map[string]string    // what keeps its items that are due from being called, by step, as a sentence's end
+	Held     map[string]Why       // what keeps its items that are due from being called, by step: Text is a sentence's end
 	Called   map[string]time.Time // since when its items are in work, by step
 }
 
@@ -101,12 +104,14 @@ type explanation struct {
 }
 
 func (x explanation) ended() Why {
-	w := Why{Reason: WhyEnded, Text: fmt.Sprintf("It was %s at %s", strings.ToLower(x.r.Status.String()), moment(x.r.Ended))}
+	w := Why{Reason: WhyEnded}
+	at := w.Moment(x.r.Ended)
+	w.Text = fmt.Sprintf("It was %s at %s", strings.ToLower(x.r.Status.String()), at)
 	switch x.r.Status {
 	case Completed:
-		w.Text = "It completed at " + moment(x.r.Ended)
+		w.Text = "It completed at " + at
 	case Failed:
-		w.Text = fmt.Sprintf("It failed at %s: %s", moment(x.r.Ended), brief(x.r.Output))
+		w.Text = fmt.Sprintf("It failed at %s: %s", at, brief(x.r.Output))
 	case Cancelled:
 		for _, e := range x.a.Journal {
 			var why string
@@ -130,11 +135,11 @@ func (x explanation) item(step string, item *Item) Why {
 		w.Reason, w.Until = WhyCalled, time.Time{}
 		switch {
 		case item.Kind == Fetch:
-			w.Text = fmt.Sprintf("The request of %s is under way since %s", x.name(step), moment(since))
+			w.Text = fmt.Sprintf("The request of %s is under way since %s", x.name(step), w.Moment(since))
 		case step == Discovery:
-			w.Text = fmt.Sprintf("It is running: its app %s is called since %s", x.r.App, moment(since))
+			w.Text = fmt.Sprintf("It is running: its app %s is called since %s", x.r.App, w.Moment(since))
 		default:
-			w.Text = fmt.Sprintf("It is running: its app %s is called for %s since %s", x.r.App, x.name(step), moment(since))
+			w.Text = fmt.Sprintf("It is running: its app %s is called for %s since %s", x.r.App, x.name(step), w.Moment(since))
 		}
 		return w
 	}
@@ -146,7 +151,7 @@ func (x explanation) item(step string, item *Item) Why {
 	case Lapse:
 		w.Reason = WhyInline
 		w.Text = fmt.Sprintf("It is running: its app %s serves the request in which it began; if nothing is heard of it until %s, the endpoint is entered again",
-			x.r.App, moment(item.Due))
+			x.r.App, w.Moment(item.Due))
 	default:
 		return Why{} // a limit of the run, or its end
 	}
@@ -164,27 +169,29 @@ func (x explanation) call(w *Why, item *Item) {
 	case !item.Since.IsZero():
 		w.Reason = WhyAway
 		w.Text = fmt.Sprintf("Its app %s at %s cannot be reached since %s, and is tried again at %s",
-			x.r.App, x.a.App.URL, moment(item.Since), moment(item.Due))
+			x.r.App, x.a.App.URL, w.Moment(item.Since), w.Moment(item.Due))
 		if e := x.last(Unreachable); e != nil {
 			w.Text += " (" + brief(e.Data) + ")"
 		}
 	case item.Attempt > 0 && item.Due.After(x.now):
 		w.Reason = WhyRetry
-		w.Text = fmt.Sprintf("%s is tried again at %s: try %d of %d", what, moment(item.Due), item.Attempt+1, x.a.Function.MaxAttempts())
+		w.Text = fmt.Sprintf("%s is tried again at %s: try %d of %d", what, w.Moment(item.Due), item.Attempt+1, x.a.Function.MaxAttempts())
 		if last != nil {
 			w.Text += " after " + brief(last.Data)
 		}
 	case item.Due.After(x.now):
 		w.Reason = WhyQueued
-		w.Text = fmt.Sprintf("%s is queued for %s", what, moment(item.Due))
+		w.Text = fmt.Sprintf("%s is queued for %s", what, w.Moment(item.Due))
 		if x.r.Status == Queued && x.r.Events[0].At.Equal(item.Due) {
 			w.Text += ", when its event says that it happens"
 		}
 	default:
 		w.Reason, w.Until = WhyTurn, time.Time{}
-		w.Text = fmt.Sprintf("%s is due since %s and waits for its turn", what, moment(item.Due))
-		if held := x.a.Held[item.Step]; held != "" {
-			w.Reason, w.Text = WhyLimit, fmt.Sprintf("%s is due since %s and waits: %s", what, moment(item.Due), held)
+		since := w.Moment(item.Due)
+		w.Text = fmt.Sprintf("%s is due since %s and waits for its turn", what, since)
+		if held := x.a.Held[item.Step]; held.Text != "" {
+			w.Reason, w.Text = WhyLimit, fmt.Sprintf("%s is due since %s and waits: %s", what, since, held.Text)
+			w.Times = append(w.Times, held.Times...)
 		}
 	}
 }
@@ -195,7 +202,7 @@ func (x explanation) rest(w *Why, item *Item) {
 	if s == nil {
 		s = &Step{}
 	}
-	name, until := x.name(item.Step), moment(item.Due)
+	name, until := x.name(item.Step), w.Moment(item.Due)
 	if !item.Due.After(x.now) {
 		w.Reason = WhyTurn
 		w.Text = fmt.Sprintf("The time of %s is over since %s, and is about to be seen to", name, until)
@@ -276,8 +283,13 @@ func (x explanation) lastTry(item *Item) *Entry {
 	return nil
 }
 
-// moment is a time for people and for programs.
-func moment(t time.Time) string { return t.UTC().Truncate(time.Second).Format(time.RFC3339) }
+// Moment is a time in the text of w, for people and for programs, which is noted
+// in it.
+func (w *Why) Moment(t time.Time) string {
+	t = t.UTC().Truncate(time.Second)
+	w.Times = append(w.Times, t)
+	return t.Format(time.RFC3339)
+}
 
 // brief is what an error says, shortened.
 func brief(raw JSON) string {

@@ -1,6 +1,7 @@
 package durable
 
 import (
+	"regexp"
 	"testing"
 	"time"
 
@@ -172,7 +173,12 @@ func TestExplain(t *testing.T) {
 			}
 			got := r.Explain(a, noon)
 			require.Equal(t, c.want, got.Text)
-			got.Text = ""
+			var times []string
+			for _, at := range got.Times {
+				times = append(times, at.Format(time.RFC3339))
+			}
+			require.Equal(t, times, regexp.MustCompile(`\d{4}-\d\d-\d\dT[\d:]+Z`).FindAllString(c.want, -1), "every time of the text, in its order")
+			got.Text, got.Times = "", nil
 			require.Equal(t, c.why, got)
 		})
 	}

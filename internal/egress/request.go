@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -90,12 +91,13 @@ func Parse(op string, opts []byte) (Request, error) {
 const opPost = "post"
 
 // Post is a request that posts JSON for Pawl itself.
-func Post(to string, body []byte) (Request, error) {
+func Post(to string, header http.Header, body []byte) (Request, error) {
 	quoted, err := jsontext.AppendQuote(nil, to)
 	if err != nil {
 		return Request{}, refused(opPost, err)
 	}
 	r := Request{op: opPost, method: http.MethodPost, header: http.Header{"Content-Type": {"application/json"}}, body: body}
+	maps.Copy(r.header, header)
 	if r.url, err = parseURL(quoted); err != nil {
 		return Request{}, refused(opPost, err)
 	}

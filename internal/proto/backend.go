@@ -18,6 +18,9 @@ var (
 	ErrTooLarge = errors.New("the run exceeds a limit")
 	// ErrOtherRequest: the idempotency key was used for another request (422).
 	ErrOtherRequest = errors.New("the idempotency key was used for another request")
+	// ErrNoKey: the endpoint requires an idempotency key, and there was none (400 with
+	// the code idempotency_key_required).
+	ErrNoKey = errors.New("an idempotency key is required")
 	// ErrNobodyWaits: nobody waits for the signal (404).
 	ErrNobodyWaits = errors.New("nobody waits for the signal")
 )

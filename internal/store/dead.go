@@ -29,8 +29,10 @@ type Letters interface {
 	// RetryJob returns a job, and RetryJobs lists them, the newest first.
 	RetryJob(ctx context.Context, id string) (RetryJob, error)
 	RetryJobs(ctx context.Context, p Page) ([]RetryJob, error)
-	// RetriedBy returns the runs that a job has started, the first of them first.
-	RetriedBy(ctx context.Context, job string, limit int) ([]RetriedRun, error)
+	// RetriedBy returns the runs that a job has started, the first of them first;
+	// with a status only those that have it, Queued being that of all that have not
+	// ended. The page's cursor is a run of the job.
+	RetriedBy(ctx context.Context, job string, status *durable.Status, p Page) ([]RetriedRun, error)
 }
 
 // Reruns starts runs anew and closes dead letters.
@@ -52,7 +54,8 @@ type Reruns interface {
 	// StopRetries ends a job; one that has ended stays as it is. ErrNotFound.
 	StopRetries(ctx context.Context, id, why string, act durable.Act) error
 	// Retry takes a job a bit further, in one transaction: the reruns whose
-	// letters are still open are started and counted, and the item is due again
+	// letters are still open are started and counted, or the letters discarded
+	// that are still open, and the item is due again
 	// at step.Next, or gone when the job has ended. It fails with ErrLeaseLost,
 	// also when the job was stopped meanwhile.
 	Retry(ctx context.Context, l Lease, now time.Time, step RetryStep) error
@@ -98,7 +101,8 @@ type Letter struct {
 	State     LetterState
 	Closed    time.Time // when it left the state Open; zero before
 	RetriedAs string    // the newest run that repeats this one; "" if none does
-	Job       string    // the job that retried it; "" when a person did
+	Of        string    // the run that this one repeats, if that has a letter as well; ""
+	Job       string    // the job that retried or discarded it; "" when a person did
 	Edited    string    // id of the event that stood in for the run's own when it was retried; ""
 	Why       string    // it was discarded; kept when it is retried after all
 	Note      string    // what people keep with it
@@ -124,7 +128,7 @@ type LetterGroup struct {
 	Function    string
 	App         string
 	Class       durable.Class
-	Title       string // of the first of them
+	Title       string // of all of them: "…" stands for what differs
 	Open        int
 	Retried     int
 	Discarded   int
@@ -186,7 +190,7 @@ type RetryState int8
 // The numbers are stored; they never change.
 const (
 	JobRunning RetryState = 0
-	JobDone    RetryState = 1 // every letter was retried
+	JobDone    RetryState = 1 // every letter was retried, or discarded
 	JobStopped RetryState = 2 // by somebody, or because too much failed again
 )
 
@@ -195,10 +199,11 @@ var retryStates = [...]string{"running", "done", "stopped"}
 func (s RetryState) String() string { return retryStates[s] }
 
 // RetryJob retries letters that were there when it was made, the oldest first,
-// at a rate.
+// at a rate; or, with a Reason, discards them.
 type RetryJob struct {
 	ID      string       // ULID
-	Filter  LetterFilter // State and Oldest mean nothing: only open ones are retried
+	Filter  LetterFilter // State and Oldest mean nothing: only open ones are worked on
+	Reason  string       // why the letters are discarded; "": they are retried
 	Every   time.Duration
 	First   int // how many are retried, and waited for, before the others; 0: none
 	Created time.Time
@@ -214,11 +219,14 @@ type RetryJob struct {
 	Failed    int
 	Cancelled int
 	Skipped   int // letters that were looked at and could not be retried
+
+	Discarded int // letters
 }
 
 // RetryStep is what a bit of work on a job changes.
 type RetryStep struct {
 	Reruns  []Rerun
+	Discard []string // runs whose letters are discarded, for the job's reason
 	Skipped int
 	Cursor  string
 	Waiting bool

@@ -104,6 +104,7 @@ type Decision struct {
 	// Exchange is kept with the entry that tells of the try which it was, nil when
 	// there is nothing to keep.
 	Exchange *Exchange
+	Metadata []durable.MetadataUpdate // that steps note; what a bound leaves out is lost
 }
 
 // Exchange is what was sent to an app and what it answered, in a try that failed.
@@ -147,6 +148,10 @@ type Runs interface {
 	// run of that id. With once it happens once for a key, as in AcceptOnce.
 	Begin(ctx context.Context, now time.Time, batch []Accepted, once *Once) error
 
+	// UpdateMetadata changes the metadata of a run, which may have ended, or fails with
+	// ErrNotFound. It reports how many of the updates were not kept.
+	UpdateMetadata(ctx context.Context, run string, now time.Time, updates []durable.MetadataUpdate) (left int, err error)
+
 	// Holder returns the id of the run that has a name (durable.Start.Single), or
 	// ErrNotFound, and whether the event of that run was accepted after another. A
 	// start that names it is written as a run that is skipped, until that run has
@@ -170,6 +175,8 @@ type Runs interface {
 	Bound(most Backlog)
 	// Backlog is what waits. It costs nothing to ask.
 	Backlog() Backlog
+	// Queued is how many runs have not begun, by function, where there are any.
+	Queued() map[string]int64
 
 	// View shows run id as it is now. fn must not keep or change it.
 	View(ctx context.Context, id string, fn func(*durable.Run) error) error
@@ -295,6 +302,12 @@ type RunFilter struct {
 	Event     string    // id of a trigger event; "" for all
 }
 
+// Origin is where a run comes from.
+type Origin struct {
+	Parent string       // function of the run that invoked it; "" if none did, or it is gone
+	Body   durable.JSON // of its first event
+}
+
 // History reads what happened. It sees only what is committed.
 type History interface {
 	Event(ctx context.Context, id string) (durable.Event, error)
@@ -313,6 +326,16 @@ type History interface {
 	// a run's journal tells of, or ErrNotFound; Exchanges says of which it is kept.
 	Exchange(ctx context.Context, run string, n int) (durable.JSON, error)
 	Exchanges(ctx context.Context, run string) ([]int, error)
+	// Metadata returns what is noted about a run: of the run first, then by step.
+	Metadata(ctx context.Context, run string) ([]durable.Metadata, error)
 	// Items returns what is queued for a run.
 	Items(ctx context.Context, run string) ([]durable.Item, error)
+	// Origins tells where runs, as Runs lists them, come from. The body of the first
+	// event of each is left out if it has more than most bytes.
+	Origins(ctx context.Context, runs []*durable.Run, most int) ([]Origin, error)
+	// Past tells each thing that happened in a span of time, as far as its run or
+	// event is still there: minute by minute, the newest first. since is from when on
+	// that is all: a whole minute after From, if there was more than the span allows
+	// or ctx had a deadline. What was told of before that may be a part.
+	Past(ctx context.Context, span Span, each func(Happening)) (since time.Time, err error)
 }

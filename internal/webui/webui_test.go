@@ -26,7 +26,7 @@ const sources = "../../ui"
 // The build that is committed is that of the sources that are committed.
 func TestBuildIsFresh(t *testing.T) {
 	t.Parallel()
-	files := []string{"index.html", "package.json", "package-lock.json", "vite.config.ts", "tsconfig.json", "../docs/openapi.json"}
+	files := []string{"index.html", "scripts/first.mjs", "package.json", "package-lock.json", "vite.config.ts", "tsconfig.json", "../docs/openapi.json"}
 	require.NoError(t, filepath.WalkDir(filepath.Join(sources, "src"), func(path string, d fs.DirEntry, err error) error {
 		if err == nil && !d.IsDir() {
 			rel, _ := filepath.Rel(sources, path)
@@ -123,7 +123,7 @@ func TestServe(t *testing.T) {
 	require.Equal(t, http.StatusNotModified, get("index.html", "If-None-Match", page.Header().Get("ETag")).Code)
 	var script string
 	for name := range Load() {
-		if strings.HasPrefix(name, "assets/index-") && strings.HasSuffix(name, ".js") {
+		if strings.HasPrefix(name, "assets/main-") && strings.HasSuffix(name, ".js") {
 			script = name
 		}
 	}

@@ -52,6 +52,7 @@ type Op struct {
 	UserIndex   int            // 0 for the first use of UserID in a run
 	Started     time.Time      // zero when the app did not say
 	Took        time.Duration
+	Metadata    []Metadata // what the step notes about itself or its run
 }
 
 // ParseOps reads the ops of an answer or of a checkpoint: an array, or one op
@@ -121,13 +122,14 @@ func (c cursor) ops() ([]Op, error) {
 // op reads one op object.
 func (c cursor) op() (Op, error) {
 	var op Op
+	var noted jsontext.Value // read when the id is known
 	err := c.members(func(name []byte) error {
 		switch string(name) {
 		case "userland":
 			return c.userland(&op)
 		case "timing":
 			return c.timing(&op)
-		case "id", "op", "name", "displayName", "opts", "data", "error":
+		case "id", "op", "name", "displayName", "opts", "data", "error", "metadata":
 		default:
 			return c.skip()
 		}
@@ -135,12 +137,22 @@ func (c cursor) op() (Op, error) {
 		if err != nil {
 			return err
 		}
+		if string(name) == "metadata" {
+			noted = v
+			return nil
+		}
 		return op.set(string(name), v)
 	})
 	if err != nil {
 		return Op{}, err
 	}
-	return op, op.check()
+	if err := op.check(); err != nil {
+		return op, err
+	}
+	if noted != nil {
+		op.Metadata = opMetadata(noted, op.ID)
+	}
+	return op, nil
 }
 
 func (op *Op) set(name string, v jsontext.Value) (err error) {

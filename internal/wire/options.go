@@ -31,6 +31,7 @@ const (
 	codeCancel       = "cancel_invalid"
 	codeTimeouts     = "timeouts_invalid"
 	codeIdempotency  = "idempotency_invalid"
+	codeKeyRule      = "idempotency_key_invalid"
 )
 
 // options checks the flow-control options of a function and returns the names
@@ -47,6 +48,7 @@ func (k *checker) options(b functionBody) []string {
 		{"concurrency", b.Concurrency, k.concurrency},
 		{"debounce", b.Debounce, k.debounce},
 		{"idempotency", b.Idempotency, k.idempotency},
+		{"idempotencyKey", b.IdempotencyKey, k.keyRule},
 		{"priority", b.Priority, k.priority},
 		{"rateLimit", b.RateLimit, k.rateLimit},
 		{"singleton", b.Singleton, k.singleton},
@@ -269,6 +271,22 @@ func (k *checker) priority(v jsontext.Value) bool {
 func (k *checker) idempotency(v jsontext.Value) bool {
 	var key string
 	return k.read(codeIdempotency, "idempotency", v, &key) && key != ""
+}
+
+// keyRule is Pawl's own option: what becomes of a start without an idempotency key.
+func (k *checker) keyRule(v jsontext.Value) bool {
+	var rule string
+	if !k.read(codeKeyRule, "idempotencyKey", v, &rule) {
+		return false
+	}
+	switch rule {
+	case "", "none":
+		return false
+	case "required", "derived":
+		return true
+	}
+	k.problem(codeKeyRule, "idempotencyKey %q is none of none, required and derived", clip(rule))
+	return false
 }
 
 func (k *checker) singleton(v jsontext.Value) bool {

@@ -366,6 +366,7 @@ type functionBody struct {
 
 	Concurrency, Throttle, RateLimit, Debounce, BatchEvents jsontext.Value
 	Priority, Singleton, Cancel, Timeouts, Idempotency      jsontext.Value
+	IdempotencyKey                                          jsontext.Value
 }
 
 func (k *checker) function(i int, raw jsontext.Value) Function {

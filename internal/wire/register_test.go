@@ -175,6 +175,8 @@ func TestRegistrationProblems(t *testing.T) {
 		{"cancellation by nothing", fn(`"cancel":[{}]`), "cancel_invalid", "no event"},
 		{"priority in numbers", fn(`"priority":{"run":5}`), "priority_invalid", "run"},
 		{"idempotency in numbers", fn(`"idempotency":5`), "idempotency_invalid", "number"},
+		{"unknown rule for keys", fn(`"idempotencyKey":"always"`), "idempotency_key_invalid", "none of none, required and derived"},
+		{"rule for keys in numbers", fn(`"idempotencyKey":5`), "idempotency_key_invalid", "number"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -298,6 +300,8 @@ func TestRegistrationAcceptsQuietly(t *testing.T) {
 		{"empty lists", fn(`"concurrency":[],"cancel":[],"timeouts":{},"priority":{},"idempotency":""`), nil},
 		{"empty lists of Go", fn(`"concurrency":{"fn":[],"step":null}`), nil},
 		{"no limit", fn(`"concurrency":0`), nil},
+		{"no rule for keys", fn(`"idempotencyKey":"none"`), nil},
+		{"a rule for keys", fn(`"idempotencyKey":"derived"`), []string{"idempotencyKey"}},
 		{"run limit", fn(`"concurrency":{"fn":[{"limit":5,"hash":""}]}`), []string{"concurrency"}},
 		{"one limit", fn(`"concurrency":{"limit":5}`), []string{"concurrency"}},
 		{"account limit in capitals", fn(`"concurrency":[{"limit":5,"key":"a","scope":"Account"}]`), []string{"concurrency"}},

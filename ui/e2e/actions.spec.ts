@@ -1,7 +1,8 @@
 import { expect, type Page, test } from "@playwright/test";
-import { ended, runsOf, send } from "./setup";
+import { ended, openShop, runsOf, send } from "./setup";
 import { watch } from "./watch";
 
+openShop({ used: false });
 const shop = () => process.env.PAWL_SHOP!;
 const ids = () => JSON.parse(process.env.PAWL_RUNS!) as Record<string, string>;
 
@@ -28,14 +29,14 @@ test("two clicks lead from the overview to the stack of the newest failure", asy
   await expect(page.getByRole("button", { name: "Retry", exact: true })).toBeVisible();
 });
 
-/** Whether the last of the pages that are loaded ahead is there. */
-const pagesAhead = () => performance.getEntriesByType("resource").some((e) => e.name.includes("/assets/Login-") && e.duration > 0);
+/** Whether all pages that are loaded ahead are there. */
+const pagesAhead = () => performance.getEntriesByName("pages-loaded").length > 0;
 
 test("the list of runs and the overview move by themselves, and nothing polls", async ({ page }) => {
   await page.goto(`${shop()}/runs?q=function%3Ashop-refund`);
   await expect(page.getByRole("listitem")).toHaveCount(1);
   await expect(page.getByText("Live")).toBeVisible();
-  await expect.poll(() => page.evaluate(pagesAhead), "the pages that are loaded ahead").toBe(true); // which comes last
+  await expect.poll(() => page.evaluate(pagesAhead), "the pages that are loaded ahead").toBe(true);
   const asked: string[] = [];
   page.on("request", (request) => asked.push(new URL(request.url()).pathname));
   await page.waitForTimeout(3000);
@@ -159,13 +160,57 @@ test("dead letters are retried in bulk with progress, and one is discarded", asy
   await expect(page.getByText("Bulk retries")).toBeVisible();
   await expect(page.getByText(/failed again/).first()).toBeVisible({ timeout: 60_000 });
   await shot(page, "bulk");
-  await page.getByRole("listitem").getByRole("link").first().click();
-  await page.getByRole("button", { name: "Discard" }).click();
+  // The card leads to those that failed again, and each says what it was a retry of.
+  await page
+    .getByRole("button", { name: /failed again/ })
+    .first()
+    .click();
+  const again = page.getByRole("list", { name: "Runs that failed again" });
+  await expect(again.getByRole("link").first()).toBeVisible();
+  await expect(page.getByText(/^failed again, a/).first()).toBeVisible();
+  await shot(page, "failed-again");
+  await again.getByRole("link").first().click();
+  await expect(page).toHaveURL(/\/runs\//);
+  await page.getByRole("button", { name: "Discard", exact: true }).click();
   const discard = page.getByRole("dialog").getByRole("button", { name: "Discard" });
   await expect(discard).toBeDisabled();
   await page.getByLabel("Why it need not be run again").fill("a test order");
   await discard.click();
   await expect(page.getByText("Discarded: a test order")).toBeVisible();
+});
+
+test("one dead letter is discarded from the list, and a group of them", async ({ page }) => {
+  for (const customer of ["c-d1", "c-d2"]) {
+    const [event] = await send(shop(), { name: "order/placed", data: { id: customer, customer, amount: 1, card: "declined" } });
+    await ended(shop(), event!);
+  }
+  await page.goto(`${shop()}/dead-letters`);
+  await page
+    .getByRole("link", { name: /insufficient funds/ })
+    .first()
+    .click();
+  await page
+    .getByRole("button", { name: /^Discard run/ })
+    .first()
+    .click();
+  const discard = page.getByRole("dialog").getByRole("button", { name: "Discard" });
+  await expect(discard).toBeDisabled();
+  await page.getByLabel("Why it need not be run again").fill("a test order");
+  await discard.click();
+  await expect(page.getByRole("dialog")).toHaveCount(0);
+  await page.setViewportSize({ width: 360, height: 800 });
+  await page.emulateMedia({ colorScheme: "dark" });
+  await shot(page, "group-360-dark");
+  await page.setViewportSize({ width: 1440, height: 900 });
+  await page.getByRole("button", { name: "Discard them all" }).click();
+  await page.getByLabel("Why it need not be run again").fill("orders of a test");
+  await shot(page, "discard-many");
+  await discard.click();
+  await expect(page.getByText(/[1-9]\d* dead letters? discarded/)).toBeVisible();
+  await expect(page.getByText("None of them is open")).toBeVisible();
+  await shot(page, "discarded");
+  await page.goto(`${shop()}/dead-letters?state=all`);
+  await shot(page, "groups");
 });
 
 test("a function is paused, resumed, limited and invoked, and the audit log tells", async ({ page }) => {
@@ -250,7 +295,7 @@ test("editors and the filter know what events have", async ({ page }) => {
 test("what changed a function is told, and how a group of dead letters grew", async ({ page }) => {
   await page.goto(`${shop()}/functions/shop-checkout`);
   await expect(page.getByRole("list", { name: "Versions" })).toContainText("Version 1");
-  await page.goto(`${shop()}/dead-letters`);
+  await page.goto(`${shop()}/dead-letters?state=all`);
   await page
     .getByRole("link", { name: /insufficient funds/ })
     .first()

@@ -1,67 +1,40 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { createServer } from "node:http";
-import { createRequire } from "node:module";
-import { pathToFileURL } from "node:url";
 import { AxeBuilder } from "@axe-core/playwright";
 import { expect, type Page, test } from "@playwright/test";
-import { ended, freePort, send, until } from "./setup";
+import { ended, Lab, openShop, send } from "./setup";
 import { watch } from "./watch";
 
 // Names without a space to break at, batches, and what comes to lie over the page.
 
-const root = new URL("../..", import.meta.url).pathname;
+openShop({ used: true });
 const shop = () => process.env.PAWL_SHOP!;
 const ids = () => JSON.parse(process.env.PAWL_RUNS!) as Record<string, string>;
 
 const long = { fn: `f${"n".repeat(119)}`, step: `First-words-of-it-${"s".repeat(380)}`, event: `long/${"e".repeat(150)}` };
-
-let pawl: ChildProcess;
-let app: ReturnType<typeof createServer>;
-let base = "";
 let longRun = "";
 let batchRun = "";
 
-test.beforeAll(async () => {
-  test.setTimeout(120_000);
-  const from = createRequire(`${root}e2e/apps/ts4/package.json`);
-  const load = (name: string) => import(pathToFileURL(from.resolve(name)).href);
-  const { Inngest } = await load("inngest");
-  const { serve } = await load("inngest/node");
-  const [port, appPort] = [await freePort(), await freePort()];
-  base = `http://127.0.0.1:${port}`;
-  const client = new Inngest({ id: "lab", isDev: true, baseUrl: base });
-  // biome-ignore lint/suspicious/noExplicitAny: the SDK's own types are not here
-  const fails = client.createFunction({ id: long.fn, retries: 0, triggers: [{ event: long.event }] }, async ({ step }: any) => {
-    await step.run(long.step, async () => {
-      throw new Error("m".repeat(500));
-    });
-  });
-  const batch = client.createFunction(
-    { id: "batch", retries: 0, batchEvents: { maxSize: 3, timeout: "10s" }, triggers: [{ event: "lab/batch" }] },
-    // biome-ignore lint/suspicious/noExplicitAny: the SDK's own types are not here
-    async ({ events }: any) => events.map((e: any) => e.data.n),
-  );
-  app = createServer(serve({ client, functions: [fails, batch] }));
-  await new Promise<void>((done) => app.listen(appPort, "127.0.0.1", done));
-  pawl = spawn(
-    `${root}bin/pawl`,
-    ["dev", "--listen", `127.0.0.1:${port}`, "--no-discovery", "--app", `http://127.0.0.1:${appPort}/api/inngest`],
-    { stdio: process.env.PAWL_E2E_LOG ? "inherit" : "ignore" },
-  );
-  await until("the start of pawl", async () => (await fetch(`${base}/health`)).ok);
-  await until("the app's sync", async () => (await (await fetch(`${base}/v1/apps`)).json()).data.length > 0);
-  const [failing] = await send(base, { name: long.event });
-  longRun = (await ended(base, failing!))[0]!.run_id;
-  const events = await send(base, ...[1, 2, 3].map((n) => ({ name: "lab/batch", data: { n } })));
-  batchRun = (await ended(base, events[0]!))[0]!.run_id;
-});
-test.afterAll(async () => {
-  const gone = new Promise((done) => pawl.once("exit", done));
-  pawl.kill("SIGTERM");
-  await gone;
-  app.close();
-  app.closeAllConnections();
-});
+const lab = new Lab(
+  () => ({
+    [long.fn]: [
+      { retries: 0, triggers: [{ event: long.event }] },
+      async ({ step }) => {
+        await step.run(long.step, async () => {
+          throw new Error("m".repeat(500));
+        });
+      },
+    ],
+    batch: [
+      { retries: 0, batchEvents: { maxSize: 3, timeout: "10s" } },
+      async ({ events }) => events.map((e: { data: { n: number } }) => e.data.n),
+    ],
+  }),
+  async (base) => {
+    const [failing] = await send(base, { name: long.event });
+    longRun = (await ended(base, failing!))[0]!.run_id;
+    const events = await send(base, ...[1, 2, 3].map((n) => ({ name: "lab/batch", data: { n } })));
+    batchRun = (await ended(base, events[0]!))[0]!.run_id;
+  },
+);
 
 let check: () => Promise<void>;
 test.beforeEach(async ({ page }) => {
@@ -72,7 +45,7 @@ test.afterEach(() => check());
 const sideways = (page: Page) => page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
 
 test("a long name is broken, and no page scrolls sideways", async ({ page }) => {
-  const groups = (await (await fetch(`${base}/v1/dead-letters/groups`)).json()).data;
+  const groups = (await (await fetch(`${lab.base}/v1/dead-letters/groups`)).json()).data;
   for (const width of [360, 1440]) {
     await page.setViewportSize({ width, height: 800 });
     for (const [place, ready] of Object.entries({
@@ -85,7 +58,7 @@ test("a long name is broken, and no page scrolls sideways", async ({ page }) => 
       "dead-letters": "mmm",
       [`dead-letters/${groups[0].fingerprint}`]: "in step",
     })) {
-      await page.goto(`${base}/${place}`);
+      await page.goto(`${lab.base}/${place}`);
       await expect(page.getByRole("main").getByText(ready).first(), place).toBeVisible();
       await expect(page.getByLabel("Loading")).toHaveCount(0);
       expect(await sideways(page), `${place} at ${width}`).toBe(0);
@@ -101,7 +74,7 @@ test("a long name is broken, and no page scrolls sideways", async ({ page }) => 
       );
       expect(cut, `${place} at ${width}`).toEqual([]);
     }
-    await page.goto(`${base}/runs/${longRun}`);
+    await page.goto(`${lab.base}/runs/${longRun}`);
     await page.getByTestId("failure").getByRole("button", { name: long.step }).click();
     await expect(page.getByRole("region", { name: /^Step First-words/ })).toBeVisible();
     expect(await sideways(page)).toBe(0);
@@ -110,7 +83,7 @@ test("a long name is broken, and no page scrolls sideways", async ({ page }) => 
 });
 
 test("who edits the input of a batch is told which event it is, and that the others stay", async ({ page }) => {
-  await page.goto(`${base}/runs/${batchRun}`);
+  await page.goto(`${lab.base}/runs/${batchRun}`);
   await page.getByRole("button", { name: "Edit and rerun" }).click();
   const dialog = page.getByRole("dialog");
   await expect(dialog).toContainText("This run has a batch of 3 events. The data of the first of them, lab/batch");
@@ -123,7 +96,7 @@ test("who edits the input of a batch is told which event it is, and that the oth
   await expect(page.getByText("A run has started")).toBeVisible();
   await expect(page.getByRole("heading", { name: "Output" })).toBeVisible();
   const [run] = /[0-9A-Z]{26}/.exec(page.url())!;
-  expect((await (await fetch(`${base}/v1/runs/${run}`)).json()).data.output, "it is as it was said").toEqual([100, 2, 3]);
+  expect((await (await fetch(`${lab.base}/v1/runs/${run}`)).json()).data.output, "it is as it was said").toEqual([100, 2, 3]);
 });
 
 async function readable(page: Page, what: string) {
@@ -195,13 +168,13 @@ test("every list goes by keyboard, and / leads to a search", async ({ page }) =>
 });
 
 test("a line of the audit log opens by keyboard", async ({ page }) => {
-  const paused = await fetch(`${base}/v1/functions/lab-batch/pause`, {
+  const paused = await fetch(`${lab.base}/v1/functions/lab-batch/pause`, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({ hold: "starts", reason: "by keyboard" }),
   });
   expect(paused.status).toBe(200);
-  await page.goto(`${base}/audit`);
+  await page.goto(`${lab.base}/audit`);
   await expect(page.getByRole("listitem").first()).toBeVisible();
   await page.keyboard.press("j");
   await page.keyboard.press("Enter");
@@ -237,9 +210,10 @@ test("a newcomer is told what is so", async ({ page }) => {
   await page.reload();
   await expect(page.getByText("if it has this server's signing key")).toBeVisible();
   await expect(page.getByText('/e/"$PAWL_EVENT_KEY"')).toBeVisible();
+  await expect(page.getByText("/v2/apps/shop/syncs")).toBeVisible();
   await expect(page.getByText(/^INNGEST_DEV=0 INNGEST_BASE_URL=.* node app\.mjs$/)).toBeVisible();
   await page.getByRole("tab", { name: "Go" }).click();
-  await expect(page.getByText(/^INNGEST_BASE_URL=.* go run \.$/)).toBeVisible();
+  await expect(page.getByText(/^INNGEST_DEV=0 INNGEST_BASE_URL=.* go run \.$/)).toBeVisible();
 });
 
 test("one thing lies over the page at a time, and Escape closes a step", async ({ page }) => {

@@ -1,7 +1,9 @@
 import { AxeBuilder } from "@axe-core/playwright";
 import { expect, test } from "@playwright/test";
+import { openShop } from "./setup";
 import { watch } from "./watch";
 
+openShop({ used: true });
 const shop = () => process.env.PAWL_SHOP!;
 const empty = () => process.env.PAWL_EMPTY!;
 const ids = () => JSON.parse(process.env.PAWL_RUNS!) as Record<string, string>;
@@ -97,7 +99,7 @@ for (const { at, asked } of [
         return { name: name.split("/").at(-1)!, startTime, responseEnd };
       }),
     );
-    const program = gets.find((get) => /^index-.*\.js$/.test(get.name))!;
+    const program = gets.find((get) => /^main-.*\.js$/.test(get.name))!;
     for (const name of asked) {
       const those = gets.filter((get) => get.name === name);
       expect(those, name).toHaveLength(1);

@@ -4,6 +4,7 @@ import { createServer } from "node:http";
 import { AxeBuilder } from "@axe-core/playwright";
 import { type Browser, type BrowserContext, expect, type Page, test } from "@playwright/test";
 import { keys, serve } from "./serve";
+import { until } from "./setup";
 import { watch } from "./watch";
 
 // People log in to a real `pawl serve`. The tests build on each other: the first makes
@@ -162,6 +163,22 @@ test("wrong passwords are refused and then slowed down; one comes back to where 
     expect(new URL(page.url()).origin).toBe(pawl.base);
     await asks(page, "POST", "/v1/logout");
   }
+  await bye(context);
+});
+
+test("an alert has links to the pages of what it tells of, which are shown after the login", async ({ browser }) => {
+  await fetch(`${pawl.base}/e/${keys.event}`, {
+    method: "POST",
+    body: JSON.stringify({ name: "order/placed", data: { id: "o-9", customer: "c-9", amount: 1, card: "declined", items: [] } }),
+  });
+  await until("the alert", async () => pawl.alerts.length > 0);
+  const [alert] = pawl.alerts;
+  expect(alert).toMatchObject({ kind: "group", text: expect.stringContaining("CardDeclined") });
+  const [context, page] = await somebody(browser);
+  await page.goto(alert!.url);
+  await logIn(page, "ada@example.com", good);
+  await expect(page.locator("h1")).toContainText("CardDeclined");
+  await expect(page.getByRole("link", { name: /shop-checkout/ }).first()).toBeVisible();
   await bye(context);
 });
 

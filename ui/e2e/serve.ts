@@ -1,5 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { freePort, until } from "./setup";
@@ -12,11 +14,25 @@ export const keys = {
   event: "event-key-of-the-shop",
 };
 
+type Alert = { kind: string; text: string; url: string };
+
 /** `pawl serve` on an empty store, with a shop on the official SDK. */
 export async function serve() {
   const children: ChildProcess[] = [];
   const dir = mkdtempSync(join(tmpdir(), "pawl-e2e-"));
   const [port, appPort] = [await freePort(), await freePort()];
+  const alerts: Alert[] = [];
+  const hook = createServer((request, answer) => {
+    let text = "";
+    request.on("data", (chunk) => {
+      text += chunk;
+    });
+    request.on("end", () => {
+      alerts.push(...(JSON.parse(text) as { alerts: Alert[] }).alerts);
+      answer.end();
+    });
+  });
+  await new Promise<void>((done) => hook.listen(0, "127.0.0.1", done));
   const base = `http://127.0.0.1:${port}`;
   const pawl = spawn(
     `${root}bin/pawl`,
@@ -28,9 +44,20 @@ export async function serve() {
       `sqlite:${join(dir, "pawl.db")}`,
       "--app",
       `http://127.0.0.1:${appPort}/api/inngest`,
+      "--public-url",
+      base,
+      "--allow-private-addresses",
+      "--alert-interval",
+      "500ms",
     ],
     {
-      env: { ...process.env, PAWL_SIGNING_KEY: keys.signing, PAWL_SIGNING_KEY_PREVIOUS: keys.previous, PAWL_EVENT_KEY: keys.event },
+      env: {
+        ...process.env,
+        PAWL_SIGNING_KEY: keys.signing,
+        PAWL_SIGNING_KEY_PREVIOUS: keys.previous,
+        PAWL_EVENT_KEY: keys.event,
+        PAWL_ALERT_WEBHOOK: `http://127.0.0.1:${(hook.address() as AddressInfo).port}/`,
+      },
       stdio: ["ignore", "pipe", process.env.PAWL_E2E_LOG ? "inherit" : "ignore"],
       cwd: dir,
     },
@@ -75,12 +102,16 @@ export async function serve() {
     link: /http:\S+\/setup#\S+/.exec(out)![0],
     signed,
     waiting,
+    /** What people were alerted of. */
+    alerts,
     stop: async () => {
       for (const child of children) {
         const gone = new Promise((done) => child.once("exit", done));
         child.kill("SIGTERM");
         await gone;
       }
+      hook.close();
+      hook.closeAllConnections();
       rmSync(dir, { recursive: true });
     },
   };

@@ -1,15 +1,24 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { createServer } from "node:net";
+import { once } from "node:events";
+import { createServer as createHttpServer } from "node:http";
+import { createRequire } from "node:module";
+import { type AddressInfo, connect, createServer } from "node:net";
+import { pathToFileURL } from "node:url";
+import { test } from "@playwright/test";
 
 const root = new URL("../..", import.meta.url).pathname;
 
-export function freePort(): Promise<number> {
-  return new Promise((done) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => done(port));
-    });
-  });
+/** A port that the system gives. */
+export async function freePort(): Promise<number> {
+  // A connection that this side has closed first keeps the port for a minute from
+  // those whom the system gives any port, and from nobody who asks for this one.
+  const server = createServer((socket) => socket.resume().end()).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  await once(connect(port, "127.0.0.1").resume(), "close");
+  server.close();
+  await once(server, "close");
+  return port;
 }
 
 export async function until(what: string, check: () => Promise<boolean>) {
@@ -40,27 +49,102 @@ export async function ended(base: string, event: string): Promise<Found[]> {
   return runs;
 }
 
-/** One server with nothing, and one with a shop in which much has happened. */
-export default async function setup() {
-  const children: ChildProcess[] = [];
-  const start = (command: string, args: string[], env: Record<string, string> = {}) => {
-    const child = spawn(command, args, { env: { ...process.env, ...env }, stdio: process.env.PAWL_E2E_LOG ? "inherit" : "ignore" });
-    children.push(child);
-    return child;
-  };
-  const server = async (...args: string[]) => {
+/**
+ * One server with nothing, and one with a shop in which much has happened, of the tests of one
+ * file: files run side by side. In a shop that was used, people have done things too.
+ */
+export function openShop({ used }: { used: boolean }) {
+  let close = async () => {};
+  test.beforeAll(async () => {
+    test.setTimeout(120_000);
+    close = await open(used);
+  });
+  test.afterAll(() => close());
+}
+
+/** Processes of one file's tests, and how they are ended. */
+export class Processes {
+  private all: ChildProcess[] = [];
+  /** What they have written. */
+  said = "";
+
+  /** Starts a command, in a group of its own: what it starts ends with it. */
+  start(command: string, args: string[], { env = {}, cwd }: { env?: Record<string, string>; cwd?: string } = {}) {
+    const stdio = process.env.PAWL_E2E_LOG ? "inherit" : "ignore";
+    const child = spawn(command, args, { env: { ...process.env, ...env }, cwd, detached: true, stdio: ["ignore", "pipe", stdio] });
+    child.stdout.on("data", (chunk) => {
+      this.said += chunk;
+      if (process.env.PAWL_E2E_LOG) process.stdout.write(chunk);
+    });
+    this.all.push(child);
+  }
+
+  /** Starts pawl dev, which looks for no app. */
+  async pawl(...args: string[]): Promise<string> {
     const port = await freePort();
     const base = `http://127.0.0.1:${port}`;
-    start(`${root}bin/pawl`, ["dev", "--listen", `127.0.0.1:${port}`, "--no-discovery", ...args]);
+    this.start(`${root}bin/pawl`, ["dev", "--listen", `127.0.0.1:${port}`, "--no-discovery", ...args]);
     await until("the start of pawl", async () => (await fetch(`${base}/health`)).ok);
     return base;
-  };
-  process.env.PAWL_EMPTY = await server();
+  }
+
+  async end() {
+    for (const child of this.all.splice(0)) {
+      if (child.exitCode !== null || child.signalCode !== null) continue;
+      const gone = once(child, "exit");
+      process.kill(-child.pid!, "SIGTERM");
+      await gone;
+    }
+    this.said = "";
+  }
+}
+
+const synced = (base: string) => until("the app's sync", async () => (await (await fetch(`${base}/v1/apps`)).json()).data.length > 0);
+
+// biome-ignore lint/suspicious/noExplicitAny: the SDK's own types are not here
+type Sdk = any;
+type Work = (context: Sdk) => Promise<unknown>;
+
+/** A server of the tests of one file, with an app in the test's own process. */
+export class Lab {
+  base = "";
+
+  /** functions: by their ids, with what they are configured with. The event lab/ID starts each, unless that says otherwise. */
+  constructor(functions: (sdk: Sdk) => Record<string, [object, Work]>, begin: (base: string) => Promise<void> = async () => {}) {
+    const processes = new Processes();
+    let app: ReturnType<typeof createHttpServer> | undefined;
+    test.beforeAll(async () => {
+      test.setTimeout(120_000);
+      const from = createRequire(`${root}e2e/apps/ts4/package.json`);
+      const load = (name: string) => import(pathToFileURL(from.resolve(name)).href);
+      const sdk = await load("inngest");
+      const { serve } = await load("inngest/node");
+      const appPort = await freePort();
+      this.base = await processes.pawl("--app", `http://127.0.0.1:${appPort}/api/inngest`);
+      const client = new sdk.Inngest({ id: "lab", isDev: true, baseUrl: this.base });
+      const made = Object.entries(functions(sdk)).map(([id, [options, work]]) =>
+        client.createFunction({ id, triggers: [{ event: `lab/${id}` }], ...options }, work),
+      );
+      app = createHttpServer(serve({ client, functions: made })).listen(appPort, "127.0.0.1");
+      await synced(this.base);
+      await begin(this.base);
+    });
+    test.afterAll(async () => {
+      await processes.end();
+      app?.close();
+      app?.closeAllConnections();
+    });
+  }
+}
+
+async function open(used: boolean) {
+  const processes = new Processes();
+  process.env.PAWL_EMPTY = await processes.pawl();
   const appPort = await freePort();
-  const base = await server("--retry-interval", "1s", "--app", `http://127.0.0.1:${appPort}/api/inngest`);
+  const base = await processes.pawl("--retry-interval", "1s", "--app", `http://127.0.0.1:${appPort}/api/inngest`);
   process.env.PAWL_SHOP = base;
-  start(process.execPath, [`${root}ui/e2e/app.mjs`], { PORT: String(appPort), INNGEST_DEV: base });
-  await until("the app's sync", async () => (await (await fetch(`${base}/v1/apps`)).json()).data.length > 0);
+  processes.start(process.execPath, [`${root}ui/e2e/app.mjs`], { env: { PORT: String(appPort), INNGEST_DEV: base } });
+  await synced(base);
 
   const order = (n: number, card: string) => ({
     name: "order/placed",
@@ -92,7 +176,29 @@ export default async function setup() {
   });
   ids.event = good!;
   process.env.PAWL_RUNS = JSON.stringify(ids);
-  return () => {
-    for (const child of children) child.kill("SIGTERM");
+  if (used) await use(base, ids);
+  return () => processes.end();
+}
+
+/** The id of the step "send receipt": the SHA-1 of its name. */
+const receipt = "10a2b04d4946e63bf7bb4aed8eed25fc3645db27";
+
+/** What people do: a run again from a step, a bulk retry, a discard, a pause, limits. */
+async function use(base: string, ids: Record<string, string>) {
+  const ask = async (method: string, path: string, body?: object) => {
+    const headers = { "Content-Type": "application/json" };
+    const answer = await fetch(base + path, { method, headers, body: body && JSON.stringify(body) });
+    if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${await answer.text()}`);
+    return (await answer.json()).data;
   };
+  const { run_id } = await ask("POST", `/v1/runs/${ids.good}/rerun`, { fromStep: { stepId: receipt } });
+  await ask("POST", "/v1/functions/shop-ship/pause", { hold: "starts", reason: "the printer is broken" });
+  await ask("POST", "/v1/functions/shop-ship/resume", {});
+  await ask("PUT", "/v1/functions/shop-ship/limits", { limits: { concurrency: 7 } });
+  await ask("POST", `/v1/dead-letters/${ids.hostile}/discard`, { reason: "a test order" });
+  await ask("POST", "/v1/dead-letters/retry", { function: "shop-checkout" });
+  await until("the end of what people have started", async () => {
+    const [job] = await ask("GET", "/v1/dead-letters/jobs");
+    return job.state !== "running" && job.running === 0 && (await ask("GET", `/v1/runs/${run_id}`)).status === "Completed";
+  });
 }

@@ -15,6 +15,7 @@ const walk = (dir) =>
 const files = [
   ...walk("src"),
   "index.html",
+  "scripts/first.mjs",
   "package.json",
   "package-lock.json",
   "vite.config.ts",

@@ -22,36 +22,75 @@ const quantile = (list: number[], q: number) => [...list].sort((a, b) => a - b)[
 /** A page of text alone: what it takes is the browser's own part in all others. */
 const bare = "/bare";
 
-/** The time from the navigation until an element was painted. */
-async function painted(context: BrowserContext, url: string, selector: string): Promise<number> {
+/** Times from the navigation, in milliseconds. */
+type Times = {
+  /** An element was painted: the frame after the one that it was drawn in has begun. */
+  painted: number;
+  /** The browser has shown the page, by its own account. */
+  shown: number;
+  /** The dashboard is there, and answers keys and clicks. */
+  live: number;
+};
+
+/** Opens a page and has it tell its times. Nothing else is put into it meanwhile, which would take time itself. */
+async function times(context: BrowserContext, url: string, selector: string): Promise<Times> {
   const page = await context.newPage();
   await page.addInitScript((wanted) => {
-    const look = () => {
-      if (!document.querySelector(wanted)) return false;
-      // The frame after the one that it is in: it was painted.
-      requestAnimationFrame(() => requestAnimationFrame(() => Object.assign(window, { __painted: performance.now() })));
-      return true;
-    };
-    const watch = new MutationObserver(() => look() && watch.disconnect());
-    watch.observe(document, { childList: true, subtree: true });
+    const at: Partial<Times> = {};
+    const tell = () => at.painted && at.shown && at.live && console.log(`times ${JSON.stringify(at)}`);
+    new PerformanceObserver((list) => {
+      at.shown ??= list.getEntriesByName("first-contentful-paint")[0]?.startTime;
+      tell();
+    }).observe({ type: "paint", buffered: true });
+    let seen = false;
+    const watch = new MutationObserver(() => {
+      if (!document.querySelector(wanted)) return;
+      if (!seen)
+        requestAnimationFrame(() =>
+          requestAnimationFrame(() => {
+            at.painted = performance.now();
+            tell();
+          }),
+        );
+      seen = true;
+      if (at.live || document.querySelector("#root[aria-busy]")) return;
+      at.live = performance.now();
+      tell();
+    });
+    watch.observe(document, { childList: true, subtree: true, attributeFilter: ["aria-busy"] });
   }, selector);
-  await page.route(`${base}${bare}`, (route) =>
-    route.fulfill({ contentType: "text/html", body: `<!doctype html>${"<p data-row>a run</p>".repeat(30)}` }),
-  );
+  if (url.endsWith(bare))
+    await page.route(url, (route) =>
+      route.fulfill({ contentType: "text/html", body: `<!doctype html>${"<p data-row>a run</p>".repeat(30)}` }),
+    );
+  const told = page.waitForEvent("console", { predicate: (message) => message.text().startsWith("times "), timeout: 60_000 });
   await page.goto(url, { waitUntil: "commit" });
-  const at = await page.waitForFunction(() => (window as { __painted?: number }).__painted, undefined, { polling: 20, timeout: 60_000 });
-  const time = await at.jsonValue();
+  const text = (await told).text();
   await page.close();
-  return time!;
+  return JSON.parse(text.slice("times ".length));
 }
 
-async function repeat(what: string, times: number, budget: number, once: () => Promise<number>) {
+/** Opens a page again and again, and notes how long it took; returns the middle of that. */
+async function repeat(what: string, list: boolean, budget: number, once: () => Promise<Times>) {
   await once(); // the browser itself has started then
-  const list: number[] = [];
-  for (let i = 0; i < times; i++) list.push(await once());
-  figures.push({ what, times, p50: ms(quantile(list, 0.5)), worst: ms(Math.max(...list)), budget: ms(budget) });
-  return quantile(list, 0.5);
+  const all: Times[] = [];
+  for (let i = 0; i < opened; i++) all.push(await once());
+  const note = (which: keyof Times, more: string, limit: string) => {
+    const sorted = all.map((t) => t[which]);
+    figures.push({ what: what + more, times: opened, p50: ms(quantile(sorted, 0.5)), worst: ms(Math.max(...sorted)), budget: limit });
+  };
+  note("painted", "", ms(budget));
+  if (list) {
+    note("shown", ": shown, says the browser", ms(budget));
+    note("live", ": the dashboard answers keys and clicks", "–");
+  }
+  return quantile(
+    all.map((t) => t.painted),
+    0.5,
+  );
 }
+
+const opened = 15; // times
 
 // Who opens the page the first time gets all of it; who comes again has it, and the
 // browser has compiled it.
@@ -72,11 +111,11 @@ const viewport = { width: 1440, height: 900 };
 
 test("pages are there soon, the first time", async ({ browser }) => {
   for (const [what, path, selector, budget] of pages) {
-    const middle = await repeat(`${what}, first visit`, 9, budget, async () => {
+    const middle = await repeat(`${what}, first visit`, path === "/runs", budget, async () => {
       const context = await browser.newContext({ viewport });
-      const time = await painted(context, base + path, selector);
+      const told = await times(context, base + path, selector);
       await context.close();
-      return time;
+      return told;
     });
     expect.soft(middle).toBeLessThan(budget);
   }
@@ -86,8 +125,8 @@ test("pages are there soon, the next time", async () => {
   const profile = mkdtempSync(join(tmpdir(), "pawl-speed-"));
   const context = await chromium.launchPersistentContext(profile, { ...config.use?.launchOptions, viewport });
   for (const [what, path, selector, budget] of pages) {
-    for (let i = 0; i < 3; i++) await painted(context, base + path, selector); // by then what was compiled is kept
-    expect.soft(await repeat(what, 9, budget, () => painted(context, base + path, selector))).toBeLessThan(budget);
+    for (let i = 0; i < 3; i++) await times(context, base + path, selector); // by then what was compiled is kept
+    expect.soft(await repeat(what, path === "/runs", budget, () => times(context, base + path, selector))).toBeLessThan(budget);
   }
   await context.close();
   rmSync(profile, { recursive: true, force: true });

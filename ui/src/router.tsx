@@ -4,6 +4,7 @@ import { appsQuery, overviewQuery, queryClient, runsQuery, traceQuery } from "./
 import { page } from "./components/part";
 import { Shell } from "./components/Shell";
 import { Broken, NotFound } from "./components/states";
+import { rowsAreDrawn, takesPlace } from "./lib/begun";
 import { parse } from "./lib/filter";
 import { Overview } from "./pages/Overview";
 import { Runs } from "./pages/Runs";
@@ -12,7 +13,7 @@ import { Runs } from "./pages/Runs";
 // or when nothing else is to be done, but for the two that are opened first, and what it shows is asked for meanwhile.
 
 /** Waits a moment for what a page shows, so that it is drawn once. A page says by itself that it still waits. */
-const soon = (asked: Promise<unknown>) => Promise.race([asked, new Promise((done) => setTimeout(done, 100))]).then(() => {});
+const soon = (asked: Promise<unknown>, wait = 100) => Promise.race([asked, new Promise((done) => setTimeout(done, wait))]).then(() => {});
 
 const root = createRootRoute({ component: Shell, notFoundComponent: NotFound, errorComponent: Broken });
 
@@ -33,7 +34,10 @@ export const runsRoute = createRoute({
   loaderDeps: ({ search }) => ({ q: search.q }),
   loader: async ({ deps }) => {
     const { search } = parse(deps.q ?? "");
-    await soon(queryClient.prefetchInfiniteQuery(runsQuery(search)));
+    const asked = queryClient.prefetchInfiniteQuery(runsQuery(search));
+    await soon(asked);
+    // Rows that are seen already have their answer; they do not go away until it is read again.
+    if (rowsAreDrawn()) await soon(asked, 5000);
     return { search };
   },
   component: Runs,
@@ -172,7 +176,8 @@ export const router = createRouter({
     return text && `?${text}`;
   },
   defaultPreload: "intent",
-  scrollRestoration: true,
+  // A page begins at its top, or where it was left, unless what was drawn first is scrolled already.
+  scrollRestoration: () => !takesPlace(),
 });
 
 declare module "@tanstack/react-router" {

@@ -26,6 +26,7 @@ func (s *Store) applyAll(group []*write) (waiting store.Backlog, err error) {
 // forget makes w what it was before it was applied.
 func (w *write) forget() {
 	w.started, w.fresh, w.items, w.removed = w.started[:0], w.fresh[:0], w.items[:0], w.removed[:0]
+	w.queued, w.left = w.queued[:0], ""
 	w.grown, w.idle, w.freed = store.Backlog{}, false, nil
 }
 
@@ -110,6 +111,9 @@ func (s *Store) applyChange(w *write) error {
 		if err := insertExchange(c, w.run, w.n+x.Entry+1, x.Data); err != nil {
 			return err
 		}
+	}
+	if _, err := updateMetadata(c, w.run, w.now, w.metadata); err != nil {
+		return err
 	}
 	if h := w.change.Head; h != nil {
 		if err := updateHead(c, w.run, *h); err != nil {

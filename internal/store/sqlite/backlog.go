@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"maps"
+	"sync"
 	"time"
 
 	"github.com/pawlhq/pawl/internal/durable"
@@ -26,14 +27,54 @@ func (s *Store) Backlog() store.Backlog { return *s.backlog.Load() }
 func (s *Store) readBacklog(c *conn) error {
 	var b store.Backlog
 	// A range of an index for each function.
-	stmt := c.Prep(`SELECT (SELECT count(*) FROM runs WHERE function = f.slug AND status = 0) FROM functions AS f GROUP BY f.slug`)
-	err := rows(stmt, func() { b.Runs += stmt.ColumnInt64(0) })
+	stmt := c.Prep(`SELECT f.slug, (SELECT count(*) FROM runs WHERE function = f.slug AND status = 0) FROM functions AS f GROUP BY f.slug`)
+	err := rows(stmt, func() {
+		n := stmt.ColumnInt64(1)
+		b.Runs += n
+		s.depth.add(stmt.ColumnText(0), n)
+	})
 	if err != nil {
 		return err
 	}
 	b.Bytes, err = metaInt(c, metaBacklog)
 	s.backlog.Store(&b)
 	return err
+}
+
+// depth is how many runs wait, by function.
+type depth struct {
+	mu sync.Mutex
+	of map[string]int64
+}
+
+func (d *depth) add(function string, n int64) {
+	if d.of[function] += n; d.of[function] == 0 {
+		delete(d.of, function)
+	}
+}
+
+// wrote counts what was committed.
+func (d *depth) wrote(group []*write) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, w := range group {
+		if w.outcome != nil {
+			continue
+		}
+		for _, function := range w.queued {
+			d.add(function, 1)
+		}
+		if w.left != "" {
+			d.add(w.left, -1)
+		}
+	}
+}
+
+// Queued is how many runs have not begun, by function.
+func (s *Store) Queued() map[string]int64 {
+	s.depth.mu.Lock()
+	defer s.depth.mu.Unlock()
+	return maps.Clone(s.depth.of)
 }
 
 // refused says why what w writes may not be taken in when it makes more wait;
@@ -92,7 +133,7 @@ func surely(c *conn, a store.Accepted, now time.Time) (b store.Backlog, err erro
 		if st.Park != nil || st.Unique != "" || st.Limit != nil || st.Single != "" {
 			continue
 		}
-		known, err := isTaken(c, store.StartScope(st.Run.Function), a.Event.Key, now)
+		known, err := isTaken(c, store.StartScope(st.Run.Function), st.KeyFor(a.Event), now)
 		if err != nil {
 			return b, err
 		}
@@ -142,11 +183,13 @@ func (s *Store) applyWithin(w *write, waiting store.Backlog) error {
 // waits counts a run that was written and has not begun.
 func (w *write) waits(r *durable.Run) {
 	w.grown = w.grown.Plus(store.Backlog{Runs: 1, Bytes: weightOf(r.Events)})
+	w.queued = append(w.queued, r.Function)
 }
 
 // begun counts that a run with these events waits no more.
 func (w *write) begun(bytes int64) {
 	w.grown = w.grown.Plus(store.Backlog{Runs: -1, Bytes: -bytes})
+	w.left = w.function
 }
 
 func weightOf(events []durable.Event) (bytes int64) {

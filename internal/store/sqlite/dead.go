@@ -35,10 +35,10 @@ func insertLetter(c *conn, l durable.DeadLetter) (open int, err error) {
 	stmt = c.Prep(`INSERT INTO dead_groups
 			(fingerprint, function, app, class, title, open, retried, discarded, live, first, last, newest)
 		VALUES (?, ?, ?, ?, ?, 1, 0, 0, 1, ?6, ?6, ?7)
-		ON CONFLICT (fingerprint) DO UPDATE SET open = open + 1, live = 1,
+		ON CONFLICT (fingerprint) DO UPDATE SET open = open + 1, live = 1, title = excluded.title,
 		newest = CASE WHEN excluded.last >= last THEN excluded.newest ELSE newest END,
 		first = min(first, excluded.first), last = max(last, excluded.last) RETURNING open`)
-	for i, v := range []string{l.Fingerprint, l.Function, l.App, string(l.Class), l.Title} {
+	for i, v := range []string{l.Fingerprint, l.Function, l.App, string(l.Class), cmp.Or(l.Group, l.Title)} {
 		stmt.BindText(i+1, v)
 	}
 	stmt.BindInt64(6, micros(l.Failed))
@@ -48,7 +48,9 @@ func insertLetter(c *conn, l durable.DeadLetter) (open int, err error) {
 }
 
 const letterColumns = `d.run, d.function, d.app, d.class, d.fingerprint, d.title, d.reason, d.step, d.attempts, d.failed,
-	d.state, d.closed, d.retried_as, d.job, d.edited, d.why, d.note, events.id, events.name, events.at, events.received`
+	d.state, d.closed, d.retried_as, d.job, d.edited, d.why, d.note, events.id, events.name, events.at, events.received,
+	COALESCE((SELECT p.run FROM dead_letters AS p WHERE p.retried_as = d.run AND p.retried_as <> ''),
+		(SELECT o.run FROM dead_letters AS o WHERE o.run = runs.original), '')`
 
 // fromLetters joins letters with the events that started their runs; %s is a
 // place for an index to be named.
@@ -69,6 +71,7 @@ func scanLetter(stmt *sqlite.Stmt) store.Letter {
 			ID: stmt.ColumnText(17), Name: stmt.ColumnText(18),
 			At: fromMicros(stmt.ColumnInt64(19)), Received: fromMicros(stmt.ColumnInt64(20)),
 		},
+		Of: stmt.ColumnText(21),
 	}
 }
 

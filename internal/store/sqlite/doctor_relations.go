@@ -157,6 +157,11 @@ var relations = []relation{
 		`DELETE FROM exchanges WHERE run = $run`, "it is removed",
 	},
 	{
+		ruleOrphan, `SELECT DISTINCT run, '', '' FROM metadata WHERE NOT EXISTS (SELECT 1 FROM runs WHERE id = metadata.run)`,
+		"metadata is kept of a run that is not there",
+		`DELETE FROM metadata WHERE run = $run`, "it is removed",
+	},
+	{
 		ruleOrphan, `SELECT DISTINCT fingerprint, '', '' FROM dead_trend WHERE NOT EXISTS (SELECT 1 FROM dead_groups AS g WHERE g.fingerprint = dead_trend.fingerprint)`,
 		"letters are counted by the hour of a group that is not there",
 		`DELETE FROM dead_trend WHERE fingerprint = $run`, "the counts are removed",
@@ -200,7 +205,7 @@ var relations = []relation{
 		"somebody has set it, and the audit log does not tell who", "", "",
 	},
 	{
-		ruleAudit, `SELECT run, '', '' FROM dead_letters AS d WHERE state = 2 AND closed > $untold
+		ruleAudit, `SELECT run, '', '' FROM dead_letters AS d WHERE state = 2 AND job = '' AND closed > $untold
 			AND ` + untold + `object = 'run/' || d.run AND at = d.closed AND what = '` + durable.ActDiscard + `')`,
 		"the run's dead letter was discarded, and the audit log does not tell by whom", "", "",
 	},
@@ -211,8 +216,8 @@ var relations = []relation{
 	},
 	{
 		ruleAudit, `SELECT id, '', '' FROM retry_jobs AS j WHERE created > $untold
-			AND ` + untold + `object = 'job/' || j.id AND at = j.created AND what = '` + durable.ActRetryMany + `')`,
-		"a job retries dead letters, and the audit log does not tell whose it is", "", "",
+			AND ` + untold + `object = 'job/' || j.id AND at = j.created AND what IN ('` + durable.ActRetryMany + `', '` + durable.ActDiscardMany + `'))`,
+		"a job retries or discards dead letters, and the audit log does not tell whose it is", "", "",
 	},
 	{
 		ruleAudit, `SELECT id, '', '' FROM cancellations AS n WHERE created > $untold

@@ -197,6 +197,13 @@ func TestDoctor(t *testing.T) {
 			run:  func(*ward) string { return gone },
 		},
 		{
+			name: "metadata of no run", rule: "orphan", cured: true,
+			harm: func(w *ward) {
+				w.harm(`INSERT INTO metadata (run, step, attempt, span, kind, data, updated) VALUES (?, '', -1, '', 'userland.x', x'7b7d', 1)`, gone)
+			},
+			run: func(*ward) string { return gone },
+		},
+		{
 			name: "a trend of no group", rule: "orphan", cured: true,
 			harm: func(w *ward) { w.harm(`INSERT INTO dead_trend VALUES (?, 1, 1)`, gone) },
 			run:  func(*ward) string { return gone },

@@ -130,8 +130,8 @@ func (s *Store) admit(w *write, e durable.Event, st durable.Start) (bool, error)
 	if st.Unique == "" && st.Limit == nil && st.Park == nil {
 		return true, nil
 	}
-	if e.Key != "" { // looked at first, so that nothing is used up for a repetition
-		was, err := selectKey(s.write, store.StartScope(st.Run.Function), e.Key)
+	if key := st.KeyFor(e); key != "" { // looked at first, so that nothing is used up for a repetition
+		was, err := selectKey(s.write, store.StartScope(st.Run.Function), key)
 		if err != nil || was != nil && was.Expires.After(w.now) {
 			return false, err
 		}

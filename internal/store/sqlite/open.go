@@ -84,6 +84,7 @@ type Store struct {
 	wait    sync.WaitGroup
 
 	backlog  atomic.Pointer[store.Backlog] // what waits; the writer's to change
+	depth    depth
 	most     atomic.Pointer[store.Backlog] // that may
 	watch    atomic.Pointer[durable.Watch]
 	eventSeq int64 // of the newest event; the writer's alone
@@ -142,6 +143,7 @@ func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 		closing: make(chan struct{}),
 		backup:  make(chan struct{}, 1),
 	}
+	s.depth.of = map[string]int64{}
 	s.Bound(store.Backlog{})
 	s.Watch(durable.Watch{})
 	s.heads.init(o.CacheBytes)

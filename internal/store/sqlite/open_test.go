@@ -189,22 +189,30 @@ func TestOpenTwiceKeepsLocks(t *testing.T) {
 	require.Equal(t, before, locks(t, path))
 }
 
-// locks are the lines of the system's table of locks that are about path.
+// locks are those that this process has on the file at path. They are read where the
+// system lists them by open file: the table of all, /proc/locks, comes in pieces, and may
+// leave one out while others come and go.
 func locks(t *testing.T, path string) (lines []string) {
 	t.Helper()
-	info, err := os.Stat(path)
+	path, err := filepath.EvalSymlinks(path)
 	require.NoError(t, err)
-	table, err := os.ReadFile("/proc/locks")
+	files, err := os.ReadDir("/proc/self/fd")
 	require.NoError(t, err)
-	inode := fmt.Sprintf(":%d ", info.Sys().(*syscall.Stat_t).Ino)
-	for line := range strings.Lines(string(table)) {
-		if strings.Contains(line, inode) {
-			_, what, _ := strings.Cut(line, ":")
-			lines = append(lines, what)
+	for _, file := range files {
+		if to, err := os.Readlink("/proc/self/fd/" + file.Name()); err != nil || to != path {
+			continue // other tests open and close theirs
+		}
+		info, err := os.ReadFile("/proc/self/fdinfo/" + file.Name())
+		require.NoError(t, err)
+		for line := range strings.Lines(string(info)) {
+			if _, lock, ok := strings.Cut(line, "lock:"); ok {
+				_, what, _ := strings.Cut(lock, ":")
+				lines = append(lines, what)
+			}
 		}
 	}
 	slices.Sort(lines)
-	return slices.Compact(lines) // the system may list one twice while others come and go
+	return lines
 }
 
 // The names that SQLite gives a meaning of their own are names of files.

@@ -13,7 +13,7 @@ import (
 
 // pending is the data of an item of kind Fire for a debounce.
 type pending struct {
-	Key   string `json:"key,omitempty"` // of the event
+	Key   string `json:"key,omitempty"` // of the start
 	At    int64  `json:"at"`            // microseconds, as the others
 	First int64  `json:"first"`
 	Due   int64  `json:"due"`
@@ -64,8 +64,8 @@ func (s *Store) join(w *write, e durable.Event, st durable.Start, old *durable.I
 	if err != nil {
 		return err
 	}
-	if e.Key != "" {
-		known, err := takeKey(s.write, store.Once{Scope: store.StartScope(st.Run.Function), Key: e.Key, Reply: startReply(st), Life: keyLife}, w.now)
+	if key := st.KeyFor(e); key != "" {
+		known, err := takeKey(s.write, store.Once{Scope: store.StartScope(st.Run.Function), Key: key, Reply: startReply(st), Life: keyLife}, w.now)
 		if err != nil || known != nil {
 			return err
 		}
@@ -109,10 +109,9 @@ func (s *Store) debounce(w *write, e durable.Event, st durable.Start, old *durab
 	if err != nil {
 		return err
 	}
-	if old != nil {
-		if e.Key != "" && e.Key == was.Key {
-			return nil // a repetition
-		}
+	key := st.KeyFor(e)
+	if old != nil && key != "" && key == was.Key {
+		return nil // a repetition
 	}
 	next, step := flow.Debounce{Period: d.Period, Timeout: d.Timeout}.Next(was.flow(), fromMicros(micros(e.At)), w.now)
 	switch step {
@@ -124,7 +123,7 @@ func (s *Store) debounce(w *write, e durable.Event, st durable.Start, old *durab
 		}
 	case flow.Opens, flow.Replaces:
 	}
-	data, err := json.Marshal(pending{Key: e.Key, At: micros(next.At), First: micros(next.First), Due: dueMicros(next.Due)})
+	data, err := json.Marshal(pending{Key: key, At: micros(next.At), First: micros(next.First), Due: dueMicros(next.Due)})
 	if err != nil {
 		return err
 	}

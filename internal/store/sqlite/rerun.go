@@ -199,7 +199,7 @@ func (s *Store) Annotate(ctx context.Context, run, note string, act durable.Act)
 }
 
 const jobColumns = `id, function, class, fingerprint, after, before, every, first, created,
-	state, waiting, cursor, why, ended, started, completed, failed, cancelled, skipped`
+	state, waiting, cursor, why, ended, started, completed, failed, cancelled, skipped, reason, discarded`
 
 func scanJob(stmt *sqlite.Stmt) store.RetryJob {
 	return store.RetryJob{
@@ -212,7 +212,7 @@ func scanJob(stmt *sqlite.Stmt) store.RetryJob {
 		State: store.RetryState(stmt.ColumnInt64(9)), Waiting: stmt.ColumnBool(10), Cursor: stmt.ColumnText(11),
 		Why: stmt.ColumnText(12), Ended: fromMicros(stmt.ColumnInt64(13)),
 		Started: stmt.ColumnInt(14), Completed: stmt.ColumnInt(15), Failed: stmt.ColumnInt(16), Cancelled: stmt.ColumnInt(17),
-		Skipped: stmt.ColumnInt(18),
+		Skipped: stmt.ColumnInt(18), Reason: stmt.ColumnText(19), Discarded: stmt.ColumnInt(20),
 	}
 }
 
@@ -241,13 +241,13 @@ func (s *Store) StartRetries(ctx context.Context, j store.RetryJob, once *store.
 		if err := s.take(w, once); err != nil {
 			return err
 		}
-		stmt := s.write.Prep(`INSERT INTO retry_jobs (id, function, class, fingerprint, after, before, every, first, created)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`)
-		for i, v := range []string{j.ID, j.Filter.Function, string(j.Filter.Class), j.Filter.Fingerprint} {
+		stmt := s.write.Prep(`INSERT INTO retry_jobs (id, function, class, fingerprint, reason, after, before, every, first, created)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
+		for i, v := range []string{j.ID, j.Filter.Function, string(j.Filter.Class), j.Filter.Fingerprint, j.Reason} {
 			stmt.BindText(i+1, v)
 		}
 		for i, v := range []int64{micros(j.Filter.After), micros(j.Filter.Before), j.Every.Microseconds(), int64(j.First), micros(j.Created)} {
-			stmt.BindInt64(i+5, v)
+			stmt.BindInt64(i+6, v)
 		}
 		if err := exec(stmt); err != nil {
 			return err
@@ -330,12 +330,17 @@ func (s *Store) Retry(ctx context.Context, l store.Lease, now time.Time, step st
 				return err
 			}
 		}
-		stmt := s.write.Prep(`UPDATE retry_jobs SET waiting = ?, cursor = ?, started = ?, skipped = skipped + ? WHERE id = ?`)
+		discarded, err := discardOpen(s.write, j, step.Discard, w.now)
+		if err != nil {
+			return err
+		}
+		stmt := s.write.Prep(`UPDATE retry_jobs SET waiting = ?, cursor = ?, started = ?, skipped = skipped + ?, discarded = discarded + ? WHERE id = ?`)
 		stmt.BindBool(1, step.Waiting)
 		stmt.BindText(2, step.Cursor)
 		stmt.BindInt64(3, n)
 		stmt.BindInt64(4, skipped)
-		stmt.BindText(5, j.ID)
+		stmt.BindInt64(5, discarded)
+		stmt.BindText(6, j.ID)
 		if err := exec(stmt); err != nil {
 			return err
 		}
@@ -344,6 +349,32 @@ func (s *Store) Retry(ctx context.Context, l store.Lease, now time.Time, step st
 		}
 		return s.queueItem(w, next)
 	})
+}
+
+// discardOpen closes those letters of runs that are open, for a job, and returns
+// how many they are.
+func discardOpen(c *conn, j store.RetryJob, runs []string, now time.Time) (n int64, err error) {
+	for _, run := range runs {
+		at, err := selectState(c, run)
+		if err != nil {
+			return 0, err
+		}
+		if at == nil || at.State != store.Open {
+			continue // somebody else did something about it
+		}
+		stmt := c.Prep(`UPDATE dead_letters SET why = ?, job = ? WHERE run = ?`)
+		for i, v := range []string{j.Reason, j.ID, run} {
+			stmt.BindText(i+1, v)
+		}
+		if err := exec(stmt); err != nil {
+			return 0, err
+		}
+		if err := moveLetter(c, run, store.Open, store.Discarded, now); err != nil {
+			return 0, err
+		}
+		n++
+	}
+	return n, nil
 }
 
 // countEnd tells the job that started a run how it has ended.
@@ -381,12 +412,37 @@ func (s *Store) RetryJobs(ctx context.Context, p store.Page) (list []store.Retry
 	return list, err
 }
 
+// retriedSQL asks for runs of a job: a range of an index.
+func retriedSQL(status bool) string {
+	where := ""
+	if status {
+		where = ` AND status = $status`
+	}
+	return `SELECT run, of, status FROM retries WHERE job = $job` + where + ` AND n > $n ORDER BY n LIMIT $limit`
+}
+
 // RetriedBy lists the runs that a job has started.
-func (s *Store) RetriedBy(ctx context.Context, job string, limit int) (list []store.RetriedRun, err error) {
+func (s *Store) RetriedBy(ctx context.Context, job string, status *durable.Status, p store.Page) (list []store.RetriedRun, err error) {
 	err = s.read(ctx, func(c *conn) error {
-		stmt := c.Prep(`SELECT run, of, status FROM retries WHERE job = ? ORDER BY n LIMIT ?`)
-		stmt.BindText(1, job)
-		stmt.BindInt64(2, int64(limit))
+		n, found := int64(0), p.Cursor == ""
+		if !found {
+			stmt := c.Prep(`SELECT n FROM retries WHERE run = ? AND job = ?`)
+			stmt.BindText(1, p.Cursor)
+			stmt.BindText(2, job)
+			if err := rows(stmt, func() { n, found = stmt.ColumnInt64(0), true }); err != nil {
+				return err
+			}
+		}
+		if !found {
+			return fmt.Errorf("run %s of job %s: %w", p.Cursor, job, store.ErrNotFound)
+		}
+		stmt := c.Prep(retriedSQL(status != nil))
+		stmt.SetText("$job", job)
+		stmt.SetInt64("$n", n)
+		stmt.SetInt64("$limit", int64(p.Limit))
+		if status != nil {
+			stmt.SetInt64("$status", int64(*status))
+		}
 		return rows(stmt, func() {
 			list = append(list, store.RetriedRun{Run: stmt.ColumnText(0), Of: stmt.ColumnText(1), Status: durable.Status(stmt.ColumnInt64(2))})
 		})

@@ -288,6 +288,9 @@ func removeRun(c *conn, r endedRun, b *budget) (whole bool, err error) {
 	if err := removeLetter(c, r.id); err != nil {
 		return false, err
 	}
+	if err := removeMetadata(c, r.id, b); err != nil {
+		return false, err
+	}
 	for _, sql := range [...]string{
 		`DELETE FROM retries WHERE run = ? AND EXISTS (SELECT 1 FROM retry_jobs WHERE id = job AND state <> 0)`,
 		`DELETE FROM run_events WHERE run = ?`,

@@ -261,7 +261,7 @@ func deleteAll(c *conn, run string) (gates []string, err error) {
 
 // insertEvent reports false when an event of that id is there already.
 func insertEvent(c *conn, seq int64, e durable.Event) (bool, error) {
-	stmt := c.Prep(`INSERT INTO events (id, key, name, internal, at, received, body, seq, edits, trace) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+	stmt := c.Prep(`INSERT INTO events (id, key, name, internal, at, received, body, seq, edits, trace, keyed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (id) DO NOTHING`)
 	stmt.BindText(1, e.ID)
 	stmt.BindText(2, e.Key)
@@ -273,6 +273,7 @@ func insertEvent(c *conn, seq int64, e durable.Event) (bool, error) {
 	stmt.BindInt64(8, seq)
 	stmt.BindText(9, e.Edits)
 	stmt.BindText(10, e.Trace)
+	stmt.BindBool(11, e.Keyed)
 	err := exec(stmt)
 	return err == nil && c.Changes() > 0, err
 }
@@ -285,12 +286,13 @@ func eventSeq(c *conn, id string) (seq int64, err error) {
 	return seq, err
 }
 
-const eventColumns = `id, key, name, at, received, body, edits, trace`
+const eventColumns = `id, key, name, at, received, body, edits, trace, keyed`
 
 func scanEvent(stmt *sqlite.Stmt) durable.Event {
 	return durable.Event{
 		ID: stmt.ColumnText(0), Key: stmt.ColumnText(1), Name: stmt.ColumnText(2),
 		At: fromMicros(stmt.ColumnInt64(3)), Received: fromMicros(stmt.ColumnInt64(4)), Body: blob(stmt, 5),
 		Edits: stmt.ColumnText(6), Trace: stmt.ColumnText(7),
+		Keyed: stmt.ColumnBool(8),
 	}
 }

@@ -27,6 +27,31 @@ func (s *Store) Runs(ctx context.Context, f store.RunFilter, p store.Page) (list
 	return list, err
 }
 
+// Origins tells where runs come from.
+func (s *Store) Origins(ctx context.Context, runs []*durable.Run, most int) (list []store.Origin, err error) {
+	err = s.read(ctx, func(c *conn) error {
+		list = make([]store.Origin, len(runs))
+		for i, r := range runs {
+			stmt := c.Prep(`SELECT CASE WHEN length(body) <= ? THEN body END FROM events WHERE id = ?`) // one that is long is not read
+			stmt.BindInt64(1, int64(most))
+			stmt.BindText(2, r.Events[0].ID)
+			if err := rows(stmt, func() { list[i].Body = blob(stmt, 0) }); err != nil {
+				return err
+			}
+			if r.Parent.Zero() {
+				continue
+			}
+			stmt = c.Prep(`SELECT function FROM runs WHERE id = ?`)
+			stmt.BindText(1, r.Parent.Run)
+			if err := rows(stmt, func() { list[i].Parent = stmt.ColumnText(0) }); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return list, err
+}
+
 // Repeats lists the runs that repeat another.
 func (s *Store) Repeats(ctx context.Context, original string, limit int) (list []*durable.Run, err error) {
 	err = s.read(ctx, func(c *conn) error {

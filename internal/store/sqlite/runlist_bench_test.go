@@ -41,5 +41,16 @@ func BenchmarkRunList(b *testing.B) {
 				}
 			})
 		}
+		list, err := s.Runs(b.Context(), store.RunFilter{}, store.Page{Limit: 100})
+		require.NoError(b, err)
+		for _, r := range list {
+			r.Parent = durable.Ref{Run: list[0].ID, Step: "a"}
+		}
+		b.Run(fmt.Sprintf("%d/origins of 100", functions), func(b *testing.B) {
+			for b.Loop() {
+				_, err := s.Origins(b.Context(), list, 512)
+				require.NoError(b, err)
+			}
+		})
 	}
 }

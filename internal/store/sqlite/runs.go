@@ -95,9 +95,9 @@ func (s *Store) transition(ctx context.Context, id string, decide func(*durable.
 	}
 	w := newWrite(time.Now())
 	w.head, w.run, w.n, w.change, w.accepted, w.rouse = h, id, h.run.Seq, d.Change, d.Accepted, d.Rouse
-	w.once, w.act, w.exchange = d.Once, d.Act, d.Exchange
+	w.once, w.act, w.exchange, w.metadata = d.Once, d.Act, d.Exchange, d.Metadata
 	if w.begins = d.Head != nil && h.run.Status == durable.Queued && d.Head.Status != durable.Queued; w.begins {
-		w.waited = weightOf(h.run.Events)
+		w.waited, w.function = weightOf(h.run.Events), h.run.Function
 	}
 	if d.Head != nil && d.Head.Status.Final() {
 		w.final, w.rerun, w.lane = true, h.run.Original != "", h.run.Lane()

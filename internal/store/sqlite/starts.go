@@ -55,9 +55,9 @@ func (s *Store) applyStarts(w *write, a store.Accepted, seq int64) error {
 			}
 			continue
 		}
-		if a.Event.Key != "" {
+		if key := st.KeyFor(a.Event); key != "" {
 			was, err := takeKey(c, store.Once{
-				Scope: store.StartScope(r.Function), Key: a.Event.Key, Reply: durable.JSON(r.ID), Life: keyLife,
+				Scope: store.StartScope(r.Function), Key: key, Reply: durable.JSON(r.ID), Life: keyLife,
 			}, w.now)
 			if err != nil {
 				return err
@@ -80,6 +80,9 @@ func (s *Store) applyStarts(w *write, a store.Accepted, seq int64) error {
 			if err := insertEntry(c, r.ID, i+1, e); err != nil {
 				return err
 			}
+		}
+		if _, err := updateMetadata(c, r.ID, w.now, st.Metadata); err != nil {
+			return err
 		}
 		for _, wait := range st.Waits {
 			if err := insertWait(c, wait, seq); err != nil {

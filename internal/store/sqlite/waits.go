@@ -171,7 +171,7 @@ func (s *Store) Undelivered(ctx context.Context, name string) (events []durable.
 }
 
 // prefixed are eventColumns where another table has a column of the same name.
-const prefixed = `events.id, events.key, events.name, events.at, events.received, events.body, events.edits, events.trace`
+const prefixed = `events.id, events.key, events.name, events.at, events.received, events.body, events.edits, events.trace, events.keyed`
 
 // strayed is how far the time in an event's id, which a sender may choose, is
 // taken to be from the time of its receipt.

@@ -31,6 +31,7 @@ type write struct {
 	n        int // journal entries before the change
 	change   durable.Change
 	exchange *store.Exchange // of a try that the change tells of
+	metadata []durable.MetadataUpdate
 	final    bool
 	lane     string // in which the run, which ends, began
 	rerun    bool   // the run repeats another
@@ -43,14 +44,15 @@ type write struct {
 	stop     []durable.Ref   // items removed
 	rouse    []durable.Ref   // items due at once
 
-	once    *store.Once     // the key that it takes
-	unless  string          // the run that must not be there; "": any may
-	void    *store.KeyEntry // a key that is forgotten
-	begins  bool            // the run, which was queued, or it ends without that
-	waited  int64           // bytes of its events
-	bounded bool            // it may be refused for what waits
-	control *durable.Control
-	act     *durable.Act // the line of the audit log that tells it
+	once     *store.Once     // the key that it takes
+	unless   string          // the run that must not be there; "": any may
+	void     *store.KeyEntry // a key that is forgotten
+	begins   bool            // the run, which was queued, or it ends without that
+	waited   int64           // bytes of its events
+	function string          // of that run
+	bounded  bool            // it may be refused for what waits
+	control  *durable.Control
+	act      *durable.Act // the line of the audit log that tells it
 
 	also func(*write) error // what else is written
 
@@ -59,6 +61,8 @@ type write struct {
 	started []string // runs that did start
 	fresh   []durable.Start
 	grown   store.Backlog  // by how much more waits after it
+	queued  []string       // functions of the runs that wait after it
+	left    string         // function of the run that waits no more after it
 	items   []durable.Item // that were queued, but for those of a change
 	removed []durable.Ref  // of no run
 	freed   []string       // gates of which the run, which has ended, held a slot
@@ -181,6 +185,7 @@ func (s *Store) commit(group []*write) {
 		}
 		s.queue.committed(group)
 		s.backlog.Store(&waiting)
+		s.depth.wrote(group)
 		for _, w := range group {
 			if w.outcome != nil && w.head != nil {
 				s.heads.kill(w.head) // it is ahead of what was written

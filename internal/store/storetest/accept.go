@@ -106,6 +106,36 @@ var acceptTests = []test{
 		require.Equal(d, []string{}, send(noon.Add(store.KeyLife+time.Hour), "k", "a"), "the new run holds the key for a day")
 		require.Equal(d, []string{"b"}, send(noon.Add(store.KeyLife+time.Hour), "k", "b"))
 	}},
+	{"takes the key of a start where the event has none", func(d *db) {
+		send := func(own, key string, park *durable.StartPark) int {
+			e := event("order/placed")
+			a := store.Accepted{Event: e, Starts: starts(start("a", e, noon), start("b", e, noon))}
+			a.Event.Key, a.Starts[0].Key, a.Starts[0].Park = own, key, park
+			return len(d.accept(a))
+		}
+		require.Equal(d, 2, send("", "k", nil))
+		require.Equal(d, 1, send("", "k", nil), "it is that of one function alone")
+		d.reopen()
+		require.Equal(d, 1, send("", "k", nil))
+		require.Equal(d, 2, send("", "other", nil))
+		require.Equal(d, 2, send("own", "k", nil), "the event's own comes first")
+		batch := func() *durable.StartPark {
+			return &durable.StartPark{Item: durable.Ref{Run: "batch/a", Step: "x"}, Batch: &durable.Batch{Size: 9, Timeout: time.Minute}}
+		}
+		require.Equal(d, 2, send("", "third", batch()))
+		require.Equal(d, 1, send("", "third", batch()))
+	}},
+	{"keeps whether the request with an event had a key", func(d *db) {
+		for _, keyed := range []bool{true, false} {
+			a := accepted(noon)
+			a.Event.Keyed = keyed
+			d.accept(a)
+			d.reopen()
+			e, err := d.Event(d.Context(), a.Event.ID)
+			require.NoError(d, err)
+			require.Equal(d, keyed, e.Keyed)
+		}
+	}},
 	{"sees a key that repeats within one batch", func(d *db) {
 		a, b := accepted(noon), accepted(noon)
 		a.Event.Key, b.Event.Key = "k", "k"

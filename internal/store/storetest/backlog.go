@@ -40,8 +40,14 @@ func parking(bytes int, item durable.Ref, with durable.StartPark) store.Accepted
 func (d *db) wantBacklog(runs, bytes int64, why string) {
 	d.Helper()
 	require.Equal(d, store.Backlog{Runs: runs, Bytes: bytes}, d.Backlog(), why)
+	waiting := d.Queued()
 	d.reopen()
 	require.Equal(d, store.Backlog{Runs: runs, Bytes: bytes}, d.Backlog(), "%s; after a restart", why)
+	require.Equal(d, d.Queued(), waiting, "%s: by function, what was counted is there after a restart", why)
+	for _, n := range waiting {
+		runs -= n
+	}
+	require.Zero(d, runs, "%s: each function's make all", why)
 }
 
 // begin is a change by which a run begins.

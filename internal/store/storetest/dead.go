@@ -46,6 +46,21 @@ var deadTests = []test{
 		require.ErrorIs(d, err, store.ErrNotFound)
 		require.Empty(d, d.groups(store.GroupFilter{}, store.Page{Limit: 5}))
 	}},
+	{"names a group for all of its letters, also one that is older than its title", func(d *db) {
+		for _, group := range []string{"account 0 is closed", "account … is closed", "account … is closed"} {
+			e := event("order/placed")
+			run := d.accept(store.Accepted{Event: e, Starts: starts(start("shop-pay", e, noon))})[0]
+			l := letter(run, "shop-pay", durable.ClassError, "account 7 is closed", noon)
+			l.Group = group
+			d.change(run, failed(l))
+			g := d.groups(store.GroupFilter{}, store.Page{Limit: 5})
+			require.Len(d, g, 1)
+			require.Equal(d, group, g[0].Title)
+			got, err := d.DeadLetter(d.Context(), run)
+			require.NoError(d, err)
+			require.Equal(d, "account 7 is closed", got.Title)
+		}
+	}},
 	{"filters letters", func(d *db) {
 		var all []durable.DeadLetter
 		for i := range 12 {

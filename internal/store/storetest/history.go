@@ -29,6 +29,20 @@ var historyTests = []test{
 		require.Empty(d, d.events(store.EventFilter{Internal: true}, store.Page{Limit: 5}))
 		require.Empty(d, d.runs(store.RunFilter{}, store.Page{Limit: 5}))
 	}},
+	{"tells where runs come from", func(d *db) {
+		e := event("order/placed")
+		parent := start("shop-parent", e, noon)
+		child, orphan := start("shop-child", e, noon), start("shop-child", e, noon)
+		child.Parent, orphan.Parent = durable.Ref{Run: parent.ID, Step: "a"}, durable.Ref{Run: newID(), Step: "a"}
+		d.accept(store.Accepted{Event: e, Starts: starts(parent, child, orphan)})
+		list := []*durable.Run{parent, child, orphan}
+		got, err := d.Origins(d.Context(), list, len(e.Body))
+		require.NoError(d, err)
+		require.Equal(d, []store.Origin{{Body: e.Body}, {Parent: "shop-parent", Body: e.Body}, {Body: e.Body}}, got)
+		got, err = d.Origins(d.Context(), list[1:2], len(e.Body)-1)
+		require.NoError(d, err)
+		require.Equal(d, []store.Origin{{Parent: "shop-parent"}}, got, "its event is long")
+	}},
 	{"filters events", func(d *db) {
 		var events []durable.Event
 		for i := range 12 {

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -42,6 +43,69 @@ var rerunTests = []test{
 		kept, err = d.Exchanges(d.Context(), run)
 		require.NoError(d, err)
 		require.Empty(d, kept, "they leave with their run")
+	}},
+	{"keeps what is noted about a run, within bounds", func(d *db) {
+		e := event("order/placed")
+		run := d.accept(store.Accepted{Event: e, Starts: starts(start("shop-charge", e, noon))})[0]
+		of := func(step, kind string, op durable.MetadataOp, values string) durable.MetadataUpdate {
+			return durable.MetadataUpdate{MetadataKey: durable.MetadataKey{Step: step, Attempt: durable.NoAttempt, Kind: kind}, Op: op, Values: durable.JSON(values)}
+		}
+		note := func(at time.Time, updates ...durable.MetadataUpdate) (left int) {
+			left, err := d.UpdateMetadata(d.Context(), run, at, updates)
+			require.NoError(d, err)
+			return left
+		}
+		read := func() (list []string) {
+			kept, err := d.Metadata(d.Context(), run)
+			require.NoError(d, err)
+			for _, m := range kept {
+				list = append(list, fmt.Sprint(m.Step, " ", m.Attempt, " ", m.Span, " ", m.Kind, " ", string(m.Values), " ", m.Updated.Sub(noon)))
+			}
+			return list
+		}
+		try := of("s1", "userland.x", durable.MetadataSet, `{"try":2}`)
+		try.Attempt, try.Span = 1, "span"
+		require.Zero(d, note(noon, of("", "userland.x", durable.MetadataSet, `{"a":1}`), of("s1", "userland.x", durable.MetadataSet, `{"b":2}`), try))
+		require.Zero(d, note(noon.Add(time.Second), of("", "userland.x", durable.MetadataMerge, `{"c":3}`), of("s1", "userland.x", durable.MetadataSet, `{"d":4}`)))
+		d.reopen()
+		require.Equal(d, []string{`s1 1 span userland.x {"try":2} 0s`, ` -1  userland.x {"a":1,"c":3} 1s`, `s1 -1  userland.x {"d":4} 1s`}, []string{read()[2], read()[0], read()[1]})
+		require.NoError(d, d.Transition(d.Context(), run, func(*durable.Run) (store.Decision, error) {
+			return store.Decision{
+				Change:   durable.Change{Entries: []durable.Entry{done("s2")}},
+				Metadata: []durable.MetadataUpdate{of("s2", "userland.y", durable.MetadataSet, `{"e":5}`), of("", "userland.x", durable.MetadataDelete, `{}`)},
+			}, nil
+		}), "with what happens to the run, in one transaction")
+		require.Len(d, read(), 3)
+		require.Contains(d, read()[2], `s2 -1  userland.y {"e":5}`)
+
+		full := `{"x":"` + strings.Repeat("x", durable.MaxMetadata-8) + `"}`
+		var many []durable.MetadataUpdate
+		for i := range 20 {
+			many = append(many, of("", fmt.Sprint("userland.", i), durable.MetadataSet, full))
+		}
+		left := note(noon, many...)
+		require.Positive(d, left, "a run has so much of it")
+		weight := 0
+		kept, err := d.Metadata(d.Context(), run)
+		require.NoError(d, err)
+		for _, m := range kept {
+			weight += m.Weight()
+		}
+		require.LessOrEqual(d, weight, durable.MaxRunMetadata)
+		require.Len(d, kept, 3+20-left)
+
+		_, err = d.UpdateMetadata(d.Context(), "no such run", noon, many)
+		require.ErrorIs(d, err, store.ErrNotFound)
+		kept, err = d.Metadata(d.Context(), "no such run")
+		require.NoError(d, err)
+		require.Empty(d, kept)
+		d.change(run, durable.Change{Drop: []string{durable.Discovery}, Head: &durable.Head{Status: durable.Completed, Started: noon, Ended: noon, Protocol: 2}})
+		require.Equal(d, 0, note(noon, of("", "inngest.score", durable.MetadataSet, `{}`)), "also after its end")
+		_, err = d.Sweep(d.Context(), noon.Add(time.Hour), store.Retention{Runs: time.Minute}, 1000)
+		require.NoError(d, err)
+		require.Empty(d, read(), "it leaves with its run")
+		_, err = d.UpdateMetadata(d.Context(), run, noon, many[:1])
+		require.ErrorIs(d, err, store.ErrNotFound)
 	}},
 	{"counts the letters of a group by the hour", func(d *db) {
 		var l durable.DeadLetter
@@ -261,7 +325,7 @@ var rerunTests = []test{
 		want := job
 		want.Cursor, want.Started, want.Skipped, want.Waiting = letters[2].Run, 2, 1, true
 		same(d, want, got)
-		runs, err := d.RetriedBy(d.Context(), job.ID, 10)
+		runs, err := d.RetriedBy(d.Context(), job.ID, nil, store.Page{Limit: 10})
 		require.NoError(d, err)
 		same(d, []store.RetriedRun{
 			{Run: step.Reruns[0].Start.Run.ID, Of: letters[0].Run}, {Run: step.Reruns[2].Start.Run.ID, Of: letters[2].Run},
@@ -279,10 +343,22 @@ var rerunTests = []test{
 		got, err = d.RetryJob(d.Context(), job.ID)
 		require.NoError(d, err)
 		require.Equal(d, [3]int{1, 1, 0}, [3]int{got.Completed, got.Failed, got.Cancelled})
-		runs, err = d.RetriedBy(d.Context(), job.ID, 1)
+		runs, err = d.RetriedBy(d.Context(), job.ID, nil, store.Page{Limit: 1})
 		require.NoError(d, err)
 		require.Len(d, runs, 1)
 		require.Equal(d, durable.Completed, runs[0].Status)
+		rest, err := d.RetriedBy(d.Context(), job.ID, nil, store.Page{Limit: 9, Cursor: runs[0].Run})
+		require.NoError(d, err)
+		failures := new(durable.Failed)
+		bad, err := d.RetriedBy(d.Context(), job.ID, failures, store.Page{Limit: 9})
+		require.NoError(d, err)
+		same(d, []store.RetriedRun{{Run: anew.Run, Of: letters[2].Run, Status: durable.Failed}}, bad)
+		same(d, bad, rest)
+		bad, err = d.RetriedBy(d.Context(), job.ID, failures, store.Page{Limit: 9, Cursor: anew.Run})
+		require.NoError(d, err)
+		require.Empty(d, bad)
+		_, err = d.RetriedBy(d.Context(), job.ID, nil, store.Page{Limit: 9, Cursor: letters[0].Run})
+		require.ErrorIs(d, err, store.ErrNotFound)
 
 		l = d.claimOne(noon.Add(time.Hour))
 		require.NoError(d, d.Retry(d.Context(), l, noon.Add(time.Hour), store.RetryStep{Cursor: letters[4].Run, State: store.JobDone}))
@@ -296,6 +372,76 @@ var rerunTests = []test{
 		got, err = d.RetryJob(d.Context(), job.ID)
 		require.NoError(d, err)
 		require.Equal(d, store.JobDone, got.State, "what has ended stays so")
+	}},
+	{"discards the letters of a job bit by bit", func(d *db) {
+		var letters []durable.DeadLetter
+		for i := range 4 {
+			letters = append(letters, d.fail("shop-charge", durable.ClassError, "boom", noon.Add(time.Duration(i)*time.Second)))
+		}
+		job := store.RetryJob{ID: newID(), Created: noon, Reason: "of a tést", Filter: store.LetterFilter{Fingerprint: letters[0].Fingerprint, Before: noon.Add(time.Hour)}}
+		require.NoError(d, d.StartRetries(d.Context(), job, nil, did(noon)))
+		got, err := d.RetryJob(d.Context(), job.ID)
+		require.NoError(d, err)
+		same(d, job, got)
+
+		l := d.claimOne(noon)
+
+		// Two letters are closed by a person meanwhile.
+		require.NoError(d, d.Discard(d.Context(), letters[1].Run, "no", did(noon)))
+		r := d.rerun(letters[2].Run)
+		r.Letter = true
+		require.NoError(d, d.Rerun(d.Context(), noon, r))
+		step := store.RetryStep{Cursor: letters[2].Run, Next: noon.Add(time.Hour), Discard: []string{letters[0].Run, letters[1].Run, letters[2].Run, newID()}}
+		require.NoError(d, d.Retry(d.Context(), l, noon.Add(time.Minute), step))
+		require.ErrorIs(d, d.Retry(d.Context(), l, noon.Add(time.Minute), step), store.ErrLeaseLost)
+		d.reopen()
+		got, err = d.RetryJob(d.Context(), job.ID)
+		require.NoError(d, err)
+		want := job
+		want.Cursor, want.Discarded = letters[2].Run, 1
+		same(d, want, got)
+		letter, err := d.DeadLetter(d.Context(), letters[0].Run)
+		require.NoError(d, err)
+		require.Equal(d, store.Discarded, letter.State)
+		require.Equal(d, job.ID, letter.Job)
+		require.Equal(d, "of a tést", letter.Why)
+		require.True(d, letter.Closed.Equal(noon.Add(time.Minute)))
+		letter, err = d.DeadLetter(d.Context(), letters[1].Run)
+		require.NoError(d, err)
+		require.Equal(d, "no", letter.Why, "what a person said stays")
+		g, err := d.DeadGroup(d.Context(), letters[0].Fingerprint)
+		require.NoError(d, err)
+		require.Equal(d, [3]int{1, 1, 2}, [3]int{g.Open, g.Retried, g.Discarded})
+	}},
+	{"tells which letter's retry has failed again", func(d *db) {
+		l := d.fail("shop-charge", durable.ClassError, "boom", noon)
+		of := func(run string) string {
+			d.Helper()
+			letter, err := d.DeadLetter(d.Context(), run)
+			require.NoError(d, err)
+			return letter.Of
+		}
+		require.Empty(d, of(l.Run))
+		again := func(run, first string) string {
+			d.Helper()
+			r := d.rerun(run)
+			r.Start.Run.Original = first
+			require.NoError(d, d.Rerun(d.Context(), noon, r))
+			anew := l
+			anew.Run = r.Start.Run.ID
+			d.change(anew.Run, failed(anew))
+			return anew.Run
+		}
+		second := again(l.Run, l.Run)
+		require.Equal(d, l.Run, of(second))
+		third := again(second, l.Run)
+		require.Equal(d, second, of(third), "the one before, not the first")
+		again(second, l.Run)
+		require.Equal(d, l.Run, of(third), "or the first, when the one before was repeated since")
+
+		fine := d.startAt(noon)
+		d.change(fine, durable.Change{Head: &durable.Head{Status: durable.Completed, Ended: noon}})
+		require.Empty(d, of(again(fine, fine)), "the run that it repeats did not fail")
 	}},
 	{"stops a job at once", func(d *db) {
 		l := d.fail("shop-charge", durable.ClassError, "boom", noon)

@@ -50,6 +50,7 @@ func Run(t *testing.T, fixture func(*testing.T) Fixture) {
 		{"Parked", parkedTests},
 		{"Schedule", scheduleTests},
 		{"History", historyTests},
+		{"Past", pastTests},
 		{"DeadLetters", deadTests},
 		{"Reruns", rerunTests},
 		{"Apps", appTests},

@@ -61,6 +61,15 @@ export async function retryMany(which: { function?: string; fingerprint?: string
   return job;
 }
 
+export async function discardMany(which: { function?: string; fingerprint?: string; all?: boolean }, reason: string) {
+  const body = { ...which, reason };
+  const job = await once(["discard-many", body], (key) =>
+    data(api.POST("/v1/dead-letters/discard", { params: { header: header(key) }, body: body as never })),
+  );
+  fresh(["letters"]);
+  return job;
+}
+
 export async function stopJob(id: string) {
   await api.DELETE("/v1/dead-letters/jobs/{id}", { params: { path: { id } } });
   fresh(["letters"]);

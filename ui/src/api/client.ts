@@ -1,17 +1,16 @@
 import createClient, { type Middleware } from "openapi-fetch";
 import { parseExact, write } from "@/lib/json";
+import { base, fetchOnce, queryText } from "./ask";
 import type { components, paths } from "./schema";
 
 export type Schemas = components["schemas"];
 export type Row = Schemas["Row"];
 export type Span = Schemas["Span"];
 
-/** Where the server is: the page's base, which knows a path prefix. */
-export const base = new URL(".", document.baseURI).href.replace(/\/$/, "");
-
 export const api = createClient<paths>({
   baseUrl: base,
-  querySerializer: { array: { style: "form", explode: true } },
+  querySerializer: queryText,
+  fetch: fetchOnce,
   bodySerializer: (body) => write(body, 0),
 });
 

@@ -1,11 +1,18 @@
-import type { InfiniteData } from "@tanstack/react-query";
+import type { InfiniteData, Query } from "@tanstack/react-query";
 import { useSyncExternalStore } from "react";
-import { base, type Row, type Schemas } from "./client";
-import { firstPage, pageOfRuns, queryClient, type Search } from "./queries";
+import { base, type Search } from "./ask";
+import type { Schemas } from "./client";
+import { type Changed, type Pages, patch, withHead } from "./lists";
+import { firstPage, queryClient } from "./queries";
 
 // One stream tells of all that changes on the server and patches what the queries
 // have. A page that is hidden lets go of it: browsers allow few connections to one
 // server, and it reads anew when somebody looks again.
+//
+// What the stream says to be old (markOld) is asked for again: at once, when it is shown;
+// when its answer has come, if it is on the way, since that may have been read before; and
+// when it is shown again, if it is not. TanStack's own mark is lost with each patch and each
+// answer. So it is kept here when a query was marked, and when what it has was asked for.
 
 type Connection = "connecting" | "live" | "offline";
 
@@ -31,14 +38,22 @@ let source: EventSource | undefined;
 let before = false;
 let refused = false; // since it was last heard of
 
+/** For how long there is a page, in milliseconds, also while the machine slept. */
+const pageAge = () => Math.max(performance.now(), Date.now() - performance.timeOrigin);
+
 function connect() {
   // Whoever has to log in first would be refused again and again.
   if (source || document.hidden || /\/(login|setup|welcome)$/.test(location.pathname)) return;
   source = new EventSource(`${base}/v1/changes`);
-  source.addEventListener("hello", () => {
+  source.addEventListener("hello", (event) => {
     become("live");
-    // Whatever happened while nobody listened was missed.
-    if (before) void queryClient.invalidateQueries();
+    // Whatever happened while nobody listened was missed. What a page shows first is asked
+    // for before it listens: the server says for how long nothing has changed.
+    const { quiet_ms } = JSON.parse(event.data) as { quiet_ms: number };
+    if (before || quiet_ms < pageAge()) {
+      renewWhole(0);
+      markOld(known([]), 0);
+    }
     before = true;
     refused = false;
   });
@@ -57,6 +72,10 @@ function connect() {
 }
 
 export function start() {
+  queryClient.getQueryCache().subscribe((event) => {
+    if (event.type === "removed") forget(event.query);
+    if (event.type === "updated") follow(event.query, event.action);
+  });
   connect();
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) {
@@ -66,195 +85,216 @@ export function start() {
   });
 }
 
-type Changed = Schemas["Changed"];
 type News = Schemas["News"];
 
 function take(news: News) {
-  for (const run of news.runs) takeRun(run);
-  if (news.runs.length > 0) patchLists(news.runs);
-  for (const topic of news.stale) refresh(topic);
-}
-
-function takeRun(run: Changed) {
-  const trace = queryClient.getQueryData<Schemas["Trace"]>(["run", run.run_id, "trace"]);
-  if (!trace) return;
-  queryClient.setQueryData<Schemas["Trace"]>(["run", run.run_id, "trace"], { ...trace, run });
-  if (run.seq > trace.seq || run.status !== trace.run.status)
-    later(`run ${run.run_id}`, trace.total > 500 ? 1000 : 60, ["run", run.run_id]);
-}
-
-type Pages = InfiniteData<Schemas["Found"], string>;
-
-function patchLists(runs: Changed[]) {
-  for (const query of queryClient.getQueryCache().findAll({ queryKey: ["runs"] })) {
-    const search = query.queryKey[1] as Search;
-    const pages = query.state.data as Pages | undefined;
-    if (!pages) continue;
-    const { next, unsure } = patch(pages, runs, search);
-    if (next !== pages) queryClient.setQueryData(query.queryKey, next);
-    if (unsure) refresh("runs");
+  if (news.runs.length > 0) {
+    takeRuns(new Map(news.runs.map((run) => [run.run_id, run])));
+    patchLists(news.runs);
   }
-  for (const query of queryClient.getQueryCache().findAll({ queryKey: ["runs-of-event"] })) {
-    if (runs.some((run) => run.event_id === query.queryKey[1])) later(query.queryHash, 200, query.queryKey);
+  for (const topic of news.stale) for (const { key, wait } of topics[topic] ?? []) markOld(known([key]), wait);
+  if (news.stale.includes("unnamed")) {
+    const going = new Set<unknown>();
+    for (const { queryKey, state } of known(["run"]))
+      if (queryKey[2] === "trace" && !(state.data as Schemas["Trace"] | undefined)?.run.ended_at) going.add(queryKey[1]);
+    markOld(
+      known(["run"]).filter(({ queryKey }) => going.has(queryKey[1])),
+      1000,
+    );
+    renewWhole(5000);
   }
 }
 
-/** How many rows a list keeps that grows by itself: older ones are asked for again. */
-const mostLive = 20 * pageOfRuns;
+const known = (queryKey: readonly unknown[]) => queryClient.getQueryCache().findAll({ queryKey });
 
-/** A list with the runs as they are now, and whether only the server can say if some belong to it. */
-export function patch(pages: Pages, runs: Changed[], search: Search): { next: Pages; unsure: boolean } {
-  const news = new Map(runs.map((run) => [run.run_id, run as Row]));
-  let touched = false;
-  const changed = pages.pages.map((page) => {
-    let same = true;
-    const rows: Row[] = [];
-    for (const row of page.runs) {
-      const now = news.get(row.run_id);
-      news.delete(row.run_id);
-      if (!now) {
-        rows.push(row);
-        continue;
-      }
-      same = false;
-      if (belongs(now, search) !== false) rows.push(now);
-    }
-    if (same) return page;
-    touched = true;
-    return { ...page, runs: rows };
-  });
-  let unsure = false;
-  const fresh: Row[] = [];
-  for (const row of news.values()) {
-    const verdict = belongs(row, search);
-    if (verdict === undefined) unsure = true;
-    // What is older than the list reaches is on a page that was not asked for.
-    if (verdict && !isBeyond(row, pages)) fresh.push(row);
-  }
-  if (!touched && fresh.length === 0) return { next: pages, unsure };
-  const [first, ...rest] = changed;
-  if (first && fresh.length > 0) {
-    const rows = [...fresh, ...first.runs].sort(newestFirst);
-    changed[0] = { ...first, runs: rows };
-    if (rows.length > mostLive) return { next: pages, unsure: true };
-    return { next: { ...pages, pages: [changed[0], ...rest] }, unsure };
-  }
-  return { next: { ...pages, pages: changed }, unsure };
-}
-
-const newestFirst = (a: Row, b: Row) =>
-  a.queued_at === b.queued_at
-    ? a.run_id < b.run_id
-      ? 1
-      : -1
-    : Date.parse(b.queued_at) - Date.parse(a.queued_at) || (a.run_id < b.run_id ? 1 : -1);
-
-function isBeyond(row: Row, pages: Pages): boolean {
-  const last = pages.pages.at(-1);
-  if (!last?.cursor) return false; // the list has an end
-  const oldest = last.runs.at(-1);
-  return oldest !== undefined && newestFirst(oldest, row) < 0;
-}
-
-/** Whether a run is one that a search asks for; undefined when only the server knows. */
-export function belongs(row: Row, search: Search): boolean | undefined {
-  const of = (list: string[] | undefined, value: string) => !list?.length || list.some((v) => v.toLowerCase() === value.toLowerCase());
-  if (!of(search.status, row.status) || !(search.function?.length || search.app?.length ? anyOf(search, row) : true)) return false;
-  if (search.event_id && row.event_id !== search.event_id) return false;
-  if (search.event && !eventIs(search.event, row.event_name)) return false;
-  if (search.from && Date.parse(row.queued_at) < Date.parse(search.from)) return false;
-  if (search.until && Date.parse(row.queued_at) >= Date.parse(search.until)) return false;
-  if (search.error && row.status !== "Failed") return false;
-  if (search.error || search.data?.length) return undefined;
-  return true;
-}
-
-const anyOf = (search: Search, row: Row) => (search.function ?? []).includes(row.function) || (search.app ?? []).includes(row.app);
-const eventIs = (want: string, name: string) => (want.endsWith("*") ? name.startsWith(want.slice(0, -1)) : name === want);
-
-/** What of the cache is old when the server says so. */
-const topics: Record<string, { key: readonly unknown[]; wait: number; first?: boolean }[]> = {
-  runs: [{ key: ["runs"], wait: 800 }],
-  events: [{ key: ["events"], wait: 800, first: true }],
-  letters: [{ key: ["letters"], wait: 700 }],
+/** What is old when the server says so, and how long it may stay so, in milliseconds. */
+const topics: Record<string, { key: string; wait: number }[]> = {
+  runs: [
+    { key: "runs", wait: 800 },
+    { key: "runs-of-event", wait: 800 },
+  ],
+  events: [{ key: "events", wait: 800 }],
+  letters: [{ key: "letters", wait: 700 }],
   apps: [
-    { key: ["apps"], wait: 200 },
-    { key: ["server"], wait: 200 },
-    { key: ["overview"], wait: 2000 },
+    { key: "apps", wait: 200 },
+    { key: "server", wait: 200 },
+    { key: "overview", wait: 2000 },
   ],
   controls: [
-    { key: ["controls"], wait: 100 },
-    { key: ["audit"], wait: 100, first: true },
-    { key: ["overview"], wait: 300 },
+    { key: "controls", wait: 100 },
+    { key: "audit", wait: 100 },
+    { key: "overview", wait: 300 },
   ],
-  counts: [{ key: ["overview"], wait: 2000 }],
+  counts: [{ key: "overview", wait: 2000 }],
+  metadata: [{ key: "run", wait: 1000 }],
 };
 
-function refresh(topic: string) {
-  for (const { key, wait, first } of topics[topic] ?? []) later(key.join("/"), wait, key, first);
+/** Of lists that go on, these are asked for again by their first pages alone. */
+const firstPagesOf = new Set<unknown>(["events", "audit"]);
+
+/** Shows runs as they have become, and marks what else is known of them. */
+function takeRuns(news: Map<unknown, Changed>) {
+  for (const query of known(["run"])) {
+    const run = news.get(query.queryKey[1]);
+    if (!run) continue;
+    const key = ["run", run.run_id, "trace"];
+    const trace = queryClient.getQueryData<Schemas["Trace"]>(key);
+    if (trace && query.queryKey[2] === "trace" && !(trace.run.ended_at && !run.ended_at))
+      queryClient.setQueryData<Schemas["Trace"]>(key, { ...trace, run });
+    markOld([query], trace && trace.total > 500 ? 1000 : 60);
+  }
 }
 
-const waiting = new Set<string>();
-const lastAsked = new Map<string, number>();
+let tick = 0;
+/** Which queries were marked, when, and how long they may stay as they are. */
+const old = new Map<string, { at: number; wait: number }>();
+/** When what is on the way was asked for, and when what is there was. */
+const begun = new Map<string, number>();
+const read = new Map<string, number>();
+
+const isOld = ({ queryHash }: Query) => (old.get(queryHash)?.at ?? 0) > (read.get(queryHash) ?? 0);
+
+function markOld(queries: Query[], wait: number) {
+  for (const query of queries) {
+    old.set(query.queryHash, { at: ++tick, wait });
+    later(query.queryHash, wait, () => renew(query));
+  }
+}
+
+function forget({ queryHash }: Query) {
+  clearTimeout(waiting.get(queryHash)?.timer);
+  for (const map of [old, begun, read, missed, missedHead, waiting, lastRenewed]) map.delete(queryHash);
+}
+
+function follow(query: Query, action: { type: string; manual?: boolean; meta?: { fetchMore?: object } }) {
+  const { queryHash } = query;
+  // With a further page, those before it are not asked for: they are as old as they were.
+  if (action.type === "fetch") begun.set(queryHash, action.meta?.fetchMore ? (read.get(queryHash) ?? 0) : ++tick);
+  if (action.type === "success" && !action.manual) read.set(queryHash, begun.get(queryHash) ?? 0);
+  if (query.state.fetchStatus !== "idle") return;
+  const news = missed.get(queryHash);
+  missed.delete(queryHash);
+  if (news) patchList(query, [...news.values()]);
+  // What has failed is not asked for again and again: it is when the server is back.
+  if (!isOld(query) || action.type === "error") return;
+  if (query.isActive()) later(queryHash, old.get(queryHash)!.wait, () => renew(query));
+  else if (!query.state.isInvalidated) query.invalidate();
+}
+
+/** Asks again for what is old; what is on the way, when it has come. */
+function renew(query: Query) {
+  if (!isOld(query) || query.state.fetchStatus !== "idle") return;
+  const [kind] = query.queryKey;
+  if (!query.isActive()) query.invalidate();
+  else if (kind === "runs" && query.state.data) void renewHead(query);
+  else {
+    if (firstPagesOf.has(kind)) cutToFirst(query.queryKey);
+    void queryClient.invalidateQueries({ queryKey: query.queryKey, exact: true }, { cancelRefetch: false });
+  }
+}
+
+const waiting = new Map<string, { due: number; timer: ReturnType<typeof setTimeout> }>();
+const lastRenewed = new Map<string, number>();
+
+/** Does something: at once when it was done long ago, and else when wait is over, so that a storm of changes costs a request now and then. */
+function later(name: string, wait: number, what: () => void) {
+  const now = Date.now();
+  const pause = Math.max(0, Math.min(wait, wait - (now - (lastRenewed.get(name) ?? 0))));
+  const sooner = waiting.get(name);
+  if (sooner && sooner.due <= now + pause) return;
+  clearTimeout(sooner?.timer);
+  const timer = setTimeout(() => {
+    waiting.delete(name);
+    lastRenewed.set(name, Date.now());
+    what();
+  }, pause);
+  waiting.set(name, { due: now + pause, timer });
+}
+
+const lists = () => known(["runs"]);
 
 /**
- * Asks for something again: at once when that was long ago, and else when wait is
- * over, so that a storm of changes costs a request now and then. first: of a list
- * that goes on, its first pages alone.
+ * News of runs that have come while a list is asked for, by the list and the run. The
+ * answer may not know of them yet, and takes the place of what was patched meanwhile.
  */
-function later(name: string, wait: number, key: readonly unknown[], first = false) {
-  if (waiting.has(name)) return;
-  waiting.add(name);
-  const since = Date.now() - (lastAsked.get(name) ?? 0);
-  setTimeout(
-    () => {
-      waiting.delete(name);
-      lastAsked.set(name, Date.now());
-      if (lastAsked.size > 500) lastAsked.clear();
-      if (key[0] === "runs") {
-        void renewRuns();
-        return;
-      }
-      if (first) cutToFirst(key);
-      void queryClient.invalidateQueries({ queryKey: key }, { cancelRefetch: false });
-    },
-    Math.max(0, Math.min(wait, wait - since)),
+const missed = new Map<string, Map<string, Changed>>();
+/** The same, while only the head of a list is asked for. */
+const missedHead = new Map<string, Map<string, Changed>>();
+/** More are not kept for a list: it is asked for again. */
+const mostMissed = 5000;
+
+function keep(news: Map<string, Changed>, runs: Changed[]) {
+  if (news.size > mostMissed) renewWhole(5000);
+  else for (const run of runs) news.set(run.run_id, run);
+}
+
+function patchLists(runs: Changed[]) {
+  for (const query of lists()) {
+    const { queryHash, state } = query;
+    if (state.fetchStatus !== "idle") {
+      const news = missed.get(queryHash) ?? new Map();
+      missed.set(queryHash, news);
+      keep(news, runs);
+    }
+    const heads = missedHead.get(queryHash);
+    if (heads) keep(heads, runs);
+    patchList(query, runs);
+  }
+  const events = new Set<unknown>(runs.map((run) => run.event_id));
+  markOld(
+    known(["runs-of-event"]).filter(({ queryKey }) => events.has(queryKey[1])),
+    200,
   );
 }
 
-/** Puts what is new at the head of each list of runs that is shown; the rest of it stays where it is. */
-async function renewRuns() {
-  for (const query of queryClient.getQueryCache().findAll({ queryKey: ["runs"] })) {
-    const known = query.state.data as Pages | undefined;
-    if (!query.isActive()) {
-      query.invalidate();
-      continue;
-    }
-    if (!known || query.state.fetchStatus !== "idle") continue;
-    const head = await firstPage(query.queryKey[1] as Search).catch(() => undefined); // the stream says when the server is away
-    const now = query.state.data as Pages | undefined;
-    if (!head || !now) continue;
-    queryClient.setQueryData(query.queryKey, withHead(now, head));
-  }
+function patchList(query: Query, runs: Changed[]) {
+  const pages = query.state.data as Pages | undefined;
+  if (!pages) return;
+  const { next, unsure } = patch(pages, runs, query.queryKey[1] as Search);
+  if (next !== pages) queryClient.setQueryData(query.queryKey, next);
+  if (unsure) markOld([query], 800);
 }
 
-/** A list with its head as the server has just given it. */
-export function withHead(pages: Pages, head: Schemas["Found"]): Pages {
-  const oldest = head.runs.at(-1);
-  const fresh = new Set(head.runs.map((row) => row.run_id));
-  const rest = pages.pages.flatMap((page) => page.runs).filter((row) => !fresh.has(row.run_id) && oldest && newestFirst(oldest, row) < 0);
-  const reached = pages.pages.flatMap((page) => page.runs).some((row) => fresh.has(row.run_id));
-  // Without a row in common there is a gap: the list begins anew.
-  if (!head.cursor || !reached || rest.length > mostLive) return { pages: [head], pageParams: [""] };
-  const last = pages.pages.at(-1);
-  return {
-    pages: [{ ...head, runs: [...head.runs, ...rest], cursor: last?.cursor ?? "", searched_to: last?.searched_to ?? null }],
-    pageParams: [""],
-  };
+/** Asks again for the lists of runs with all their pages: what is old may be anywhere. */
+function renewWhole(wait: number) {
+  later("whole lists", wait, () => {
+    for (const { queryHash, queryKey, state } of lists()) {
+      if (state.fetchStatus !== "idle") {
+        if (state.data) renewWhole(5000);
+        continue; // what comes for the first time is whole
+      }
+      old.set(queryHash, { at: ++tick, wait: 5000 });
+      void queryClient.invalidateQueries({ queryKey, exact: true });
+    }
+  });
 }
+
+/** Puts what is new at the head of a list of runs that is shown; the rest of it stays where it is. */
+async function renewHead(query: Query) {
+  const { queryHash, queryKey } = query;
+  if (missedHead.has(queryHash)) return; // it is looked at again when that has come
+  const news = new Map<string, Changed>();
+  missedHead.set(queryHash, news);
+  const asked = ++tick;
+  const head = await firstPage(queryKey[1] as Search).catch(() => undefined); // the stream says when the server is away
+  missedHead.delete(queryHash);
+  if (!head) {
+    query.invalidate(); // it is asked for once more, and when somebody comes back to it
+    return;
+  }
+  const now = query.state.data as Pages | undefined;
+  // What is on the way takes the place of all that is there: then it is looked at again.
+  if (query.state.fetchStatus !== "idle" || !now) return;
+  read.set(queryHash, asked);
+  queryClient.setQueryData(queryKey, withHead(now, head, scrollY < nearTop));
+  patchList(query, [...news.values()]);
+}
+
+/** Who has scrolled no further sees the first rows alone, in pixels. */
+const nearTop = 1000;
 
 function cutToFirst(key: readonly unknown[]) {
-  queryClient.setQueriesData<InfiniteData<unknown, unknown>>({ queryKey: key }, (old) =>
-    old && "pages" in old && old.pages.length > 3 ? { pages: old.pages.slice(0, 3), pageParams: old.pageParams.slice(0, 3) } : old,
+  queryClient.setQueryData<InfiniteData<unknown, unknown>>(key, (was) =>
+    was && "pages" in was && was.pages.length > 3 ? { pages: was.pages.slice(0, 3), pageParams: was.pageParams.slice(0, 3) } : was,
   );
 }

@@ -1,4 +1,5 @@
 import { infiniteQueryOptions, QueryClient, queryOptions } from "@tanstack/react-query";
+import { runsAsked, type Search } from "./ask";
 import { watchAnswers } from "./away";
 import { ApiError, api, data, exact, type Schemas } from "./client";
 
@@ -17,41 +18,20 @@ export const queryClient = new QueryClient({
 
 watchAnswers(queryClient);
 
-export type Search = {
-  status?: string[];
-  function?: string[];
-  app?: string[];
-  event?: string;
-  event_id?: string;
-  data?: string[];
-  error?: string;
-  from?: string;
-  until?: string;
-};
-
-type RunStatus = "QUEUED" | "RUNNING" | "COMPLETED" | "FAILED" | "CANCELLED" | "SKIPPED";
-
-export const pageOfRuns = 100;
-
-/** The pages after the first, which somebody is on the way to. */
-const pageOfMoreRuns = 200;
-
 const searchRuns = (search: Search, cursor?: string, signal?: AbortSignal) =>
   data(
     api.GET("/v1/runs/search", {
       signal,
       params: {
-        query: {
-          ...search,
-          status: search.status?.map((s) => s.toUpperCase() as RunStatus),
-          limit: cursor ? pageOfMoreRuns : pageOfRuns,
-          cursor: cursor || undefined,
-        },
+        query: runsAsked(search, cursor),
       },
     }),
   );
 
-export const firstPage = (search: Search) => searchRuns(search);
+/** How long the first page of a list may take that is there already, in milliseconds. */
+const patience = 30_000;
+
+export const firstPage = (search: Search) => searchRuns(search, undefined, AbortSignal.timeout(patience));
 
 export const runsQuery = (search: Search) =>
   infiniteQueryOptions({
@@ -142,6 +122,21 @@ export const jobsQuery = queryOptions({
   queryKey: ["letters", "jobs"],
   queryFn: ({ signal }) => data(api.GET("/v1/dead-letters/jobs", { signal, params: { query: { limit: 20 } } })),
 });
+
+/** The runs of a bulk retry that failed again. */
+export const failedAgainQuery = (id: string, failed: number) =>
+  infiniteQueryOptions({
+    queryKey: ["letters", "jobs", id, "failed", failed],
+    queryFn: ({ pageParam, signal }) =>
+      data(
+        api.GET("/v1/dead-letters/jobs/{id}/runs", {
+          signal,
+          params: { path: { id }, query: { status: "Failed", limit: 50, cursor: pageParam || undefined } },
+        }),
+      ),
+    initialPageParam: "",
+    getNextPageParam: (last: Schemas["RetriedRun"][]) => (last.length === 50 ? last.at(-1)?.run_id : undefined),
+  });
 
 export const eventsQuery = (query: { name?: string; hours: number }) =>
   infiniteQueryOptions({

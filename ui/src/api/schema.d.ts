@@ -236,7 +236,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** All that changes, as server-sent events: hello, and then news, each as this schema has it */
+        /** All that changes, as server-sent events: hello, which says for how many milliseconds nothing has changed (quiet_ms), and then news, each as this schema has it */
         get: operations["followChanges"];
         put?: never;
         post?: never;
@@ -274,6 +274,23 @@ export interface paths {
         get: operations["listDeadLetters"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/dead-letters/discard": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Discard many, with a reason */
+        post: operations["discardDeadLetters"];
         delete?: never;
         options?: never;
         head?: never;
@@ -321,7 +338,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Jobs that retry dead letters, newest first */
+        /** Jobs that retry or discard dead letters, newest first */
         get: operations["listRetryJobs"];
         put?: never;
         post?: never;
@@ -338,12 +355,29 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** A job that retries dead letters */
+        /** A job that retries or discards dead letters */
         get: operations["getRetryJob"];
         put?: never;
         post?: never;
         /** Stop a job; the runs that it has started go on */
         delete: operations["stopRetryJob"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/dead-letters/jobs/{id}/runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The runs that a job has started, the first of them first */
+        get: operations["listRetriedRuns"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -476,7 +510,7 @@ export interface paths {
             cookie?: never;
         };
         get?: never;
-        /** Put flow control options in place of those that the app registered */
+        /** Put options in place of those that the app registered: concurrency, throttle, priority, missed, overlap and idempotencyKey */
         put: operations["setLimits"];
         post?: never;
         delete?: never;
@@ -1608,12 +1642,15 @@ export interface components {
         Changed: {
             app: string;
             cron?: string;
+            /** @description any JSON value */
+            data?: unknown;
             /** Format: date-time */
             ended_at: string | null;
             event_id: string;
             event_name: string;
             function: string;
             original_run_id?: string;
+            parent_function?: string;
             problem?: string;
             /** Format: date-time */
             queued_at: string;
@@ -1648,6 +1685,8 @@ export interface components {
             eventsBatch?: unknown;
             /** @description any JSON value */
             idempotency?: unknown;
+            /** @enum {string} */
+            idempotencyKey?: "required" | "derived";
             /** @description any JSON value */
             priority?: unknown;
             /** @description any JSON value */
@@ -1682,6 +1721,18 @@ export interface components {
             started: number;
             steps: number;
         };
+        DiscardManyIn: {
+            all?: boolean;
+            /** @enum {string} */
+            class?: "error" | "non_retriable" | "unreachable" | "crash" | "timeout" | "protocol" | "limit";
+            /** Format: date-time */
+            failed_after?: string;
+            /** Format: date-time */
+            failed_before?: string;
+            fingerprint?: string;
+            function?: string;
+            reason: string;
+        };
         Done: {
             ok: boolean;
         };
@@ -1695,7 +1746,7 @@ export interface components {
         };
         ErrorV2: {
             /** @enum {string} */
-            code: "invalid_request" | "missing_field" | "invalid_field_format" | "validation_error" | "authorization_header_missing" | "invalid_signing_key" | "access_denied" | "not_found" | "run_already_cancelled" | "run_already_ended" | "idempotency_conflict" | "idempotency_in_flight" | "function_skipped" | "app_sync_failed" | "internal_error" | "not_implemented" | "api_error";
+            code: "invalid_request" | "missing_field" | "invalid_field_format" | "validation_error" | "authorization_header_missing" | "invalid_signing_key" | "access_denied" | "not_found" | "run_already_cancelled" | "run_already_ended" | "idempotency_conflict" | "idempotency_key_required" | "idempotency_in_flight" | "function_skipped" | "app_sync_failed" | "internal_error" | "not_implemented" | "api_error";
             message: string;
         };
         ErrorsV2: {
@@ -1756,6 +1807,8 @@ export interface components {
         Function: {
             attempts: number;
             id: string;
+            /** @enum {string} */
+            idempotency_key: "none" | "required" | "derived";
             name: string;
             not_held: string[];
             slug: string;
@@ -1878,6 +1931,7 @@ export interface components {
             note?: string;
             reason: string;
             retried_as?: string;
+            retry_of?: string;
             run_id: string;
             /** @enum {string} */
             state: "open" | "retried" | "discarded";
@@ -1951,6 +2005,25 @@ export interface components {
             runs: components["schemas"]["Changed"][];
             stale: string[];
         };
+        Note: {
+            attempt?: number;
+            kind: string;
+            scope: string;
+            span?: string;
+            step?: string;
+            /** Format: date-time */
+            updated_at: string;
+            /** @description any JSON value */
+            values: unknown;
+        };
+        NoteV2: {
+            kind: string;
+            scope: string;
+            /** Format: date-time */
+            updatedAt: string;
+            /** @description any JSON value */
+            values: unknown;
+        };
         Overview: {
             attention: components["schemas"]["Attention"][];
             bucket_seconds: number;
@@ -1963,6 +2036,8 @@ export interface components {
             in_work: number;
             run: components["schemas"]["Quantiles"];
             run_p95_ms: number[];
+            /** Format: date-time */
+            since: string;
             wait: components["schemas"]["Quantiles"];
             wait_p95_ms: number[];
             waiting: number;
@@ -2050,6 +2125,12 @@ export interface components {
             /** @description any JSON value */
             error?: unknown;
         };
+        RetriedRun: {
+            retry_of: string;
+            run_id: string;
+            /** @enum {string} */
+            status: "Running" | "Completed" | "Failed" | "Cancelled";
+        };
         RetriesV2: {
             isDefault: boolean;
             value: number;
@@ -2059,13 +2140,17 @@ export interface components {
             completed: number;
             /** Format: date-time */
             created_at: string;
+            discarded: number;
             /** Format: date-time */
             ended_at: string | null;
             failed: number;
             filter: components["schemas"]["LetterFilter"];
             first: number;
             id: string;
+            /** @enum {string} */
+            kind: "retry" | "discard";
             rate: string;
+            reason?: string;
             running: number;
             skipped: number;
             started: number;
@@ -2090,12 +2175,15 @@ export interface components {
         Row: {
             app: string;
             cron?: string;
+            /** @description any JSON value */
+            data?: unknown;
             /** Format: date-time */
             ended_at: string | null;
             event_id: string;
             event_name: string;
             function: string;
             original_run_id?: string;
+            parent_function?: string;
             problem?: string;
             /** Format: date-time */
             queued_at: string;
@@ -2116,6 +2204,7 @@ export interface components {
             function: string;
             function_id: string;
             function_version: number;
+            metadata?: components["schemas"]["Note"][];
             original_run_id?: string;
             /** @description any JSON value */
             output: unknown;
@@ -2236,6 +2325,8 @@ export interface components {
             op: string;
             output_bytes: number;
             parallel?: boolean;
+            /** Format: date-time */
+            planned_at?: string;
             problem?: string;
             reason?: string;
             /** Format: date-time */
@@ -2256,6 +2347,7 @@ export interface components {
             endedAt?: string;
             id: string;
             input?: components["schemas"]["ResultV2"];
+            metadata?: components["schemas"]["NoteV2"][];
             name: string;
             output?: components["schemas"]["ResultV2"];
             /** Format: date-time */
@@ -2284,6 +2376,8 @@ export interface components {
             /** @description any JSON value */
             output?: unknown;
             parallel?: boolean;
+            /** Format: date-time */
+            planned_at?: string;
             reason?: string;
             /** Format: date-time */
             started_at: string | null;
@@ -2417,6 +2511,7 @@ export interface components {
             run_id: string;
             status: string;
             step?: string;
+            times: string[];
             /** Format: date-time */
             until: string | null;
             waits_for_run?: string;
@@ -3238,6 +3333,48 @@ export interface operations {
             503: components["responses"]["Refusal503"];
         };
     };
+    discardDeadLetters: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description the same request with the same key happens once, and is answered as the first was */
+                "Idempotency-Key"?: string;
+                /** @description how long the key holds, such as 36h; 7 days when it is not given */
+                "Idempotency-Life"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /** @description at most 3211264 bytes */
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DiscardManyIn"];
+            };
+        };
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        data: components["schemas"]["RetryJob"];
+                        metadata: components["schemas"]["Metadata"];
+                    };
+                };
+            };
+            400: components["responses"]["Refusal400"];
+            401: components["responses"]["Refusal401"];
+            404: components["responses"]["Refusal404"];
+            413: components["responses"]["Refusal413"];
+            415: components["responses"]["Refusal415"];
+            422: components["responses"]["Refusal422"];
+            500: components["responses"]["Refusal500"];
+            503: components["responses"]["Refusal503"];
+            507: components["responses"]["Refusal507"];
+        };
+    };
     listDeadLetterGroups: {
         parameters: {
             query?: {
@@ -3388,6 +3525,43 @@ export interface operations {
                 content: {
                     "application/json": {
                         data: components["schemas"]["RetryJob"];
+                        metadata: components["schemas"]["Metadata"];
+                    };
+                };
+            };
+            400: components["responses"]["Refusal400"];
+            401: components["responses"]["Refusal401"];
+            404: components["responses"]["Refusal404"];
+            500: components["responses"]["Refusal500"];
+            503: components["responses"]["Refusal503"];
+        };
+    };
+    listRetriedRuns: {
+        parameters: {
+            query?: {
+                /** @description rows of a page */
+                limit?: number;
+                /** @description run_id of the last row of the page before */
+                cursor?: string;
+                /** @description Running until it has ended */
+                status?: "Running" | "Completed" | "Failed" | "Cancelled";
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        data: components["schemas"]["RetriedRun"][];
                         metadata: components["schemas"]["Metadata"];
                     };
                 };

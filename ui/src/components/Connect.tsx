@@ -14,8 +14,6 @@ type Language = "typescript" | "python" | "go";
 function steps(url: string, dev: boolean): Record<Language, { title: string; code: string }[]> {
   const keys = `INNGEST_BASE_URL=${url} INNGEST_EVENT_KEY="$PAWL_EVENT_KEY" INNGEST_SIGNING_KEY="$PAWL_SIGNING_KEY"`;
   const env = dev ? `INNGEST_DEV=${url}` : `INNGEST_DEV=0 ${keys}`;
-  // The SDK of Go takes any INNGEST_DEV for development.
-  const goEnv = dev ? env : keys;
   return {
     typescript: [
       { title: "Install the SDK", code: "npm init -y && npm install inngest@4" },
@@ -66,7 +64,7 @@ inngest.fast_api.serve(app, client, [welcome])`,
       { title: "Start it", code: `${env} uvicorn app:app --port 8000` },
     ],
     go: [
-      { title: "Get the SDK", code: "go mod init shop && go get github.com/inngest/inngestgo" },
+      { title: "Get the SDK", code: "go mod init shop && go get github.com/pawlhq/pawl" },
       {
         title: "Write main.go",
         code: `package main
@@ -76,40 +74,35 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/inngest/inngestgo"
-	"github.com/inngest/inngestgo/step"
+	"github.com/pawlhq/pawl"
 )
 
 type signedUp struct {
 	Name string \`json:"name"\`
 }
 
+func welcome(ctx context.Context, user signedUp) (string, error) {
+	name, err := pawl.Run(ctx, "look-up", func(context.Context) (string, error) {
+		return user.Name, nil
+	})
+	if err != nil {
+		return "", err
+	}
+	if err := pawl.Sleep(ctx, "a-moment", 2*time.Second); err != nil {
+		return "", err
+	}
+	return pawl.Run(ctx, "greet", func(context.Context) (string, error) {
+		return "Hello, " + name + "!", nil
+	})
+}
+
 func main() {
-	client, err := inngestgo.NewClient(inngestgo.ClientOpts{AppID: "shop"})
-	if err != nil {
-		panic(err)
-	}
-	_, err = inngestgo.CreateFunction(client,
-		inngestgo.FunctionOpts{ID: "welcome"},
-		inngestgo.EventTrigger("user/signed-up", nil),
-		func(ctx context.Context, in inngestgo.Input[inngestgo.GenericEvent[signedUp]]) (any, error) {
-			name, err := step.Run(ctx, "look-up", func(ctx context.Context) (string, error) {
-				return in.Event.Data.Name, nil
-			})
-			if err != nil {
-				return nil, err
-			}
-			step.Sleep(ctx, "a-moment", 2*time.Second)
-			return "Hello, " + name + "!", nil
-		},
-	)
-	if err != nil {
-		panic(err)
-	}
-	http.ListenAndServe(":3000", client.Serve())
+	app := pawl.New("shop")
+	pawl.Func(app, "welcome", welcome, pawl.OnName("user/signed-up"))
+	panic(http.ListenAndServe(":3000", app))
 }`,
       },
-      { title: "Start it", code: `${goEnv} go run .` },
+      { title: "Start it", code: `${env} go run .` },
     ],
   };
 }
@@ -133,11 +126,17 @@ export function Connect() {
   const key = dev ? "key" : '"$PAWL_EVENT_KEY"';
   const register = {
     title: looks ? "Pawl finds it there by itself; elsewhere, let it register" : "Let it register",
-    code: `curl -X PUT ${places[language]}`,
+    // What nobody has signed, not every SDK takes where there are keys: there the server asks.
+    code: dev
+      ? `curl -X PUT ${places[language]}`
+      : `curl ${url}/v2/apps/shop/syncs \\
+  -H "Authorization: Bearer $PAWL_SIGNING_KEY" -H 'Content-Type: application/json' \\
+  -d '{"url":"${places[language]}"}'`,
   };
-  const event = `curl ${url}/e/${key} -d '{"name":"user/signed-up","data":{"name":"Ada"}}'`;
+  const event = `curl ${url}/e/${key} \\
+  -d '{"name":"user/signed-up","data":{"name":"Ada"}}'`;
   return (
-    <div className="grid gap-4 lg:grid-cols-[minmax(0,3fr)_minmax(0,2fr)]">
+    <div className="grid gap-4 lg:grid-cols-[minmax(0,2fr)_minmax(0,1fr)]">
       <Card
         title="Connect an app"
         aside={

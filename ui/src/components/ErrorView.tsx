@@ -29,8 +29,11 @@ function Line({ text }: { text: string }) {
 /** What is shown at first of a message: nobody's page is only that. */
 const longestMessage = 2000;
 
-/** An error as it was thrown: its type, message, and stack, with the app's own lines standing out. */
-export function ErrorView({ failure, className, bare }: { failure: Failure; className?: string; bare?: boolean }) {
+/**
+ * An error as it was thrown: its type, message, and stack, with the app's own lines standing out.
+ * mild: it is not the end, there are more tries.
+ */
+export function ErrorView({ failure, className, bare, mild }: { failure: Failure; className?: string; bare?: boolean; mild?: boolean }) {
   const stack = shown(failure.stack);
   // Most stacks begin with what was said already.
   const said = new Set(
@@ -49,10 +52,14 @@ export function ErrorView({ failure, className, bare }: { failure: Failure; clas
   const [full, setFull] = useState(false);
   const hidden = full ? 0 : Math.max(0, message.length - longestMessage);
   return (
-    <div className={cn(!bare && "rounded-lg border border-bad/30 bg-bad-wash/60", className)}>
+    <div
+      className={cn(!bare && cn("rounded-lg border", mild ? "border-warn/30 bg-warn-wash/60" : "border-bad/30 bg-bad-wash/60"), className)}
+    >
       <div className={cn("flex items-start gap-2", !bare && "p-3")}>
         <p className="min-w-0 flex-1 text-sm wrap-anywhere whitespace-pre-wrap">
-          {failure.name && <span className="mr-1.5 font-mono text-xs font-semibold text-bad">{shown(failure.name)}</span>}
+          {failure.name && (
+            <span className={cn("mr-1.5 font-mono text-xs font-semibold", mild ? "text-warn" : "text-bad")}>{shown(failure.name)}</span>
+          )}
           <span className="text-ink">{message.slice(0, message.length - hidden) || "(no message)"}</span>
           {hidden > 0 && (
             <button type="button" onClick={() => setFull(true)} className="block text-xs text-accent hover:underline">
@@ -63,7 +70,7 @@ export function ErrorView({ failure, className, bare }: { failure: Failure; clas
         <CopyButton text={failure.stack || `${failure.name}: ${failure.message}`} label="Copy the error" />
       </div>
       {lines.length > 0 && (
-        <div className={cn("border-t border-bad/20 bg-panel/70", !bare && "rounded-b-lg")}>
+        <div className={cn("border-t bg-panel/70", mild ? "border-warn/20" : "border-bad/20", !bare && "rounded-b-lg")}>
           <pre tabIndex={0} role="group" aria-label="Stack" data-testid="stack" className="overflow-x-auto p-3 font-mono text-xs leading-5">
             {(whole ? lines : lines.slice(0, most)).map((line, i) => (
               <Line key={i} text={line} />
@@ -77,9 +84,9 @@ export function ErrorView({ failure, className, bare }: { failure: Failure; clas
         </div>
       )}
       {failure.cause && (
-        <div className="border-t border-bad/20 p-3">
+        <div className={cn("border-t p-3", mild ? "border-warn/20" : "border-bad/20")}>
           <p className="mb-2 text-xs text-soft">Caused by</p>
-          <ErrorView failure={failure.cause} bare />
+          <ErrorView failure={failure.cause} bare mild={mild} />
         </div>
       )}
     </div>

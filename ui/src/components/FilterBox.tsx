@@ -107,24 +107,22 @@ export function FilterBox({
           event.preventDefault();
         }}
         className={cn(
-          "h-9 w-full rounded-lg border bg-panel pr-9 pl-9 font-mono text-xs placeholder:font-sans placeholder:text-sm placeholder:text-faint focus:outline-none focus:ring-2 focus:ring-accent/25",
+          "peer h-9 w-full rounded-lg border bg-panel pr-9 pl-9 text-xs not-placeholder-shown:font-mono placeholder:text-sm placeholder:text-faint focus:outline-none focus:ring-2 focus:ring-accent/25",
           problems.length > 0 && text.trim() !== applied.current ? "border-bad" : "border-line-strong focus:border-accent",
         )}
       />
-      {text && (
-        <button
-          type="button"
-          aria-label="Clear the filter"
-          onClick={() => {
-            setText("");
-            apply("");
-            input.current?.focus();
-          }}
-          className="absolute top-1.5 right-1.5 flex size-6 items-center justify-center rounded text-faint hover:bg-sunken hover:text-ink"
-        >
-          <X className="size-3.5" />
-        </button>
-      )}
+      <button
+        type="button"
+        aria-label="Clear the filter"
+        onClick={() => {
+          setText("");
+          apply("");
+          input.current?.focus();
+        }}
+        className="absolute top-1.5 right-1.5 flex peer-placeholder-shown:hidden size-6 items-center justify-center rounded text-faint hover:bg-sunken hover:text-ink"
+      >
+        <X className="size-3.5" />
+      </button>
       {showing && (
         <div
           id={id}

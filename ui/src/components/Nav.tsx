@@ -18,7 +18,7 @@ import {
   Users,
 } from "lucide-react";
 import { logOut } from "@/api/actions";
-import { base } from "@/api/client";
+import { base } from "@/api/ask";
 import { useConnection } from "@/api/live";
 import { groupsQuery, meQuery, serverQuery } from "@/api/queries";
 import { cn } from "@/lib/cn";

@@ -1,6 +1,6 @@
 import { useRouter } from "@tanstack/react-router";
 import type { ComponentProps } from "react";
-import { base } from "@/api/client";
+import { base } from "@/api/ask";
 
 /**
  * A link to a page that costs no more than its text, for where there are many, or where

@@ -2,29 +2,22 @@ import { memo } from "react";
 import type { Row } from "@/api/client";
 import { cn } from "@/lib/cn";
 import { useNow } from "@/lib/now";
-import { between, lasted, shown } from "@/lib/text";
+import { detail, took } from "@/lib/runs";
+import { shown } from "@/lib/text";
 import { Ago } from "./layout";
 import { PlainLink } from "./PlainLink";
 import { chosenStyle, Glyph, inkOf, toneOf } from "./status";
 
 /** How long a run has been at work, or was. */
 export function Took({ run, className }: { run: Row; className?: string }) {
-  const ms = between(run.started_at, run.ended_at, 0);
   return (
     <span className={cn("tabular whitespace-nowrap", className)}>
-      {ms === undefined ? "–" : run.ended_at ? lasted(ms) : <Taking from={run.started_at!} />}
+      {run.started_at && !run.ended_at ? <Taking run={run} /> : took(run, 0)}
     </span>
   );
 }
 
-function Taking({ from }: { from: string }) {
-  return lasted(Math.floor((useNow() - Date.parse(from)) / 1000) * 1000);
-}
-
-/** What a run says of itself in a line. */
-const detail = (run: Row) =>
-  run.problem ||
-  (run.cron ? `cron ${run.cron}` : run.event_name === "inngest/function.invoked" ? "invoked by another run" : run.event_name);
+const Taking = ({ run }: { run: Row }) => took(run, useNow());
 
 /**
  * A run in a list.

@@ -1,10 +1,11 @@
 import { useQuery } from "@tanstack/react-query";
 import { Outlet, useNavigate, useRouterState } from "@tanstack/react-router";
 import { Menu, Search } from "lucide-react";
-import { type ComponentType, useEffect, useState } from "react";
+import { type ComponentType, useEffect, useLayoutEffect, useState } from "react";
 import { ApiError } from "@/api/client";
 import { useConnection } from "@/api/live";
 import { meQuery, queryClient } from "@/api/queries";
+import { goOn } from "@/lib/begun";
 import { cn } from "@/lib/cn";
 import { useCommand, useCommands, useKeys } from "@/lib/keys";
 import { drawn, usePainted } from "@/lib/painted";
@@ -13,6 +14,26 @@ import { Foot, Logo, Places, themes, usePlaces } from "./Nav";
 import { PlainLink } from "./PlainLink";
 import { loadPages } from "./part";
 import { Button } from "./ui/button";
+
+/** Goes to the page to log in when the server does not know who asks, once it says so of itself as well. */
+function useLoginPage() {
+  const navigate = useNavigate();
+  useEffect(() => {
+    const atDoor = () => /\/(login|setup|welcome)$/.test(location.pathname);
+    /** Whether somebody is known after all: one request may be refused by what stands before the server. */
+    const known = () =>
+      queryClient.fetchQuery({ ...meQuery, staleTime: 0, retry: false }).then(
+        (me) => Boolean(me.name),
+        (error) => !(error instanceof ApiError && error.status === 401),
+      );
+    return queryClient.getQueryCache().subscribe(async ({ type, query }) => {
+      const error = query.state.error;
+      if (type !== "updated" || !(error instanceof ApiError) || error.status !== 401 || query.queryKey[0] === "me" || atDoor()) return;
+      if ((await known()) || atDoor()) return;
+      void navigate({ to: "/login", search: { to: location.pathname + location.search } });
+    });
+  }, [navigate]);
+}
 
 /** What nobody sees at first. It comes when the page is there; if the server is not, when that is back. */
 function useLate(ready: boolean) {
@@ -27,12 +48,18 @@ function useLate(ready: boolean) {
   return Late;
 }
 
+/** A mark in the browser's timeline: from here on, nothing is asked for that nobody wants to see. */
+const allLoaded = "pages-loaded";
+
 /** Loads the pages that were not opened, when nothing else is to be done. */
 function usePagesAhead(ready: boolean) {
   useEffect(() => {
     if (!ready) return;
     const soon = window.requestIdleCallback ?? ((work: () => void) => setTimeout(work, 300));
-    soon(() => void loadPages());
+    soon(() => {
+      const font = document.fonts.load('1em "JetBrains Mono Variable"'); // which lists do without
+      void Promise.allSettled([font, loadPages()]).then(() => performance.mark(allLoaded));
+    });
   }, [ready]);
 }
 
@@ -87,26 +114,11 @@ export function Shell() {
       run: () => usePrefs.getState().setTheme(themes[usePrefs.getState().theme].next),
     },
   ]);
+  useLayoutEffect(() => void goOn(), []); // all that is above listens by now
   const connection = useConnection();
   const Late = useLate(painted && connection !== "offline");
   usePagesAhead(Late !== undefined && connection === "live");
-  useEffect(
-    () =>
-      queryClient.getQueryCache().subscribe((event) => {
-        const error = event.query.state.error;
-        if (
-          event.type === "updated" &&
-          error instanceof ApiError &&
-          error.status === 401 &&
-          !/\/(login|setup|welcome)$/.test(location.pathname)
-        ) {
-          // Who one was is not so any more.
-          void queryClient.resetQueries(meQuery);
-          void navigate({ to: "/login", search: { to: location.pathname + location.search } });
-        }
-      }),
-    [navigate],
-  );
+  useLoginPage();
   if (/\/(login|setup|welcome)$/.test(path)) return <Outlet />;
   return (
     <div className="flex min-h-dvh flex-col md:flex-row">

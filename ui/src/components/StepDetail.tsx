@@ -8,19 +8,21 @@ import { stepQuery } from "@/api/queries";
 import { failureOf, write } from "@/lib/json";
 import { useCommand } from "@/lib/keys";
 import { useNow } from "@/lib/now";
-import { ago, bytes, clock, lasted, shown } from "@/lib/text";
+import { spanTook, spanWaited } from "@/lib/spans";
+import { bytes, clock, lasted, shown, until, zone } from "@/lib/text";
 import { Act } from "./Act";
 import { Editor } from "./Editor";
 import { ErrorView } from "./ErrorView";
 import { Exchange } from "./Exchange";
 import { JsonView } from "./JsonView";
-import { Ago, Fact, Facts } from "./layout";
+import { Ago, Clock, Fact, Facts } from "./layout";
+import { Notes } from "./Notes";
 import { Bones, Failed } from "./states";
 import { StatusPill } from "./status";
 import { Button } from "./ui/button";
 import { Confirm } from "./ui/confirm";
 import { tell } from "./ui/toast";
-import { opWord, spanTook } from "./Waterfall";
+import { opWord } from "./Waterfall";
 
 const waitWords: Record<string, string> = {
   event: "Event",
@@ -46,11 +48,14 @@ export function StepDetail({
   run,
   span,
   child,
+  notes,
   onClose,
 }: {
   run: Schemas["Row"];
   span: Span;
   child?: Schemas["Child"];
+  /** What is noted about it. */
+  notes: Schemas["Note"][];
   onClose: () => void;
 }) {
   const version = `${span.status}/${span.tries.length}/${span.ended_at}`;
@@ -66,6 +71,7 @@ export function StepDetail({
   };
   useCommand([{ id: "close-step", label: "Close the step", group: "This page", keys: "Escape", run: close }]);
   const took = spanTook(span, now);
+  const waited = spanWaited(span, now);
   const body = span.step === "step";
   const failed = detail?.attempts.filter((a) => a.error) ?? [];
   const one = failed.length === 1 && detail?.error != null;
@@ -86,23 +92,27 @@ export function StepDetail({
         </Button>
       </div>
       <div className="space-y-5 p-4">
-        {(span.started_at || span.ended_at || span.until || span.reason || span.waits_for != null || child) && (
+        {(span.planned_at || span.started_at || span.ended_at || span.until || span.reason || span.waits_for != null || child) && (
           <Facts>
             {span.started_at && (
               <Fact name={span.waits_for ? "Since" : "Started"}>
-                <span className="tabular">{clock(span.started_at)}</span>
+                <Clock at={span.started_at} />
+              </Fact>
+            )}
+            {waited > 0 && (
+              <Fact name="Waited">
+                <span className="tabular">{lasted(waited)}</span> in the queue
+                {span.planned_at && <span className="text-faint"> since {clock(span.planned_at)}</span>}
               </Fact>
             )}
             {span.ended_at && (
               <Fact name="Ended">
-                <span className="tabular">{clock(span.ended_at)}</span>
+                <Clock at={span.ended_at} />
               </Fact>
             )}
             {span.until && !span.ended_at && (
               <Fact name="Until">
-                <span className="tabular">
-                  {clock(span.until)} ({ago(span.until, now)})
-                </span>
+                <Clock at={span.until} /> <span className="tabular">({until(span.until, now)})</span>
               </Fact>
             )}
             <WaitsFor value={span.waits_for} />
@@ -160,6 +170,12 @@ export function StepDetail({
             )}
           </>
         ) : null}
+        {notes.length > 0 && (
+          <div>
+            <h3 className="mb-1.5 text-xs font-semibold text-faint">Metadata</h3>
+            <Notes notes={notes} />
+          </div>
+        )}
       </div>
       <Confirm
         open={asking === "rerun"}
@@ -211,7 +227,11 @@ function Try({ run, attempt, last }: { run: string; attempt: Schemas["Attempt"];
         <div className="space-y-2 border-t border-line p-3">
           <ErrorView failure={failure} bare />
           {attempt.exchange && <Exchange run={run} n={attempt.seq} />}
-          {attempt.next_at && <p className="text-xs text-faint">The next try was due {clock(attempt.next_at)}</p>}
+          {attempt.next_at && (
+            <p className="text-xs text-faint">
+              The next try {Date.parse(attempt.next_at) > Date.now() ? "is" : "was"} due {clock(attempt.next_at)} {zone(attempt.next_at)}
+            </p>
+          )}
         </div>
       )}
     </li>

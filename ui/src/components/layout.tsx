@@ -2,7 +2,7 @@ import { Check, Copy } from "lucide-react";
 import { type ReactNode, useEffect, useState } from "react";
 import { cn } from "@/lib/cn";
 import { useNow } from "@/lib/now";
-import { ago, clock } from "@/lib/text";
+import { ago, clock, zone } from "@/lib/text";
 
 export function useTitle(title: string) {
   useEffect(() => {
@@ -15,16 +15,27 @@ export function Page({
   aside,
   children,
   wide,
+  narrow,
   sub,
+  className,
 }: {
   title: ReactNode;
   sub?: ReactNode;
   aside?: ReactNode;
   children: ReactNode;
+  /** As wide as a wall display; narrow: as what is read or filled in. */
   wide?: boolean;
+  narrow?: boolean;
+  className?: string;
 }) {
   return (
-    <div className={cn("mx-auto w-full px-4 py-5 sm:px-6 lg:px-8", wide ? "max-w-[120rem]" : "max-w-6xl")}>
+    <div
+      className={cn(
+        "mx-auto w-full px-4 py-5 sm:px-6 lg:px-8",
+        wide ? "max-w-[2560px]" : narrow ? "max-w-6xl" : "max-w-[1440px]",
+        className,
+      )}
+    >
       <header className="mb-5 flex flex-wrap items-start gap-x-4 gap-y-3">
         <div className="min-w-0 flex-1 basis-60">
           <h1 className="text-xl font-semibold tracking-tight wrap-anywhere">{title}</h1>
@@ -73,6 +84,15 @@ export function Ago({ at, className }: { at: string; className?: string }) {
   );
 }
 
+/** A time as the reader's clock showed it, to the millisecond, and whose clock that is. */
+export function Clock({ at }: { at: string }) {
+  return (
+    <time dateTime={at} title={at} className="tabular">
+      {clock(at)} <span className="text-xs text-faint">{zone(at)}</span>
+    </time>
+  );
+}
+
 export function CopyButton({ text, label, className }: { text: string; label: string; className?: string }) {
   const [done, setDone] = useState(false);
   return (
@@ -80,7 +100,10 @@ export function CopyButton({ text, label, className }: { text: string; label: st
       type="button"
       aria-label={done ? "Copied" : label}
       title={label}
-      className={cn("inline-flex size-6 shrink-0 items-center justify-center rounded text-faint hover:bg-sunken hover:text-ink", className)}
+      className={cn(
+        "inline-flex size-6 shrink-0 items-center justify-center rounded text-faint hover:bg-sunken hover:text-ink print:hidden",
+        className,
+      )}
       onClick={() => {
         void navigator.clipboard?.writeText(text).then(() => {
           setDone(true);

@@ -1,6 +1,6 @@
 import { type ComponentType, createElement, type ReactNode, useEffect, useReducer, useState } from "react";
+import { base } from "@/api/ask";
 import { Unreachable } from "@/api/away";
-import { base } from "@/api/client";
 import { useConnection } from "@/api/live";
 import { Failed } from "./states";
 

@@ -1,8 +1,9 @@
 import { type ErrorComponentProps, Link, useRouter } from "@tanstack/react-router";
 import { CircleAlert, CloudOff, RefreshCw } from "lucide-react";
 import { type ReactNode, useEffect } from "react";
+import { base } from "@/api/ask";
 import { Unreachable } from "@/api/away";
-import { ApiError, base } from "@/api/client";
+import { ApiError } from "@/api/client";
 import { cn } from "@/lib/cn";
 import { Button } from "./ui/button";
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { axisOf, place, ticks } from "./axis";
+import { axisOf, place, ticks, tickTexts } from "./axis";
 
 test("times are where they belong", () => {
   const axis = axisOf([[0, 1000]], 0, 1000, false);
@@ -35,4 +35,38 @@ test("ticks are round and keep apart", () => {
   const axis = axisOf([[0, 7300]], 0, 7300, false);
   expect(ticks(axis, 8)).toEqual([0, 1000, 2000, 3000, 4000, 5000, 6000, 7000]);
   expect(ticks(axisOf([], 5, 5, false), 8)).toEqual([0, 1]);
+});
+
+test("the longer of two rests looks longer, and what is planned has room", () => {
+  const [minutes, month] = [18 * 60_000, 30 * 86_400_000];
+  const width = (rest: number, now?: number) => {
+    const axis = axisOf([[0, 1100]], 0, 1100 + rest, true, now);
+    const piece = axis.pieces.find((p) => p.rest)!;
+    return { of: piece.x1 - piece.x0, ahead: piece.ahead };
+  };
+  expect(width(month).of).toBeGreaterThan(1.5 * width(minutes).of);
+  expect(width(month, 1100)).toEqual({ of: expect.closeTo(2 * width(month).of), ahead: true });
+});
+
+test("what was rested and what is planned meet at now", () => {
+  const hour = 3_600_000;
+  const axis = axisOf([[0, 1000]], 0, 10 * hour, true, 4 * hour);
+  expect(axis.pieces.map((p) => [p.from, p.to, p.rest, p.ahead])).toEqual([
+    [0, 1000, false, false],
+    [1000, 4 * hour, true, false],
+    [4 * hour, 10 * hour, true, true],
+  ]);
+  expect(axis.pieces.at(-1)!.x1).toBeCloseTo(1);
+  expect(axisOf([], 0, 10 * hour, true, hour).pieces.at(-1)!.x1).toBeCloseTo(1);
+});
+
+test("a small axis has more than a zero", () => {
+  expect(ticks(axisOf([[0, 1100]], 0, 30 * 86_400_000, true, 1100), 2)).toEqual([0, 1000]);
+  expect(ticks(axisOf([[0, 7300]], 0, 7300, false), 1).length).toBeGreaterThan(1);
+});
+
+test("two ticks never say the same", () => {
+  expect(tickTexts([0, 200, 1000, 1500, 60_000])).toEqual(["0", "200 ms", "1 s", "1.5 s", "1m"]);
+  expect(tickTexts([0, 1225, 1230])).toEqual(["0", "1.225 s", "1.23 s"]);
+  expect(tickTexts([61_002, 61_004])).toEqual(["61.002 s", "61.004 s"]);
 });

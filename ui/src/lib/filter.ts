@@ -1,4 +1,4 @@
-import type { Search } from "@/api/queries";
+import type { Search } from "@/api/ask";
 
 // The filter language: words of the form key:value, and text in quotation marks when it
 // has a space. Words of one key mean any of them; of different keys, all.
@@ -117,7 +117,7 @@ function parseTime(value: string, now: number): string | undefined {
   return at.getTime() >= firstTime && at.getTime() < pastTime ? at.toISOString() : undefined;
 }
 
-const quoted = (value: string) => (value.includes(" ") ? `"${value}"` : value);
+export const quoted = (value: string) => (value.includes(" ") ? `"${value}"` : value);
 
 /** A filter with a word of that key taken out or put in. */
 export function toggle(text: string, key: string, value: string): string {

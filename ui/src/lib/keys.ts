@@ -1,4 +1,4 @@
-import { useEffect, useRef } from "react";
+import { useLayoutEffect, useRef } from "react";
 import { useHotkeys } from "react-hotkeys-hook";
 import { create } from "zustand";
 
@@ -29,7 +29,8 @@ export function useCommand(list: Command[]) {
   const ids = list.map((c) => c.id + c.label + (c.keys ?? "") + (c.off ?? "")).join();
   const latest = useRef(list);
   latest.current = list;
-  useEffect(() => {
+  // From when on it can be seen, it can be used.
+  useLayoutEffect(() => {
     const mine = latest.current.map((c, i) => ({ ...c, run: () => latest.current[i]?.run() }));
     useCommands.setState((s) => ({ commands: [...s.commands, ...mine] }));
     return () => useCommands.setState((s) => ({ commands: s.commands.filter((c) => !mine.includes(c)) }));

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { failureOf, parseExact, write } from "./json";
-import { ago, bytes, lasted, shown } from "./text";
+import { ago, bytes, cutTimes, halves, lasted, shown, until, wall, zone } from "./text";
 
 test("how long something lasted", () => {
   expect([-5, 0.4, 12, 1234, 12_345, 60_000, 61_000, 3_600_000, 5_400_000, 86_400_000, 90_000_000].map(lasted)).toEqual([
@@ -28,12 +28,46 @@ test("how long ago, and how long until", () => {
   ]);
 });
 
+test("a time is as the reader's clock shows it, with a countdown", () => {
+  const at = (hours: number) => new Date(2026, 4, 4, hours, 5, 6).toISOString();
+  const now = new Date(2026, 4, 4, 12, 0, 0).getTime();
+  expect([at(13), at(37), new Date(2027, 0, 2, 3, 4, 5).toISOString()].map((t) => wall(t, now))).toEqual([
+    "13:05:06",
+    "05-05 13:05:06",
+    "2027-01-02 03:04:05",
+  ]);
+  expect([at(14), at(38), at(11), new Date(now + 20_000).toISOString()].map((t) => until(t, now))).toEqual([
+    "in 2h 5m",
+    "in 1d 2h",
+    "now",
+    "in 20 s",
+  ]);
+  expect(zone(now)).toMatch(/^UTC([+\u2212]\d+(:\d\d)?)?$/);
+});
+
+test("the times of a sentence are found where they are, and nowhere else", () => {
+  const [a, b] = ["2026-03-01T12:00:00Z", "2026-03-02T12:00:00Z"];
+  expect(cutTimes(`It is so since ${a}, until ${b} (${a}).`, [a, b])).toEqual([
+    { text: "It is so since " },
+    { text: a, at: a },
+    { text: ", until " },
+    { text: b, at: b },
+    { text: ` (${a}).` },
+  ]);
+  expect(cutTimes("no time", [a])).toEqual([{ text: "no time" }]);
+});
+
+test("a long name keeps its end", () => {
+  expect(halves("send mail to the customer number 17")).toEqual(["send mail to the customer num", "ber 17"]);
+  expect(halves("charge card")).toEqual(["charge card", ""]);
+});
+
 test("bytes", () => {
   expect([5, 2048, 5_000_000].map(bytes)).toEqual(["5 B", "2.0 KiB", "4.8 MiB"]);
 });
 
 test("what is invisible, or turns text around, is shown", () => {
-  expect(shown("\u001b[31mred\u001b[0m a\u202egnp\u0000\n\tb")).toBe("red a\ufffdgnp\ufffd\n\tb");
+  expect(shown("\u001b[31mred\u001b[0m a\u202egnp\u0000\n\tb")).toBe("\ufffd[31mred\ufffd[0m a\ufffdgnp\ufffd\n\tb");
 });
 
 test("numbers stay as they were written", () => {

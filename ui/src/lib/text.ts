@@ -1,8 +1,6 @@
 /** Makes visible what would be invisible, or would turn the text around it. */
 export function shown(text: string): string {
-  return text
-    .replace(/\u001b\[[0-9;]*m/g, "")
-    .replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, "\ufffd");
+  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, "\ufffd");
 }
 
 export const count = (n: number) => n.toLocaleString("en");
@@ -47,24 +45,61 @@ export function ago(at: string | number, now: number): string {
   return ms < 0 ? `in ${text}` : `${text} ago`;
 }
 
-const clockForm = new Intl.DateTimeFormat("sv", {
-  year: "numeric",
-  month: "2-digit",
-  day: "2-digit",
-  hour: "2-digit",
-  minute: "2-digit",
-  second: "2-digit",
-  fractionalSecondDigits: 3,
-});
+const digits = (n: number, of: number) => String(n).padStart(of, "0");
+const day = (t: Date) => `${digits(t.getMonth() + 1, 2)}-${digits(t.getDate(), 2)}`;
+const time = (t: Date) => `${digits(t.getHours(), 2)}:${digits(t.getMinutes(), 2)}:${digits(t.getSeconds(), 2)}`;
 
 /** As the clock on the wall shows it. */
-export const clock = (at: string | number) => clockForm.format(new Date(at)).replace(",", ".");
+export function clock(at: string | number): string {
+  const t = new Date(at);
+  return `${digits(t.getFullYear(), 4)}-${day(t)} ${time(t)}.${digits(t.getMilliseconds(), 3)}`;
+}
 
-const shortForm = new Intl.DateTimeFormat("sv", {
-  month: "2-digit",
-  day: "2-digit",
-  hour: "2-digit",
-  minute: "2-digit",
-  second: "2-digit",
-});
-export const shortClock = (at: string | number) => shortForm.format(new Date(at));
+export function shortClock(at: string | number): string {
+  const t = new Date(at);
+  return `${day(t)} ${time(t)}`;
+}
+
+/** How far the reader's clock is from UTC then, as "UTC+2". */
+export function zone(at: string | number): string {
+  const minutes = -new Date(at).getTimezoneOffset();
+  const size = Math.abs(minutes);
+  const rest = size % 60 ? `:${digits(size % 60, 2)}` : "";
+  return minutes === 0 ? "UTC" : `UTC${minutes < 0 ? "\u2212" : "+"}${Math.floor(size / 60)}${rest}`;
+}
+
+/** A time as the clock on the wall shows it: with its day, when that is not today's. */
+export function wall(at: string, now: number): string {
+  const t = new Date(at);
+  const today = new Date(now);
+  if (t.toDateString() === today.toDateString()) return time(t);
+  return `${t.getFullYear() === today.getFullYear() ? "" : `${digits(t.getFullYear(), 4)}-`}${day(t)} ${time(t)}`;
+}
+
+/** How long until then, as a countdown: "in 2h 40m"; "now", when it has come. */
+export function until(at: string, now: number): string {
+  const ms = Date.parse(at) - now;
+  if (ms < 1500) return "now";
+  return `in ${ms < 60_000 ? `${Math.round(ms / 1000)} s` : lasted(ms)}`;
+}
+
+/** A sentence, cut where the times are that it has, in their order. */
+export function cutTimes(text: string, times: string[]): { text: string; at?: string }[] {
+  const parts: { text: string; at?: string }[] = [];
+  let from = 0;
+  for (const at of times) {
+    const i = text.indexOf(at, from);
+    if (i < 0) continue;
+    if (i > from) parts.push({ text: text.slice(from, i) });
+    parts.push({ text: at, at });
+    from = i + at.length;
+  }
+  if (from < text.length) parts.push({ text: text.slice(from) });
+  return parts;
+}
+
+/** A long name in two parts, of which the first may be cut: what tells names apart is often their end. */
+export function halves(name: string, tail = 6): [string, string] {
+  const letters = [...name];
+  return letters.length < tail * 2 ? [name, ""] : [letters.slice(0, -tail).join(""), letters.slice(-tail).join("")];
+}

@@ -2,7 +2,8 @@ import { useQuery } from "@tanstack/react-query";
 import { Lock, LogOut, Monitor } from "lucide-react";
 import { type FormEvent, useState } from "react";
 import { logOut } from "@/api/actions";
-import { base, type Schemas } from "@/api/client";
+import { base } from "@/api/ask";
+import type { Schemas } from "@/api/client";
 import { changePassword, endLogin, endOtherLogins, loginsQuery } from "@/api/people";
 import { meQuery } from "@/api/queries";
 import { Ago, Card, Fact, Facts, Page, useTitle } from "@/components/layout";
@@ -21,7 +22,7 @@ export function Account() {
   useTitle("Your account");
   const me = useQuery(meQuery);
   return (
-    <Page title="Your account">
+    <Page title="Your account" narrow>
       {me.isPending ? (
         <Bones />
       ) : me.isError ? (

@@ -1,10 +1,11 @@
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Link, useNavigate } from "@tanstack/react-router";
-import { Play } from "lucide-react";
+import { Play, Trash2 } from "lucide-react";
 import { useState } from "react";
-import { retryLetter } from "@/api/actions";
+import { discardLetter, discardMany, retryLetter } from "@/api/actions";
 import { groupQuery, lettersQuery } from "@/api/queries";
 import { Act } from "@/components/Act";
+import { Discard } from "@/components/Discard";
 import { Ago, Card, Page, Tabs, useTitle } from "@/components/layout";
 import { More } from "@/components/More";
 import { RetryMany } from "@/components/RetryMany";
@@ -13,7 +14,7 @@ import { StatusPill } from "@/components/status";
 import { Trends } from "@/components/Trend";
 import { tell, tellError } from "@/components/ui/toast";
 import { useRows } from "@/lib/rows";
-import { shown } from "@/lib/text";
+import { many, shown } from "@/lib/text";
 import { groupRoute } from "@/router";
 import { Jobs } from "./DeadLetters";
 
@@ -29,12 +30,14 @@ export function DeadGroup() {
   const list = letters.data?.pages.flat() ?? [];
   const one = all.data?.pages[0]?.[0];
   const [asking, setAsking] = useState(false);
+  const [discarding, setDiscarding] = useState<"all" | { run: string }>();
+  const name = shown(group.data?.title ?? one?.title ?? "Dead letters");
   useRows();
-  useTitle(one ? shown(one.title) : "Dead letters");
+  useTitle(name);
   const openOnes = state === "open" ? list.length : 0;
   return (
     <Page
-      title={one ? <span className="line-clamp-3">{shown(one.title)}</span> : "Dead letters"}
+      title={<span className="line-clamp-3">{name}</span>}
       sub={
         one && (
           <span className="flex flex-wrap gap-x-4">
@@ -49,9 +52,14 @@ export function DeadGroup() {
       }
       aside={
         openOnes > 0 && (
-          <Act kind="main" onClick={() => setAsking(true)}>
-            <Play /> Retry them all
-          </Act>
+          <>
+            <Act onClick={() => setDiscarding("all")}>
+              <Trash2 /> Discard them all
+            </Act>
+            <Act kind="main" onClick={() => setAsking(true)}>
+              <Play /> Retry them all
+            </Act>
+          </>
         )
       }
     >
@@ -87,12 +95,12 @@ export function DeadGroup() {
         ) : (
           <ul className="divide-y divide-line">
             {list.map((l) => (
-              <li key={l.run_id} className="flex items-center gap-3 pr-3 hover:bg-sunken">
+              <li key={l.run_id} className="flex flex-wrap items-center gap-x-2 pr-3 hover:bg-sunken">
                 <Link
                   data-row
                   to="/runs/$run"
                   params={{ run: l.run_id }}
-                  className="grid min-w-0 flex-1 grid-cols-[auto_minmax(0,1fr)_auto] items-baseline gap-x-3 px-4 py-2.5 text-sm"
+                  className="grid min-w-40 flex-1 grid-cols-[auto_minmax(0,1fr)_auto] items-baseline gap-x-3 px-4 py-2.5 text-sm"
                 >
                   <StatusPill status={l.state} />
                   <span className="truncate text-soft">{shown(l.note || l.title)}</span>
@@ -101,6 +109,24 @@ export function DeadGroup() {
                     <Ago at={l.failed_at} />
                   </span>
                 </Link>
+                {l.retry_of && (
+                  <span className="order-last basis-full pb-2 pl-4 text-xs text-bad sm:order-none sm:basis-auto sm:pb-0 sm:pl-0">
+                    failed again, a{" "}
+                    <Link
+                      to="/runs/$run"
+                      params={{ run: l.retry_of }}
+                      aria-label={`Run ${l.retry_of}, of which it was a retry`}
+                      className="underline"
+                    >
+                      retry
+                    </Link>
+                  </span>
+                )}
+                {l.state === "open" && (
+                  <Act size="small" aria-label={`Discard run ${l.run_id}`} title="Discard" onClick={() => setDiscarding({ run: l.run_id })}>
+                    <Trash2 />
+                  </Act>
+                )}
                 {l.state === "open" && (
                   <Act
                     size="small"
@@ -122,6 +148,20 @@ export function DeadGroup() {
         )}
         <More query={letters} />
       </Card>
+      <Discard
+        open={discarding !== undefined}
+        onOpenChange={(open) => !open && setDiscarding(undefined)}
+        title={discarding === "all" ? `Discard ${many(group.data?.open ?? openOnes, "dead letter")}` : "Discard a dead letter"}
+        what={
+          discarding === "all" ? "It closes the open ones of this group, and starts nothing." : "It closes this one, and starts nothing."
+        }
+        onConfirm={async (reason) => {
+          if (discarding === "all") {
+            await discardMany({ fingerprint }, reason);
+            tell("They are being discarded", { description: "The progress stands above the list." });
+          } else await discardLetter(discarding!.run, reason);
+        }}
+      />
       <RetryMany
         open={asking}
         onOpenChange={setAsking}

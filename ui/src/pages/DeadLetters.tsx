@@ -1,11 +1,12 @@
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Link, useNavigate } from "@tanstack/react-router";
-import { CircleCheck, Play } from "lucide-react";
+import { CircleCheck, Play, Trash2 } from "lucide-react";
 import { useState } from "react";
-import { stopJob } from "@/api/actions";
+import { discardMany, stopJob } from "@/api/actions";
 import type { Schemas } from "@/api/client";
-import { groupsQuery, jobsQuery } from "@/api/queries";
+import { failedAgainQuery, groupsQuery, jobsQuery } from "@/api/queries";
 import { Act } from "@/components/Act";
+import { Discard } from "@/components/Discard";
 import { Ago, Card, Page, Tabs, useTitle } from "@/components/layout";
 import { More } from "@/components/More";
 import { RetryMany } from "@/components/RetryMany";
@@ -13,6 +14,7 @@ import { Bones, Empty, Failed } from "@/components/states";
 import { StatusPill } from "@/components/status";
 import { Trend } from "@/components/Trend";
 import { Confirm } from "@/components/ui/confirm";
+import { tell } from "@/components/ui/toast";
 import { cn } from "@/lib/cn";
 import { useRows } from "@/lib/rows";
 import { count, many, shown } from "@/lib/text";
@@ -26,6 +28,7 @@ export function DeadLetters() {
   const groups = useInfiniteQuery(groupsQuery(state));
   const list = groups.data?.pages.flat() ?? [];
   const [asking, setAsking] = useState(false);
+  const [discarding, setDiscarding] = useState<Schemas["GroupTrend"]>();
   const open = list.reduce((sum, g) => sum + g.open, 0);
   return (
     <Page
@@ -63,7 +66,7 @@ export function DeadLetters() {
         ) : (
           <ul className="divide-y divide-line">
             {list.map((g) => (
-              <Group key={g.fingerprint} g={g} />
+              <Group key={g.fingerprint} g={g} onDiscard={() => setDiscarding(g)} />
             ))}
           </ul>
         )}
@@ -76,18 +79,28 @@ export function DeadLetters() {
         number={open}
         what={`all open dead letters${groups.hasNextPage ? ", also those that are not shown" : ""}`}
       />
+      <Discard
+        open={discarding !== undefined}
+        onOpenChange={(open) => !open && setDiscarding(undefined)}
+        title={`Discard ${many(discarding?.open ?? 0, "dead letter")}`}
+        what="It closes the open ones of this group, and starts nothing."
+        onConfirm={async (reason) => {
+          await discardMany({ fingerprint: discarding!.fingerprint }, reason);
+          tell("They are being discarded", { description: "The progress stands above the list." });
+        }}
+      />
     </Page>
   );
 }
 
-function Group({ g }: { g: Schemas["GroupTrend"] }) {
+function Group({ g, onDiscard }: { g: Schemas["GroupTrend"]; onDiscard: () => void }) {
   return (
-    <li>
+    <li className="flex items-center gap-1 pr-2 hover:bg-sunken">
       <Link
         data-row
         to="/dead-letters/$fingerprint"
         params={{ fingerprint: g.fingerprint }}
-        className="grid grid-cols-[minmax(0,1fr)_auto] gap-x-4 gap-y-0.5 px-4 py-3 text-sm hover:bg-sunken sm:grid-cols-[minmax(0,1fr)_auto_auto]"
+        className="grid min-w-0 flex-1 grid-cols-[minmax(0,1fr)_auto] gap-x-4 gap-y-0.5 py-3 pr-2 pl-4 text-sm sm:grid-cols-[minmax(0,1fr)_auto_auto]"
       >
         <span className="line-clamp-2 font-medium wrap-anywhere">{shown(g.title)}</span>
         <span className="row-span-2 hidden self-center sm:block">
@@ -110,18 +123,23 @@ function Group({ g }: { g: Schemas["GroupTrend"] }) {
           {g.discarded > 0 && <span>{count(g.discarded)} discarded</span>}
         </span>
       </Link>
+      {g.open > 0 && (
+        <Act size="small" aria-label={`Discard the group ${shown(g.title)}`} title="Discard" onClick={onDiscard}>
+          <Trash2 />
+        </Act>
+      )}
     </li>
   );
 }
 
-/** Bulk retries: those at work, and the last that ended. */
+/** Bulk retries and discards: those at work, and the last that ended. */
 export function Jobs() {
   const jobs = useQuery(jobsQuery);
   const [stopping, setStopping] = useState<string>();
   const list = (jobs.data ?? []).filter((job, i) => job.state === "running" || i < 3).slice(0, 5);
   if (list.length === 0) return null;
   return (
-    <Card title="Bulk retries" bare className="mb-4">
+    <Card title="Bulk retries and discards" bare className="mb-4">
       <ul className="divide-y divide-line">
         {list.map((job) => (
           <Job key={job.id} job={job} onStop={() => setStopping(job.id)} />
@@ -130,18 +148,20 @@ export function Jobs() {
       <Confirm
         open={stopping !== undefined}
         onOpenChange={(open) => !open && setStopping(undefined)}
-        title="Stop this bulk retry?"
+        title="Stop this job?"
         action="Stop it"
         danger
         onConfirm={() => stopJob(stopping!)}
       >
-        <p>No more runs are started. Those that it has started go on, and what it has not reached stays open.</p>
+        <p>Runs that it has started go on, and what it has not reached stays open.</p>
       </Confirm>
     </Card>
   );
 }
 
 function Job({ job, onStop }: { job: Schemas["RetryJob"]; onStop: () => void }) {
+  const [again, setAgain] = useState(false);
+  const discards = job.kind === "discard";
   const parts = [
     { n: job.completed, tone: "bg-good", word: "completed" },
     { n: job.failed, tone: "bg-bad", word: "failed again" },
@@ -155,9 +175,12 @@ function Job({ job, onStop }: { job: Schemas["RetryJob"]; onStop: () => void }) 
         <StatusPill status={job.state === "running" ? "Running" : job.state}>
           {job.state === "running" ? (job.waiting ? "looking at the first ones" : "running") : job.state}
         </StatusPill>
-        <span className="font-medium">{many(job.started, "run")} started</span>
+        <span className="font-medium">
+          {discards ? `${many(job.discarded, "dead letter")} discarded` : `${many(job.started, "run")} started`}
+        </span>
         <span className="min-w-0 text-soft wrap-anywhere">
-          of {shown(of)}, {job.rate}
+          of {shown(of)}
+          {discards ? `: ${shown(job.reason ?? "")}` : `, ${job.rate}`}
         </span>
         <Ago at={job.created_at} className="text-xs text-faint" />
         {job.state === "running" && (
@@ -166,26 +189,67 @@ function Job({ job, onStop }: { job: Schemas["RetryJob"]; onStop: () => void }) 
           </Act>
         )}
       </div>
-      <div
-        className="flex h-1.5 gap-px overflow-hidden rounded-full bg-idle-wash"
-        role="img"
-        aria-label={parts.map((p) => `${p.n} ${p.word}`).join(", ")}
-      >
-        {parts.map(
-          (p) => p.n > 0 && <span key={p.word} className={p.tone} style={{ width: `${(100 * p.n) / Math.max(1, job.started)}%` }} />,
-        )}
-      </div>
+      {!discards && (
+        <div
+          className="flex h-1.5 gap-px overflow-hidden rounded-full bg-idle-wash"
+          role="img"
+          aria-label={parts.map((p) => `${p.n} ${p.word}`).join(", ")}
+        >
+          {parts.map(
+            (p) => p.n > 0 && <span key={p.word} className={p.tone} style={{ width: `${(100 * p.n) / Math.max(1, job.started)}%` }} />,
+          )}
+        </div>
+      )}
       <p className="tabular flex flex-wrap gap-x-4 text-xs text-soft">
         {parts
           .filter((p) => p.n > 0)
-          .map((p) => (
-            <span key={p.word}>
-              {count(p.n)} {p.word}
-            </span>
-          ))}
+          .map((p) =>
+            p.word === "failed again" ? (
+              <button
+                key={p.word}
+                type="button"
+                className="text-accent hover:underline"
+                aria-expanded={again}
+                onClick={() => setAgain(!again)}
+              >
+                {count(p.n)} {p.word}
+              </button>
+            ) : (
+              <span key={p.word}>
+                {count(p.n)} {p.word}
+              </span>
+            ),
+          )}
         {job.skipped > 0 && <span>{count(job.skipped)} could not be retried</span>}
         {job.why && <span className="text-bad">{shown(job.why)}</span>}
       </p>
+      {again && <FailedAgain job={job} />}
     </li>
+  );
+}
+
+function FailedAgain({ job }: { job: Schemas["RetryJob"] }) {
+  const runs = useInfiniteQuery(failedAgainQuery(job.id, job.failed));
+  const list = runs.data?.pages.flat() ?? [];
+  if (runs.isError && list.length === 0) return <Failed error={runs.error} retry={() => void runs.refetch()} />;
+  return (
+    <>
+      <ul aria-label="Runs that failed again" className="max-h-60 space-y-1 overflow-y-auto text-xs">
+        {list.map((r) => (
+          <li key={r.run_id} className="flex flex-wrap gap-x-3">
+            <Link to="/runs/$run" params={{ run: r.run_id }} className="font-mono text-accent hover:underline">
+              {r.run_id}
+            </Link>
+            <span className="text-faint">
+              a retry of{" "}
+              <Link to="/runs/$run" params={{ run: r.retry_of }} className="font-mono hover:underline">
+                {r.retry_of}
+              </Link>
+            </span>
+          </li>
+        ))}
+      </ul>
+      <More query={runs} />
+    </>
   );
 }

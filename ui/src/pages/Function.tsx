@@ -14,11 +14,17 @@ import { Bones, Empty, Failed } from "@/components/states";
 import { Confirm, Field, inputStyle } from "@/components/ui/confirm";
 import { tell, tellError } from "@/components/ui/toast";
 import { Versions } from "@/components/Versions";
+import { configured } from "@/lib/configured";
 import { cronWords } from "@/lib/cron";
+import { quoted } from "@/lib/filter";
 import { useCommand } from "@/lib/keys";
+import { knownFrom, sinceText } from "@/lib/known";
 import { useRows } from "@/lib/rows";
 import { clock, count, shown } from "@/lib/text";
 import { functionRoute } from "@/router";
+
+/** How many functions the overview has at most. */
+const mostCounted = 50;
 
 const configQuery = (app: string, id: string) =>
   queryOptions({
@@ -26,6 +32,26 @@ const configQuery = (app: string, id: string) =>
     queryFn: async ({ signal }) =>
       (await api.GET("/v2/apps/{app}/functions/{function}", { signal, params: { path: { app, function: id } } })).data!.data,
   });
+
+function Configuration({ of: options }: { of: object }) {
+  const { facts, rest } = configured(options);
+  return (
+    <>
+      <Facts>
+        {facts.map(({ name, text }) => (
+          <Fact key={name} name={name}>
+            {shown(text)}
+          </Fact>
+        ))}
+      </Facts>
+      {Object.keys(rest).length > 0 && (
+        <div className="mt-3">
+          <JsonView value={rest} label="other options" />
+        </div>
+      )}
+    </>
+  );
+}
 
 export function FunctionPage() {
   const { slug } = functionRoute.useParams();
@@ -48,6 +74,7 @@ export function FunctionPage() {
   const appControl = controls.data?.find((c) => app && c.name === `app/${app.name}`);
   const held = control?.paused ? control : appControl?.paused ? appControl : undefined;
   const recent = overview.data?.functions.find((r) => r.slug === slug);
+  const from = overview.data && knownFrom(overview.data);
   const ticks = schedules.data?.filter((s) => s.function === slug) ?? [];
   const rows = runs.data?.pages[0]?.runs.slice(0, 15) ?? [];
   const why = useLacks();
@@ -133,7 +160,7 @@ export function FunctionPage() {
           bare
           className="overflow-hidden"
           aside={
-            <Link to="/runs" search={{ q: `function:${slug}` }} className="text-xs text-accent hover:underline">
+            <Link to="/runs" search={{ q: `function:${quoted(slug)}` }} className="text-xs text-accent hover:underline">
               All of them
             </Link>
           }
@@ -151,8 +178,10 @@ export function FunctionPage() {
           )}
         </Card>
         <div className="space-y-4">
-          <Card title="Last hour">
-            {recent ? (
+          <Card title={from === undefined ? "Last hour" : `Last hour, ${sinceText(from)}`}>
+            {overview.isPending ? (
+              <Bones rows={2} />
+            ) : recent ? (
               <Facts>
                 <Fact name="Started">{count(recent.hour.started)}</Fact>
                 <Fact name="Completed">{count(recent.hour.completed)}</Fact>
@@ -162,7 +191,13 @@ export function FunctionPage() {
                 <Fact name="Tries again">{count(recent.hour.retried)}</Fact>
               </Facts>
             ) : (
-              <p className="text-sm text-soft">Nothing happened.</p>
+              <p className="text-sm text-soft">
+                {!overview.data || overview.data.functions.length >= mostCounted
+                  ? "Not known: it is not among the 50 functions that ran or failed most."
+                  : from === undefined
+                    ? "Nothing happened."
+                    : `Nothing happened ${sinceText(from)}. Of what was before, nothing is known.`}
+              </p>
             )}
           </Card>
           {f && (
@@ -186,6 +221,13 @@ export function FunctionPage() {
                   </li>
                 ))}
               </ul>
+              {f.idempotency_key !== "none" && (
+                <p className="mt-3 text-xs text-soft">
+                  {f.idempotency_key === "required"
+                    ? "A start without an idempotency key is refused."
+                    : "A start without an idempotency key gets one from its event's name and data, for 24 hours."}
+                </p>
+              )}
               {ticks.length > 0 && (
                 <>
                   <h3 className="mt-4 mb-1.5 text-xs font-semibold text-faint">Next ticks</h3>
@@ -207,7 +249,7 @@ export function FunctionPage() {
           {f && <Versions slug={slug} version={f.version} />}
           {config.data && (
             <Card title="Configuration">
-              <JsonView value={config.data.configuration ?? {}} label="configuration" />
+              <Configuration of={config.data.configuration} />
               {control?.limits != null && (
                 <>
                   <h3 className="mt-4 mb-1.5 text-xs font-semibold wrap-anywhere text-warn">In place of it, set by {shown(control.by)}</h3>
@@ -266,7 +308,7 @@ export function FunctionPage() {
       {asking === "limits" && (
         <Editor
           title="Limits"
-          description='Concurrency, throttle and priority in place of those of the app, at once and over restarts, such as {"concurrency": 5}. null gives it its own again.'
+          description='Concurrency, throttle, priority and idempotencyKey (none, required or derived) in place of those of the app, at once and over restarts, such as {"concurrency": 5}. null gives it its own again.'
           value={control?.limits ?? { concurrency: 5 }}
           action="Set the limits"
           onClose={() => setAsking(undefined)}

@@ -9,6 +9,7 @@ import { Bones, Empty, Failed } from "@/components/states";
 import { buttonStyle } from "@/components/ui/button";
 import { inputStyle } from "@/components/ui/confirm";
 import { cn } from "@/lib/cn";
+import { knownFrom, sinceText, unknownOf } from "@/lib/known";
 import { useRows } from "@/lib/rows";
 import { many, shown } from "@/lib/text";
 
@@ -21,13 +22,14 @@ export function Functions() {
   const [find, setFind] = useState("");
   const paused = new Map(controls.data?.filter((c) => c.paused).map((c) => [c.name, c.paused]));
   const recent = new Map(overview.data?.functions.map((f) => [f.slug, f]));
+  const from = overview.data && knownFrom(overview.data);
   const list = (apps.data ?? [])
     .map((app) => ({ ...app, functions: app.functions.filter((f) => `${f.slug} ${f.name}`.toLowerCase().includes(find.toLowerCase())) }))
     .filter((app) => app.functions.length > 0);
   return (
     <Page
       title="Functions"
-      sub="What apps have told of, and how the last hour was."
+      sub={`What apps have told of, and how the last hour was${from === undefined ? "" : `, ${sinceText(from)}`}.`}
       aside={
         <div className="w-56">
           <input
@@ -89,7 +91,14 @@ export function Functions() {
                         </span>
                       </span>
                       <span className="hidden sm:block">
-                        {r && <Spark values={r.started} bad={r.failed} label={`${r.hour.started} runs in the last hour`} />}
+                        {r && (
+                          <Spark
+                            values={r.started}
+                            bad={r.failed}
+                            unknown={unknownOf(overview.data!, r.started.length)}
+                            label={`${r.hour.started} runs ${from === undefined ? "in the last hour" : sinceText(from)}`}
+                          />
+                        )}
                       </span>
                       <span className="tabular text-right text-xs text-soft">
                         {r ? (
@@ -98,7 +107,7 @@ export function Functions() {
                             {r.hour.failed > 0 && <span className="text-bad"> · {r.hour.failed} failed</span>}
                           </>
                         ) : (
-                          <span className="text-faint">quiet</span>
+                          <span className="text-faint">{from === undefined ? "quiet" : `none ${sinceText(from)}`}</span>
                         )}
                       </span>
                     </Link>

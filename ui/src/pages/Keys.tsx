@@ -11,7 +11,7 @@ import { shown } from "@/lib/text";
 export function Keys() {
   useTitle("Keys");
   return (
-    <Page title="Keys" sub="By which apps and senders of events are known. The server is given them when it starts, and shows none.">
+    <Page narrow title="Keys" sub="By which apps and senders of events are known. The server is given them when it starts, and shows none.">
       <ForAdmins dev="Nobody is asked for a key here. pawl serve needs a signing key and an event key.">
         <Both />
       </ForAdmins>

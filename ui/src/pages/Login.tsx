@@ -1,7 +1,8 @@
 import { queryOptions, useQuery } from "@tanstack/react-query";
 import { type FormEvent, type ReactNode, useEffect, useState } from "react";
 import { logIn, makeFirstAdmin } from "@/api/actions";
-import { ApiError, base } from "@/api/client";
+import { base } from "@/api/ask";
+import { ApiError } from "@/api/client";
 import { comeByLink } from "@/api/people";
 import { meQuery } from "@/api/queries";
 import { useTitle } from "@/components/layout";

@@ -9,14 +9,16 @@ import { part } from "@/components/part";
 import { Spark } from "@/components/Spark";
 import { Bones, Empty, Failed } from "@/components/states";
 import { cn } from "@/lib/cn";
+import { knownFrom, sinceText, unknownOf } from "@/lib/known";
 import { useRows } from "@/lib/rows";
+import { counts, times as lengths } from "@/lib/scale";
 import { count, lasted, many, shown } from "@/lib/text";
 
 type Overview_ = Schemas["Overview"];
 
 // Drawing is half the size of this page: the numbers come first.
 const Chart = part(() => import("@/components/Chart").then((m) => m.default), {
-  waiting: <div role="status" aria-label="Loading" style={{ height: 150 }} />,
+  waiting: <div role="status" aria-label="Loading" className="min-h-38" />,
 });
 
 const Connect = part(() => import("@/components/Connect").then((m) => m.Connect), { waiting: <Bones rows={6} /> });
@@ -29,10 +31,12 @@ export function Overview() {
   if (overview.isPending || apps.isPending) return <Bones rows={10} className="mx-auto max-w-6xl p-8" />;
   if (overview.isError && !overview.data) return <Failed error={overview.error} retry={() => void overview.refetch()} whole />;
   const o = overview.data;
+  const from = knownFrom(o);
   const fresh = apps.data?.length === 0 && o.hour.events === 0 && o.failures.length === 0;
   if (fresh)
     return (
       <Page
+        narrow
         title="Welcome to Pawl"
         sub="It runs functions that survive crashes: each step's result is remembered, and what fails is tried again. Connect an app, and its first run shows here."
       >
@@ -40,9 +44,18 @@ export function Overview() {
       </Page>
     );
   return (
-    <Page title="Overview" sub="The last hour, or since the server started. It moves by itself." wide>
+    <Page
+      title="Overview"
+      sub={
+        from === undefined
+          ? "The last hour. It moves by itself."
+          : `The last hour, ${sinceText(from)}: of what was before, nothing is known. It moves by itself.`
+      }
+      wide
+      className="2xl:flex 2xl:min-h-dvh 2xl:flex-col"
+    >
       <Numbers o={o} />
-      <div className="mt-4 grid gap-4 lg:grid-cols-2 2xl:grid-cols-[1fr_1fr_1fr]">
+      <div className="mt-4 grid flex-1 gap-4 lg:grid-cols-2 2xl:grid-cols-6 2xl:grid-rows-[auto_1fr] 2xl:*:col-span-2">
         <Attention list={o.attention} />
         <Card
           title="Newest failures"
@@ -65,9 +78,9 @@ export function Overview() {
             </ul>
           )}
         </Card>
+        <Functions o={o} />
         <Throughput o={o} />
         <Latency o={o} />
-        <Functions o={o} />
       </div>
     </Page>
   );
@@ -87,11 +100,14 @@ function Failure({ run }: { run: Schemas["Row"] }) {
 
 function Numbers({ o }: { o: Overview_ }) {
   const ended = o.hour.completed + o.hour.failed;
-  const numbers = [
-    { name: "Runs started", value: count(o.hour.started), more: `${many(o.hour.events, "event")} received`, q: "after:1h" },
+  const from = knownFrom(o);
+  // Of a few seconds, nothing is no news.
+  const sum = (n: number) => (n === 0 && from !== undefined && Date.parse(o.end) - from < 60_000 ? "–" : count(n));
+  const numbers: { name: string; value: string; more: string; bad?: boolean; q?: string; now?: boolean }[] = [
+    { name: "Runs started", value: sum(o.hour.started), more: `${many(o.hour.events, "event")} received`, q: "after:1h" },
     {
       name: "Completed",
-      value: count(o.hour.completed),
+      value: sum(o.hour.completed),
       more: ended
         ? `${((100 * o.hour.completed) / ended).toFixed(ended === o.hour.completed ? 0 : 1)} % of those that ended`
         : "none has ended",
@@ -99,7 +115,7 @@ function Numbers({ o }: { o: Overview_ }) {
     },
     {
       name: "Failed",
-      value: count(o.hour.failed),
+      value: sum(o.hour.failed),
       more: `${many(o.hour.retried, "try", "tries")} made again`,
       bad: o.hour.failed > 0,
       q: "status:failed after:1h",
@@ -114,7 +130,7 @@ function Numbers({ o }: { o: Overview_ }) {
       value: o.wait.p50_ms ? lasted(o.wait.p50_ms) : "–",
       more: o.wait.p95_ms ? `95 % within ${lasted(o.wait.p95_ms)}` : "none has begun",
     },
-    { name: "Backlog", value: count(o.waiting), more: `${many(o.in_work, "request")} at work`, q: "status:queued" },
+    { name: "Backlog", value: count(o.waiting), more: `${many(o.in_work, "request")} at work`, q: "status:queued", now: true },
   ];
   return (
     <dl className="grid grid-cols-2 gap-px overflow-hidden rounded-xl border border-line bg-line sm:grid-cols-3 xl:grid-cols-6">
@@ -128,8 +144,9 @@ function Numbers({ o }: { o: Overview_ }) {
             ) : (
               n.name
             )}
+            {from !== undefined && !n.now && <span className="text-faint"> {sinceText(from)}</span>}
           </dt>
-          <dd className={cn("tabular mt-1 text-2xl font-semibold tracking-tight", n.bad && "text-bad")}>{n.value}</dd>
+          <dd className={cn("tabular mt-1 text-2xl font-semibold tracking-tight min-[120rem]:text-4xl", n.bad && "text-bad")}>{n.value}</dd>
           <dd className="tabular mt-0.5 truncate text-xs text-faint">{n.more}</dd>
         </div>
       ))}
@@ -206,39 +223,52 @@ function byMinute(values: number[], size: number): number[] {
   return out;
 }
 
+/** The minutes of the charts, and what is not known of them. */
 function useMinutes(o: Overview_) {
   return useMemo(() => {
     const end = Date.parse(o.end) / 1000;
     const size = Math.round(60 / o.bucket_seconds);
     const n = Math.ceil(o.buckets.started.length / size);
-    return { times: Array.from({ length: n }, (_, i) => end - (n - 1 - i) * 60), size };
+    const from = knownFrom(o);
+    const gone = unknownOf(o, n);
+    return {
+      times: Array.from({ length: n }, (_, i) => end - (n - 1 - i) * 60),
+      size,
+      unknown: from === undefined ? undefined : from / 1000,
+      known: (values: number[]) => values.map((v, i) => (i < gone ? null : v)),
+      when: from === undefined ? "of the last hour" : sinceText(from),
+    };
   }, [o]);
 }
 
+// The chart is as high as its card.
+const charted = "flex flex-col 2xl:col-span-3! [&>div:last-child]:flex-1";
+
 function Throughput({ o }: { o: Overview_ }) {
-  const { times, size } = useMinutes(o);
+  const { times, size, unknown, known, when } = useMinutes(o);
   const series = useMemo(
     () => [
-      { label: "Started", color: "--busy", values: byMinute(o.buckets.started, size), fill: true },
-      { label: "Completed", color: "--good", values: byMinute(o.buckets.completed, size) },
-      { label: "Failed", color: "--bad", values: byMinute(o.buckets.failed, size), fill: true },
+      { label: "Started", color: "--busy", values: known(byMinute(o.buckets.started, size)), fill: true },
+      { label: "Completed", color: "--good", values: known(byMinute(o.buckets.completed, size)) },
+      { label: "Failed", color: "--bad", values: known(byMinute(o.buckets.failed, size)), fill: true },
     ],
-    [o, size],
+    [o, size, known],
   );
   return (
-    <Card title="Runs by minute" aside={<Legend series={series} />}>
+    <Card title="Runs by minute" aside={<Legend series={series} />} className={charted}>
       <Chart
         times={times}
         series={series}
-        label={`Runs of the last hour: ${o.hour.started} started, ${o.hour.completed} completed, ${o.hour.failed} failed`}
-        format={(v) => (Number.isInteger(v) ? count(v) : "")}
+        label={`Runs ${when}: ${o.hour.started} started, ${o.hour.completed} completed, ${o.hour.failed} failed`}
+        scale={counts}
+        unknown={unknown}
       />
     </Card>
   );
 }
 
 function Latency({ o }: { o: Overview_ }) {
-  const { times } = useMinutes(o);
+  const { times, unknown, when } = useMinutes(o);
   const series = useMemo(
     () => [
       { label: "Run", color: "--accent", values: o.run_p95_ms.map((v) => v || null), dots: true },
@@ -247,12 +277,17 @@ function Latency({ o }: { o: Overview_ }) {
     [o],
   );
   return (
-    <Card title="95 % were within" aside={<Legend series={series} />}>
+    <Card title="95 % were within" aside={<Legend series={series} />} className={charted}>
       <Chart
         times={times}
         series={series}
-        label={`95 % of the runs of the last hour took up to ${lasted(o.run.p95_ms)}, and waited up to ${lasted(o.wait.p95_ms)} to begin`}
-        format={lasted}
+        label={
+          o.run.p95_ms || o.wait.p95_ms
+            ? `95 % of the runs ${when} took up to ${lasted(o.run.p95_ms)}, and waited up to ${lasted(o.wait.p95_ms)} to begin`
+            : `No run began or ended ${when}`
+        }
+        scale={lengths}
+        unknown={unknown}
       />
     </Card>
   );
@@ -272,10 +307,11 @@ function Legend({ series }: { series: { label: string; color: string }[] }) {
 }
 
 function Functions({ o }: { o: Overview_ }) {
+  const from = knownFrom(o);
   return (
-    <Card title="Functions" bare className="lg:col-span-2 2xl:col-span-1">
+    <Card title="Functions" bare className="lg:col-span-2">
       {o.functions.length === 0 ? (
-        <Empty title="No function ran in the last hour" className="py-10" />
+        <Empty title={`No function ran ${from === undefined ? "in the last hour" : sinceText(from)}`} className="py-10" />
       ) : (
         <table className="w-full text-sm">
           <thead className="text-left text-xs text-faint">
@@ -295,7 +331,12 @@ function Functions({ o }: { o: Overview_ }) {
                   </Link>
                 </td>
                 <td className="hidden w-36 px-2 py-1.5 sm:table-cell">
-                  <Spark values={f.started} bad={f.failed} label={`${f.hour.started} runs in the last hour`} />
+                  <Spark
+                    values={f.started}
+                    bad={f.failed}
+                    unknown={unknownOf(o, f.started.length)}
+                    label={`${f.hour.started} runs ${from === undefined ? "in the last hour" : sinceText(from)}`}
+                  />
                 </td>
                 <td className="tabular w-20 px-2 py-1.5 text-right">{count(f.hour.started)}</td>
                 <td className={cn("tabular w-20 px-4 py-1.5 text-right", f.hour.failed > 0 ? "font-medium text-bad" : "text-faint")}>

@@ -1,16 +1,17 @@
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { Link, useNavigate } from "@tanstack/react-router";
 import { Ban, PencilLine, RotateCcw, Trash2 } from "lucide-react";
-import { useMemo, useState } from "react";
+import { type ReactNode, useEffect, useMemo, useRef, useState } from "react";
 import { cancelRun, discardLetter, rerun, retryLetter } from "@/api/actions";
-import type { Schemas } from "@/api/client";
+import type { Schemas, Span } from "@/api/client";
 import { linksQuery, stepQuery, traceQuery, whyQuery } from "@/api/queries";
 import { Act, useLacks, useOnce } from "@/components/Act";
 import { Editor } from "@/components/Editor";
 import { ErrorView } from "@/components/ErrorView";
 import { Exchange } from "@/components/Exchange";
 import { JsonView } from "@/components/JsonView";
-import { Ago, Card, Fact, Facts, Id, Page, useTitle } from "@/components/layout";
+import { Ago, Card, Clock, Fact, Facts, Id, Page, useTitle } from "@/components/layout";
+import { Notes } from "@/components/Notes";
 import { Took } from "@/components/RunRow";
 import { StepDetail } from "@/components/StepDetail";
 import { Bones, Empty, Failed } from "@/components/states";
@@ -18,9 +19,12 @@ import { StatusPill, StatusWord } from "@/components/status";
 import { Confirm, Field, inputStyle } from "@/components/ui/confirm";
 import { tell, tellError } from "@/components/ui/toast";
 import { Waterfall } from "@/components/Waterfall";
+import { cn } from "@/lib/cn";
 import { failureOf } from "@/lib/json";
 import { useCommand } from "@/lib/keys";
-import { clock, shown } from "@/lib/text";
+import { useNow } from "@/lib/now";
+import { clock, cutTimes, many, shown, until, wall, zone } from "@/lib/text";
+import { failingOf } from "@/lib/trace";
 import { runRoute } from "@/router";
 
 export function RunPage() {
@@ -46,6 +50,7 @@ function Loaded({ trace, links, problem }: { trace: Schemas["Trace"]; links?: Sc
     void navigate({ to: "/runs/$run", params: { run: run.run_id }, search: step ? { step } : {}, replace: true, resetScroll: false });
   const span = trace.steps.find((s) => s.step === chosen);
   const ended = run.ended_at !== null;
+  const failing = useMemo(() => (ended ? [] : failingOf(trace.steps)), [ended, trace.steps]);
   return (
     <Page
       wide
@@ -54,7 +59,7 @@ function Loaded({ trace, links, problem }: { trace: Schemas["Trace"]; links?: Sc
           <Link to="/functions/$slug" params={{ slug: run.function }} className="min-w-0 hover:text-accent">
             {shown(run.function)}
           </Link>
-          <StatusPill status={run.status} />
+          {failing.length > 0 ? <StatusPill status="retrying">{run.status}, retrying</StatusPill> : <StatusPill status={run.status} />}
         </span>
       }
       sub={
@@ -82,22 +87,35 @@ function Loaded({ trace, links, problem }: { trace: Schemas["Trace"]; links?: Sc
       }
       aside={<Actions run={run} links={links} />}
     >
-      {!ended && <Why run={run} seq={trace.seq} />}
+      {!ended && <Why run={run} seq={trace.seq} failing={failing.length > 0} />}
+      {failing.length > 0 && <Failing run={run} failing={failing} most={links?.function?.attempts} onStep={choose} />}
       {run.status === "Failed" && <Failure trace={trace} links={links} onStep={choose} />}
       {run.status === "Skipped" && links?.run.output != null && <Skipped output={links.run.output} />}
-      <div className={span ? "grid gap-4 xl:grid-cols-[minmax(0,3fr)_minmax(0,2fr)]" : ""}>
+      <div className={span ? "xl:grid xl:grid-cols-[minmax(0,3fr)_minmax(0,2fr)] xl:grid-rows-[auto_1fr] xl:gap-x-4" : ""}>
+        <Card bare className="overflow-hidden">
+          {trace.steps.length === 0 ? (
+            <Empty title={ended ? "It ended without a step" : "Its first step has not come yet"} className="py-10">
+              {ended
+                ? "The function returned without a step that had to be remembered."
+                : "The steps show here as soon as the app tells of them."}
+            </Empty>
+          ) : (
+            <Waterfall trace={trace} chosen={chosen} onChoose={choose} />
+          )}
+        </Card>
+        {span && (
+          <StepPanel step={span.step}>
+            <StepDetail
+              key={span.step}
+              run={run}
+              span={span}
+              notes={notesOf(links, span.step)}
+              child={links?.children.find((c) => c.step === span.step)}
+              onClose={() => choose(undefined)}
+            />
+          </StepPanel>
+        )}
         <div className="min-w-0">
-          <Card bare className="overflow-hidden">
-            {trace.steps.length === 0 ? (
-              <Empty title={ended ? "It ended without a step" : "Its first step has not come yet"} className="py-10">
-                {ended
-                  ? "The function returned without a step that had to be remembered."
-                  : "The steps show here as soon as the app tells of them."}
-              </Empty>
-            ) : (
-              <Waterfall trace={trace} chosen={chosen} onChoose={choose} />
-            )}
-          </Card>
           {problem && !links ? (
             <Failed error={problem} />
           ) : links ? (
@@ -106,37 +124,132 @@ function Loaded({ trace, links, problem }: { trace: Schemas["Trace"]; links?: Sc
             <Bones rows={4} />
           )}
         </div>
-        {span && (
-          <div className="fixed inset-x-0 bottom-0 z-30 max-h-[72dvh] overflow-y-auto rounded-t-xl border border-line-strong bg-panel shadow-pop xl:sticky xl:top-4 xl:z-auto xl:max-h-[calc(100dvh-2rem)] xl:self-start xl:rounded-xl xl:border-line xl:shadow-none">
-            <StepDetail
-              key={span.step}
-              run={run}
-              span={span}
-              child={links?.children.find((c) => c.step === span.step)}
-              onClose={() => choose(undefined)}
-            />
-          </div>
-        )}
       </div>
     </Page>
   );
 }
 
-function Why({ run, seq }: { run: Schemas["Row"]; seq: number }) {
+/** What is noted about a step, or about the run; what is noted about the function's body is the run's. */
+const notesOf = (links: Schemas["Links"] | undefined, step = "") => links?.run.metadata?.filter((note) => (note.step ?? "") === step) ?? [];
+
+/**
+ * Where the step that is chosen is shown: beside the waterfall; over the page's foot, where there
+ * is no room beside it; under it, where there is no room for both in the height.
+ */
+function StepPanel({ step, children }: { step: string; children: ReactNode }) {
+  const panel = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    const element = panel.current;
+    if (element && getComputedStyle(element).position === "relative") element.querySelector("h2")?.scrollIntoView({ block: "nearest" });
+  }, [step]);
+  return (
+    <div
+      ref={panel}
+      data-testid="step-panel"
+      className="border bg-panel max-xl:low:relative max-xl:low:mt-4 max-xl:low:rounded-xl max-xl:low:border-line max-xl:low:[&_h2]:scroll-mb-28 max-xl:tall:fixed max-xl:tall:inset-x-0 max-xl:tall:bottom-0 max-xl:tall:z-30 max-xl:tall:max-h-[72dvh] max-xl:tall:overflow-y-auto max-xl:tall:rounded-t-xl max-xl:tall:border-line-strong max-xl:tall:shadow-pop xl:sticky xl:top-4 xl:row-span-2 xl:max-h-[calc(100dvh-2rem)] xl:self-start xl:overflow-y-auto xl:rounded-xl xl:border-line print:static print:mt-4 print:max-h-none"
+    >
+      {children}
+    </div>
+  );
+}
+
+/** Reasons for which somebody may have to do something. */
+const troubles = new Set(["away", "retry", "function", "stuck"]);
+
+function Why({ run, seq, failing }: { run: Schemas["Row"]; seq: number; failing: boolean }) {
   const why = useQuery({ ...whyQuery(run.run_id, `${seq}/${run.status}`), placeholderData: keepPreviousData });
+  const now = useNow();
   if (!why.data || why.data.reason === "ended") return null;
+  // What fails says it itself, and more.
+  if (why.data.reason === "retry" && failing) return null;
   return (
     <p
-      className="mb-4 flex flex-wrap items-center gap-x-2 rounded-lg border border-busy/25 bg-busy-wash/60 px-4 py-2.5 text-sm"
+      className={cn(
+        "mb-4 flex flex-wrap items-center gap-x-2 rounded-lg border px-4 py-2.5 text-sm",
+        troubles.has(why.data.reason) ? "border-warn/30 bg-warn-wash/60" : "border-busy/25 bg-busy-wash/60",
+      )}
       role="status"
     >
-      <span className="min-w-0 wrap-anywhere">{shown(why.data.why)}</span>
+      <span className="min-w-0 wrap-anywhere">
+        {cutTimes(why.data.why, why.data.times).map((part, i) => (part.at ? <When key={i} at={part.at} now={now} /> : shown(part.text)))}
+      </span>
       {why.data.waits_for_run && (
         <Link to="/runs/$run" params={{ run: why.data.waits_for_run }} className="font-medium text-accent hover:underline">
           Show that run
         </Link>
       )}
     </p>
+  );
+}
+
+/** A time in a sentence, and how long until then. */
+function When({ at, now }: { at: string; now: number }) {
+  return (
+    <time dateTime={at} title={`${clock(at)} ${zone(at)}`} className="tabular font-medium whitespace-nowrap">
+      {wall(at, now)}
+      {Date.parse(at) > now && <> ({until(at, now)})</>}
+    </time>
+  );
+}
+
+/** Why the last try of a run that goes on failed, and when the next one is. */
+function Failing({ run, failing, most, onStep }: { run: Schemas["Row"]; failing: Span[]; most?: number; onStep: (step: string) => void }) {
+  const span = failing[0]!;
+  const now = useNow();
+  const detail = useQuery({
+    ...stepQuery(run.run_id, span.step, `${span.status}/${span.tries.length}/${span.ended_at}`),
+    placeholderData: keepPreviousData,
+  });
+  const last = detail.data?.attempts.findLast((a) => a.error);
+  const failure = failureOf(last?.error);
+  const next = span.tries.at(-1)?.next_at;
+  const away = span.status === "unreachable";
+  return (
+    <section aria-label="Failing" data-testid="failing" className="mb-4 overflow-hidden rounded-xl border border-warn/40 bg-panel">
+      <h2 className="sr-only">Failing</h2>
+      <div className="flex flex-wrap items-center gap-x-4 gap-y-1 bg-warn-wash/60 px-4 py-2.5 text-sm">
+        <span className="min-w-0 wrap-anywhere">
+          {away ? "The app was not reached for" : "Failing in"}{" "}
+          <button
+            type="button"
+            onClick={() => onStep(span.step)}
+            className="max-w-full text-left font-semibold text-warn underline decoration-warn/40 underline-offset-2 hover:decoration-warn"
+          >
+            {shown(span.name)}
+          </button>
+          {failing.length > 1 && <>, and {many(failing.length - 1, "more step", "more steps")}</>}
+        </span>
+        {last && !away && (
+          <span className="text-soft">
+            try {last.attempt}
+            {most !== undefined && most >= last.attempt && <> of {most}</>} failed <Ago at={last.ended_at ?? run.queued_at} />
+          </span>
+        )}
+        {next && (
+          <span>
+            {Date.parse(next) > now ? (
+              <>
+                next try at <When at={next} now={now} />
+              </>
+            ) : (
+              "the next try is due"
+            )}
+          </span>
+        )}
+      </div>
+      {failure ? (
+        <ErrorView failure={failure} bare mild className="[&>div:first-child]:px-4 [&>div:first-child]:py-3" />
+      ) : detail.isError ? (
+        <Failed error={detail.error} retry={() => void detail.refetch()} />
+      ) : (
+        <Bones rows={2} />
+      )}
+      {last?.exchange && (
+        <div className="border-t border-line px-4 py-2.5">
+          <Exchange run={run.run_id} n={last.seq} />
+        </div>
+      )}
+    </section>
   );
 }
 
@@ -216,8 +329,9 @@ function Skipped({ output }: { output: unknown }) {
 }
 
 function Below({ links, run, narrow }: { links: Schemas["Links"]; run: Schemas["Row"]; narrow: boolean }) {
+  const notes = notesOf(links);
   return (
-    <div className={`mt-4 grid gap-4 lg:grid-cols-2 ${narrow ? "xl:grid-cols-1" : ""}`}>
+    <div className={`mt-4 grid items-start gap-4 lg:grid-cols-2 ${narrow ? "xl:grid-cols-1" : ""}`}>
       <Card title={links.events.length > 1 ? `Input: ${links.events.length} events` : "Input"}>
         <div className="space-y-3">
           {links.events.map((event) => (
@@ -234,12 +348,17 @@ function Below({ links, run, narrow }: { links: Schemas["Links"]; run: Schemas["
           <JsonView value={links.run.output} label="output" />
         </Card>
       )}
+      {notes.length > 0 && (
+        <Card title="Metadata">
+          <Notes notes={notes} />
+        </Card>
+      )}
       {links.chain.length > 0 && (
         <Card title="Replays" bare>
           <Chain chain={links.chain} run={run.run_id} />
         </Card>
       )}
-      <Card title="Belongs to it">
+      <Card title="About this run">
         <Facts>
           {links.events.map((event) => (
             <Fact key={event.internal_id} name="Event">
@@ -263,18 +382,18 @@ function Below({ links, run, narrow }: { links: Schemas["Links"]; run: Schemas["
               {shown(links.run.app)}
             </Link>
           </Fact>
-          <Fact name="Version">of the function: {links.run.function_version}</Fact>
+          <Fact name="Function version">{links.run.function_version}</Fact>
           <Fact name="Queued">
-            <span className="tabular">{clock(run.queued_at)}</span>
+            <Clock at={run.queued_at} />
           </Fact>
           {run.started_at && (
             <Fact name="Started">
-              <span className="tabular">{clock(run.started_at)}</span>
+              <Clock at={run.started_at} />
             </Fact>
           )}
           {run.ended_at && (
             <Fact name="Ended">
-              <span className="tabular">{clock(run.ended_at)}</span>
+              <Clock at={run.ended_at} />
             </Fact>
           )}
         </Facts>

@@ -10,11 +10,11 @@ import { RunRow } from "@/components/RunRow";
 import { Bones, Empty, Failed } from "@/components/states";
 import { Glyph, inkOf, toneOf } from "@/components/status";
 import { buttonStyle } from "@/components/ui/button";
-import { cn } from "@/lib/cn";
 import { statuses, toggle, without } from "@/lib/filter";
 import { useCommand } from "@/lib/keys";
 import { usePainted } from "@/lib/painted";
 import { rowCommands } from "@/lib/rows";
+import { rowHeight, wide } from "@/lib/runs";
 import { many, shortClock } from "@/lib/text";
 import { runsRoute } from "@/router";
 
@@ -63,10 +63,7 @@ export function Runs() {
             type="button"
             aria-pressed={chosenStatuses.length === 0}
             onClick={() => setFilter(without(q, "status"))}
-            className={cn(
-              "h-7 rounded-full px-3 text-xs",
-              chosenStatuses.length === 0 ? "bg-ink font-medium text-ground" : "text-soft hover:bg-sunken",
-            )}
+            className="h-7 rounded-full px-3 text-xs text-soft hover:bg-sunken aria-pressed:bg-ink aria-pressed:font-medium aria-pressed:text-ground"
           >
             All
           </button>
@@ -78,10 +75,7 @@ export function Runs() {
                 type="button"
                 aria-pressed={on}
                 onClick={() => setFilter(toggle(q, "status", status.toLowerCase()))}
-                className={cn(
-                  "flex h-7 items-center gap-1.5 rounded-full border px-2.5 text-xs whitespace-nowrap",
-                  on ? "border-line-strong bg-panel font-medium" : "border-transparent text-soft hover:bg-sunken",
-                )}
+                className="flex h-7 items-center gap-1.5 rounded-full border border-transparent px-2.5 text-xs whitespace-nowrap text-soft hover:bg-sunken aria-pressed:border-line-strong aria-pressed:bg-panel aria-pressed:font-medium aria-pressed:text-ink"
               >
                 <Glyph status={status} small className={inkOf[toneOf(status)]} />
                 {status}
@@ -140,17 +134,11 @@ export function Runs() {
   );
 }
 
-const wide = matchMedia("(min-width: 48rem)");
-
-/** How high a row is, in pixels: one line, or two where it is narrow. No row is measured. */
 const useRowHeight = () =>
-  useSyncExternalStore(
-    (changed) => {
-      wide.addEventListener("change", changed);
-      return () => wide.removeEventListener("change", changed);
-    },
-    () => (wide.matches ? 36 : 52),
-  );
+  useSyncExternalStore((changed) => {
+    wide.addEventListener("change", changed);
+    return () => wide.removeEventListener("change", changed);
+  }, rowHeight);
 
 /** How many rows before the end of what is there the next page is asked for. */
 const ahead = 120;

@@ -1,5 +1,5 @@
 import { useQuery } from "@tanstack/react-query";
-import { base } from "@/api/client";
+import { base } from "@/api/ask";
 import { serverQuery } from "@/api/queries";
 import { Card, Fact, Facts, Page, Tabs, useTitle } from "@/components/layout";
 import { usePrefs } from "@/lib/prefs";
@@ -10,7 +10,7 @@ export function Settings() {
   const server = useQuery(serverQuery);
   const { theme, setTheme } = usePrefs();
   return (
-    <Page title="Settings">
+    <Page title="Settings" narrow>
       <div className="grid gap-4 md:grid-cols-2">
         <Card title="This browser">
           <Facts>

@@ -1,8 +1,8 @@
 import { useQuery } from "@tanstack/react-query";
 import { Plus, Ticket, Trash2 } from "lucide-react";
 import { useState } from "react";
+import { base } from "@/api/ask";
 import type { Schemas } from "@/api/client";
-import { base } from "@/api/client";
 import { addToken, lacks, type Role, removeToken, type Scope, tokensQuery } from "@/api/people";
 import { meQuery } from "@/api/queries";
 import { Ago, Card, Code, Page, useTitle } from "@/components/layout";

@@ -1,1 +1,0 @@
-import{lt as e}from"./index-BnhSk-sc.js";import{t}from"./jsx-runtime-C3cWAN_r.js";var n=t();function r({query:t}){return t.hasNextPage?(0,n.jsx)(`div`,{className:`flex justify-center p-3`,children:(0,n.jsx)(e,{disabled:t.isFetchingNextPage,onClick:()=>void t.fetchNextPage(),children:t.isFetchingNextPage?`Loading…`:`Show more`})}):null}export{r as t};
