@@ -299,6 +299,9 @@ func TestSleep(t *testing.T) {
 		{"a past sleep beside a step waits for the step", []move{serves("*", sleeps("s", 0), planned("a"))}, "Running [s] a plan"},
 		{"but not in a race", []move{serves("*", race(sleeps("s", 0)), race(planned("a")))}, "Running [s] * a plan"},
 		{"nor by protocol 1", []move{protocol(1), serves("*", sleeps("s", 0), planned("a"))}, "Running [s] * a plan"},
+		{"a sleep that is said to have failed goes on", []move{serves("*", sleeps("s", time.Hour), throws("s"))}, "Running [] s~@1h0m0s plan"},
+		{"also when that is said later", []move{serves("*", sleeps("s", time.Hour), planned("a")), serves("a", done("a"), throws("s"))}, "Running [a] *@15s s~@1h0m0s plan"},
+		{"and ends when there is no other try", []move{noRetry, serves("*", sleeps("s", time.Hour), throws("s"))}, "Running [s] *"},
 		{"a sleep survives a crash", []move{serves("*", sleeps("s", time.Hour)), crashes, wakes("s")}, "Running [s] *"},
 		{"a second wake-up is stale", []move{serves("*", sleeps("s", 1)), wakes("s"), func(p *play) { p.feed(Due{Claim{"s", p.gen}}) }}, "Running [s] * (stale)"},
 	})

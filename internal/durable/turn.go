@@ -169,7 +169,7 @@ func (t *turn) finish(e Entry) bool {
 // stepFailed: a step's body threw. It is tried again by the request that ran it,
 // or, if that would hold up what else the run rests on, by one of its own. Out of
 // tries, its error becomes the step's memo for the function to catch; stepFailed
-// reports whether it has.
+// reports whether it has. A step that rests goes on to rest.
 func (t *turn) stepFailed(op Op, item *Item, apart, progress, noRetry bool, retryAt time.Time) bool {
 	if t.state(op.Step) == Done {
 		return false
@@ -178,6 +178,9 @@ func (t *turn) stepFailed(op Op, item *Item, apart, progress, noRetry bool, retr
 	if final {
 		op.Kind = OpFailed
 		return t.save(op, attempt)
+	}
+	if apart && t.state(op.Step) == Asleep {
+		return false // what it rests for is still to come, and its timer is the only one
 	}
 	if apart && t.state(op.Step) == Unknown {
 		t.setState(op.Step, Planned)
