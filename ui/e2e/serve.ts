@@ -1,10 +1,9 @@
-import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { freePort, until } from "./setup";
+import { freePort, Processes, until } from "./setup";
 
 const root = new URL("../..", import.meta.url).pathname;
 
@@ -18,7 +17,7 @@ type Alert = { kind: string; text: string; url: string };
 
 /** `pawl serve` on an empty store, with a shop on the official SDK. */
 export async function serve() {
-  const children: ChildProcess[] = [];
+  const processes = new Processes();
   const dir = mkdtempSync(join(tmpdir(), "pawl-e2e-"));
   const [port, appPort] = [await freePort(), await freePort()];
   const alerts: Alert[] = [];
@@ -34,54 +33,35 @@ export async function serve() {
   });
   await new Promise<void>((done) => hook.listen(0, "127.0.0.1", done));
   const base = `http://127.0.0.1:${port}`;
-  const pawl = spawn(
-    `${root}bin/pawl`,
-    [
-      "serve",
-      "--listen",
-      `127.0.0.1:${port}`,
-      "--db",
-      `sqlite:${join(dir, "pawl.db")}`,
-      "--app",
-      `http://127.0.0.1:${appPort}/api/inngest`,
-      "--public-url",
-      base,
-      "--allow-private-addresses",
-      "--alert-interval",
-      "500ms",
-    ],
-    {
-      env: {
-        ...process.env,
-        PAWL_SIGNING_KEY: keys.signing,
-        PAWL_SIGNING_KEY_PREVIOUS: keys.previous,
-        PAWL_EVENT_KEY: keys.event,
-        PAWL_ALERT_WEBHOOK: `http://127.0.0.1:${(hook.address() as AddressInfo).port}/`,
-      },
-      stdio: ["ignore", "pipe", process.env.PAWL_E2E_LOG ? "inherit" : "ignore"],
-      cwd: dir,
-    },
-  );
-  children.push(pawl);
-  let out = "";
-  pawl.stdout!.on("data", (chunk) => {
-    out += chunk;
-  });
-  const app = spawn(process.execPath, [`${root}ui/e2e/app.mjs`], {
+  const flags = {
+    listen: `127.0.0.1:${port}`,
+    db: `sqlite:${join(dir, "pawl.db")}`,
+    app: `http://127.0.0.1:${appPort}/api/inngest`,
+    "public-url": base,
+    "allow-private-addresses": true,
+    "alert-interval": "500ms",
+  };
+  processes.start(`${root}bin/pawl`, ["serve", ...Object.entries(flags).map(([name, value]) => `--${name}=${value}`)], {
     env: {
-      ...process.env,
+      PAWL_SIGNING_KEY: keys.signing,
+      PAWL_SIGNING_KEY_PREVIOUS: keys.previous,
+      PAWL_EVENT_KEY: keys.event,
+      PAWL_ALERT_WEBHOOK: `http://127.0.0.1:${(hook.address() as AddressInfo).port}/`,
+    },
+    cwd: dir,
+  });
+  processes.start(process.execPath, [`${root}ui/e2e/app.mjs`], {
+    env: {
       PORT: String(appPort),
       INNGEST_DEV: "0",
       INNGEST_BASE_URL: base,
       INNGEST_SIGNING_KEY: keys.signing,
       INNGEST_EVENT_KEY: keys.event,
     },
-    stdio: process.env.PAWL_E2E_LOG ? "inherit" : "ignore",
   });
-  children.push(app);
   const signed = { headers: { Authorization: `Bearer ${keys.signing}` } };
   await until("the start of pawl", async () => (await fetch(`${base}/health`)).ok);
-  await until("the setup link", async () => /\/setup#\S+/.test(out));
+  await until("the setup link", async () => /\/setup#\S+/.test(processes.said));
   await until("the app's sync", async () => (await (await fetch(`${base}/v1/apps`, signed)).json()).data.length > 0);
   /** A run that waits, for somebody to cancel. */
   const waiting = async (order: string): Promise<string> => {
@@ -99,17 +79,13 @@ export async function serve() {
   };
   return {
     base,
-    link: /http:\S+\/setup#\S+/.exec(out)![0],
+    link: /http:\S+\/setup#\S+/.exec(processes.said)![0],
     signed,
     waiting,
     /** What people were alerted of. */
     alerts,
     stop: async () => {
-      for (const child of children) {
-        const gone = new Promise((done) => child.once("exit", done));
-        child.kill("SIGTERM");
-        await gone;
-      }
+      await processes.end();
       hook.close();
       hook.closeAllConnections();
       rmSync(dir, { recursive: true });
