@@ -22,30 +22,34 @@ const fontFirst: Plugin = {
   },
 };
 
-/** The files of the dashboard that are needed at once: the page begins with another one (src/first.ts). */
-function needed(bundle: Rolldown.OutputBundle): string[] {
+/** The files that a part of the dashboard is made of. */
+function needed(bundle: Rolldown.OutputBundle, part: string): string[] {
   const chunks = Object.values(bundle).filter((file) => file.type === "chunk");
-  const main = chunks.find((chunk) => chunk.moduleIds.some((id) => id.endsWith("/src/main.tsx")));
-  const files = new Set(main && [main.fileName]);
+  const first = chunks.find((chunk) => chunk.moduleIds.some((id) => id.endsWith(part)));
+  const files = new Set(first && [first.fileName]);
   for (const file of files) for (const other of chunks.find((chunk) => chunk.fileName === file)?.imports ?? []) files.add(other);
   return [...files];
 }
 
-// They come when the page says so (src/first.ts), so that they are not in the way of what is
-// drawn first. They are not modules to be preloaded then: those are compiled at once, and what
+// What is needed next, and on the pages of which addresses: the dashboard, and the page of a
+// run. It comes when the page says so (src/first.ts), so that it is not in the way of what is
+// drawn first. These are not modules to be preloaded then: those are compiled at once, and what
 // Chromium has kept of compiling them before is not used.
+const parts = { "": "/src/main.tsx", "runs/": "/src/pages/Run.tsx" };
 const neededNext: Plugin = {
   name: "needed-next",
   transformIndexHtml: {
     order: "post",
-    handler: (html, { bundle }) =>
-      needed(bundle ?? {})
-        .filter((file) => !html.includes(file))
-        .map((file) => ({
-          tag: "link",
-          attrs: { "data-next": true, as: "script", crossorigin: true, href: `./${file}` },
-          injectTo: "head" as const,
-        })),
+    handler: (html, { bundle = {} }) => {
+      const files = new Map<string, string>();
+      for (const [address, part] of Object.entries(parts))
+        for (const file of needed(bundle, part)) if (!html.includes(file) && !files.has(file)) files.set(file, address);
+      return [...files].map(([file, address]) => ({
+        tag: "link",
+        attrs: { "data-next": address || true, as: "script", crossorigin: true, href: `./${file}` },
+        injectTo: "head" as const,
+      }));
+    },
   },
 };
 

@@ -98,9 +98,11 @@ const pause = (time: number) => new Promise<void>((done) => setTimeout(done, tim
 
 const fonts = { text: '1em "Inter Variable"', code: '1em "JetBrains Mono Variable"' };
 
-/** Has the browser fetch the dashboard, which is not compiled before it is wanted. */
+/** Has the browser fetch the dashboard, and what the page needs of it, which is not compiled before it is wanted. */
 function fetchNext() {
-  for (const link of document.querySelectorAll("link[data-next]")) link.setAttribute("rel", "preload");
+  const page = location.href.slice(base.length + 1);
+  for (const link of document.querySelectorAll<HTMLElement>("link[data-next]"))
+    if (page.startsWith(link.dataset.next!)) link.setAttribute("rel", "preload");
 }
 
 /** Draws the list of runs, if it is what is to be seen. */
