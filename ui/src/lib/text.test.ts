@@ -1,6 +1,10 @@
 import { expect, test } from "vitest";
 import { failureOf, parseExact, write } from "./json";
-import { ago, bytes, cutTimes, halves, lasted, shown, until, wall, zone } from "./text";
+import { ago, bytes, count, cutTimes, halves, lasted, shown, until, wall, zone } from "./text";
+
+test("numbers in groups of three digits", () => {
+  for (const n of [0, 7, 999, 1000, 12_345, 1_000_000, 123_456_789]) expect(count(n)).toBe(n.toLocaleString("en"));
+});
 
 test("how long something lasted", () => {
   expect([-5, 0.4, 12, 1234, 12_345, 60_000, 61_000, 3_600_000, 5_400_000, 86_400_000, 90_000_000].map(lasted)).toEqual([

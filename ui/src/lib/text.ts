@@ -3,7 +3,8 @@ export function shown(text: string): string {
   return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, "\ufffd");
 }
 
-export const count = (n: number) => n.toLocaleString("en");
+/** A whole number, in groups of three digits. The browser's own way to write it takes 10 ms the first time. */
+export const count = (n: number) => String(n).replace(/\B(?=(\d{3})+$)/g, ",");
 
 /** 1 run, 2 runs. */
 export const many = (n: number, one: string, more = `${one}s`) => `${count(n)} ${n === 1 ? one : more}`;
