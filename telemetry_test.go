@@ -280,7 +280,7 @@ pawl_steps_ended_total{function="shop-f",status="failed"} 0
 			require.NoError(t, err)
 			require.Equal(t, 1, n, name)
 		}
-		_, _, err = e.Invoke(t.Context(), durable.Invoke{Function: "shop-f", Slug: "shop-f", Payload: []byte(`{"cents":1}`)}, nil, func(_, _ string) []byte { return nil })
+		_, _, err = e.Invoke(t.Context(), durable.Invoke{Function: "shop-f", Slug: "shop-f", Payload: []byte(`{"cents":1}`)}, nil, "", func(_, _ string) []byte { return nil })
 		require.NoError(t, err)
 		require.NoError(t, testutil.GatherAndCompare(registry, strings.NewReader(`
 # HELP pawl_events_received_total Events taken in.

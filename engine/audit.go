@@ -67,6 +67,15 @@ func newAct(now time.Time, by, what, object string, about facts) durable.Act {
 	return a
 }
 
+// actOf is a line of what programs do all day, and tell nobody: nil unless a person did it.
+func actOf(now time.Time, person, what, object string, about facts) *durable.Act {
+	if person == "" {
+		return nil
+	}
+	a := newAct(now, person, what, object, about)
+	return &a
+}
+
 // Acts reads the audit log; see store.Audit.
 func (e *Engine) Acts(ctx context.Context, f store.ActFilter, p store.Page) ([]durable.Act, error) {
 	return e.store.Acts(ctx, f, p)

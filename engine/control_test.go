@@ -142,7 +142,7 @@ func TestPauseThatRefuses(t *testing.T) {
 			require.NoError(t, p.Pause(t.Context(), slug, engine.Hold{Pause: durable.PauseStarts, Refuse: true}, "ann", ""))
 		}
 		p.send(`{"name":"x","id":"k1"}`)
-		_, _, err := p.Invoke(t.Context(), durable.Invoke{Function: "shop-f"}, nil, nil)
+		_, _, err := p.Invoke(t.Context(), durable.Invoke{Function: "shop-f"}, nil, "", nil)
 		require.ErrorIs(t, err, engine.ErrNotStarted)
 		p.restart()
 		time.Sleep(time.Minute)

@@ -157,7 +157,7 @@ func (e *Engine) Enter(ctx context.Context, in wire.Endpoint, once *store.Once) 
 		return "", &BeginError{err.Error()}
 	}
 	ev.Body = fmt.Appendf(nil, `{"data":%s,"id":"%s","name":"%s","ts":%d,"user":{}}`, data, ev.ID, ev.Name, ev.At.UnixMilli())
-	return e.startOne(ctx, f, ev, now, once, data, func(run string) []byte { return []byte(run) })
+	return e.startOne(ctx, f, ev, now, once, data, "", func(run string) []byte { return []byte(run) })
 }
 
 // An idempotency key, in bytes, and how long it holds.

@@ -163,7 +163,7 @@ func (l local) State(ctx context.Context, run string) (events, memos []byte, err
 }
 
 func (l local) Signal(ctx context.Context, name string, data []byte) (string, error) {
-	run, err := l.e.Signal(ctx, name, jsontext.Value(data), nil)
+	run, err := l.e.Signal(ctx, name, jsontext.Value(data), nil, "")
 	if errors.Is(err, store.ErrNotFound) {
 		return "", proto.ErrNobodyWaits
 	}
@@ -187,7 +187,7 @@ func (l local) Invoke(ctx context.Context, slug string, data []byte, key string)
 	if key != "" {
 		once = &store.Once{Scope: "runs/" + slug, Key: key, Fingerprint: fingerprint(jsontext.Value(data)), Life: store.KeyLife}
 	}
-	_, run, err := l.e.Invoke(ctx, in, once, func(_, run string) []byte { return []byte(run) })
+	_, run, err := l.e.Invoke(ctx, in, once, "", func(_, run string) []byte { return []byte(run) })
 	if was, ok := errors.AsType[*store.RepeatedError](err); ok {
 		return string(was.Entry.Reply), nil
 	}

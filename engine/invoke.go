@@ -26,7 +26,8 @@ func (e *NotStartedError) Error() string { return e.Message + ": " + ErrNotStart
 // Unwrap returns ErrNotStarted.
 func (e *NotStartedError) Unwrap() error { return ErrNotStarted }
 
-// Invoke starts a run of one function, which need not have a trigger. It
+// Invoke starts a run of one function, which need not have a trigger, for a person by whom
+// the audit log then names, or for a program: "". It
 // returns the event that stands for it, and the run. It fails with
 // store.ErrNotFound when no function of that slug or ID is served, and with
 // ErrNotStarted, as a *NotStartedError where the store has decided, when the function's
@@ -35,7 +36,7 @@ func (e *NotStartedError) Unwrap() error { return ErrNotStarted }
 // With once, that happens once for a key, which then stands for what reply
 // makes of the event and the run; the errors are those of AcceptOnce. A once whose Key
 // is "" has the scope in which the function's rule derives one, if it does.
-func (e *Engine) Invoke(ctx context.Context, in durable.Invoke, once *store.Once, reply func(event, run string) []byte) (event, run string, err error) {
+func (e *Engine) Invoke(ctx context.Context, in durable.Invoke, once *store.Once, by string, reply func(event, run string) []byte) (event, run string, err error) {
 	if e.closing.Load() {
 		return "", "", ErrClosing
 	}
@@ -51,14 +52,14 @@ func (e *Engine) Invoke(ctx context.Context, in durable.Invoke, once *store.Once
 	target := durable.Target{Function: f.Slug}
 	ev := durable.Event{ID: NewID(), Name: durable.EventInvoked, At: now, Received: now, Target: &target, Trace: traceText(ctx)}
 	ev.Body = durable.InvokedBody(ev.ID, target, in, f.Name, time.Time{}, now)
-	run, err = e.startOne(ctx, f, ev, now, once, in.Payload, func(run string) []byte { return reply(ev.ID, run) })
+	run, err = e.startOne(ctx, f, ev, now, once, in.Payload, by, func(run string) []byte { return reply(ev.ID, run) })
 	return ev.ID, run, err
 }
 
 // startOne writes an event that is for one function, with its run. asked is what is
 // asked of it, from which a key may be derived. Errors are those of Invoke.
 func (e *Engine) startOne(
-	ctx context.Context, f durable.Function, ev durable.Event, now time.Time, once *store.Once, asked durable.JSON, reply func(run string) []byte,
+	ctx context.Context, f durable.Function, ev durable.Event, now time.Time, once *store.Once, asked durable.JSON, by string, reply func(run string) []byte,
 ) (run string, err error) {
 	a := store.Accepted{Event: ev, Starts: e.starts(ctx, []durable.Function{f}, ev, now)}
 	if len(a.Starts) == 0 {
@@ -79,6 +80,7 @@ func (e *Engine) startOne(
 	}
 	defer release()
 	run = a.Starts[0].Run.ID
+	a.Act = actOf(now, by, durable.ActInvoke, f.Slug, facts{"run": run, "event": ev.ID})
 	unique, limited := a.Starts[0].Unique, a.Starts[0].Limit != nil // then it is the store's
 	var started []string
 	if once == nil {

@@ -19,7 +19,7 @@ func (p *pawl) sendKeyed(key, body string) {
 	p.t.Helper()
 	events, err := wire.ReadEvents([]byte(body), "", "", time.Now(), engine.NewID)
 	require.NoError(p.t, err)
-	require.NoError(p.t, p.SendOnce(p.t.Context(), events, &store.Once{Scope: "events", Key: key, Fingerprint: body, Life: time.Hour}))
+	require.NoError(p.t, p.SendOnce(p.t.Context(), events, &store.Once{Scope: "events", Key: key, Fingerprint: body, Life: time.Hour}, ""))
 }
 
 // statuses are those of the runs of a function, oldest first.
@@ -69,7 +69,7 @@ func TestInvokeWithoutTheKeyThatIsRequired(t *testing.T) {
 		p := newPawl(t, &app{serve: serial()}, with(function("f", "x", 0), `"idempotencyKey":"required"`))
 		in := durable.Invoke{Function: "shop-f", Payload: []byte(`{"n":1}`)}
 		for _, once := range []*store.Once{nil, {Scope: "runs/shop-f"}, {Scope: "runs/shop-f", Key: "retry:1", Life: time.Hour}} {
-			_, _, err := p.Invoke(t.Context(), in, once, invoked)
+			_, _, err := p.Invoke(t.Context(), in, once, "", invoked)
 			var refused *durable.KeyRequiredError
 			require.ErrorAs(t, err, &refused)
 			require.ErrorContains(t, err, "function shop-f starts only for an idempotency key")
@@ -79,7 +79,7 @@ func TestInvokeWithoutTheKeyThatIsRequired(t *testing.T) {
 		require.NoError(t, err)
 		require.Empty(t, events, "nothing is written")
 		require.Empty(t, p.runs())
-		_, _, err = p.Invoke(t.Context(), in, &store.Once{Scope: "runs/shop-f", Key: "k", Life: time.Hour}, invoked)
+		_, _, err = p.Invoke(t.Context(), in, &store.Once{Scope: "runs/shop-f", Key: "k", Life: time.Hour}, "", invoked)
 		require.NoError(t, err)
 		require.Equal(t, []string{"Completed"}, p.statuses("shop-f"))
 	})
@@ -131,7 +131,7 @@ func TestInvokeWithADerivedKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPawl(t, &app{serve: serial()}, with(function("f", "x", 0), `"idempotencyKey":"derived"`))
 		invoke := func(payload, key string) (string, error) {
-			_, run, err := p.Invoke(t.Context(), durable.Invoke{Function: "shop-f", Payload: []byte(payload)}, &store.Once{Scope: "runs/shop-f", Key: key, Fingerprint: payload, Life: time.Hour}, invoked)
+			_, run, err := p.Invoke(t.Context(), durable.Invoke{Function: "shop-f", Payload: []byte(payload)}, &store.Once{Scope: "runs/shop-f", Key: key, Fingerprint: payload, Life: time.Hour}, "", invoked)
 			return run, err
 		}
 		first, err := invoke(`{"n":1}`, "")

@@ -21,7 +21,7 @@ func TestKeyHoldsForItsLife(t *testing.T) {
 		send := func() error {
 			events, err := wire.ReadEvents([]byte(`{"name":"x"}`), "", "", time.Now(), engine.NewID)
 			require.NoError(t, err)
-			return p.SendOnce(t.Context(), events, &store.Once{Scope: "events", Key: "k", Fingerprint: "1", Reply: []byte("first"), Life: 168 * time.Hour})
+			return p.SendOnce(t.Context(), events, &store.Once{Scope: "events", Key: "k", Fingerprint: "1", Reply: []byte("first"), Life: 168 * time.Hour}, "")
 		}
 		require.NoError(t, send())
 		time.Sleep(168*time.Hour - time.Minute)
@@ -76,13 +76,13 @@ func TestSignalIsSentOnceForItsKey(t *testing.T) {
 		p.send(`{"name":"x"}`)
 		first := p.wantStatus(0, durable.Running)
 		key := func() *store.Once { return &store.Once{Scope: "signals", Key: "k", Fingerprint: "1", Life: time.Hour} }
-		run, err := p.Signal(t.Context(), "S1", nil, key())
+		run, err := p.Signal(t.Context(), "S1", nil, key(), "")
 		require.NoError(t, err)
 		require.Equal(t, first.ID, run)
 		synctest.Wait()
 		p.send(`{"name":"x"}`)
 		p.wantStatus(1, durable.Running)
-		_, err = p.Signal(t.Context(), "S1", nil, key())
+		_, err = p.Signal(t.Context(), "S1", nil, key(), "")
 		var again *store.RepeatedError
 		require.ErrorAs(t, err, &again)
 		require.Equal(t, first.ID, string(again.Entry.Reply))

@@ -342,7 +342,7 @@ func TestInvokesJoinABatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := invoking("", serial())
 		p := newPawl(t, a, function("f", "x", 0), with(uninvoked, `"batchEvents":{"maxSize":5,"timeout":"5s"}`))
-		_, run, err := p.Invoke(t.Context(), durable.Invoke{Function: "shop-g"}, nil, nil)
+		_, run, err := p.Invoke(t.Context(), durable.Invoke{Function: "shop-g"}, nil, "", nil)
 		require.NoError(t, err)
 		p.send(repeat(3, numbered))
 		synctest.Wait()

@@ -21,12 +21,13 @@ import (
 // changes nothing. Errors are ErrClosing and those of the store, such as
 // *store.BacklogError when too much waits.
 func (e *Engine) Send(ctx context.Context, events []wire.Event) error {
-	return e.SendOnce(ctx, events, nil)
+	return e.SendOnce(ctx, events, nil, "")
 }
 
 // SendOnce is Send for a key, unless once is nil: the errors are then also
-// *store.RepeatedError and *store.KeyConflictError.
-func (e *Engine) SendOnce(ctx context.Context, events []wire.Event, once *store.Once) error {
+// *store.RepeatedError and *store.KeyConflictError. by is the person who sends, of whom
+// the audit log tells; "" is a program.
+func (e *Engine) SendOnce(ctx context.Context, events []wire.Event, once *store.Once, by string) error {
 	if e.closing.Load() {
 		return ErrClosing
 	}
@@ -37,11 +38,13 @@ func (e *Engine) SendOnce(ctx context.Context, events []wire.Event, once *store.
 	table, from := e.apps.Load().table, traceText(ctx)
 	batch := make([]store.Accepted, 0, len(events))
 	for _, ev := range events {
-		batch = append(batch, e.accept(ctx, table, durable.Event{
+		a := e.accept(ctx, table, durable.Event{
 			ID: ev.ID, Key: ev.Key, Name: ev.Name, Body: ev.Body,
 			At: time.UnixMilli(ev.Timestamp).UTC(), Received: now, Trace: from,
 			Keyed: once != nil && durable.GivenKey(once.Key),
-		}, now))
+		}, now)
+		a.Act = actOf(now, by, durable.ActSend, durable.EventObject(ev.Name), facts{"id": ev.ID})
+		batch = append(batch, a)
 	}
 	var started []string
 	var err error

@@ -17,8 +17,9 @@ import (
 // data is any JSON value; nil is null. It fails with store.ErrNotFound when
 // nobody waits: a signal is not kept.
 // With once, that happens once for a key, which then stands for the run's id;
-// the errors are those of AcceptOnce.
-func (e *Engine) Signal(ctx context.Context, name string, data jsontext.Value, once *store.Once) (run string, err error) {
+// the errors are those of AcceptOnce. by is the person who sends it, of whom the audit
+// log tells; "" is a program.
+func (e *Engine) Signal(ctx context.Context, name string, data jsontext.Value, once *store.Once, by string) (run string, err error) {
 	if e.closing.Load() {
 		return "", ErrClosing
 	}
@@ -45,7 +46,8 @@ func (e *Engine) Signal(ctx context.Context, name string, data jsontext.Value, o
 	if once != nil {
 		once.Reply = durable.JSON(w.Run)
 	}
-	if _, err := e.move(ctx, w.Run, durable.Resolved{Step: w.Step, Memo: memo}, asked{once: once}, nil); err != nil {
+	act := actOf(time.Now(), by, durable.ActSignal, durable.SignalObject(name), facts{"run": w.Run})
+	if _, err := e.move(ctx, w.Run, durable.Resolved{Step: w.Step, Memo: memo}, asked{once: once, act: act}, nil); err != nil {
 		return "", err
 	}
 	return w.Run, nil

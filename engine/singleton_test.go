@@ -110,7 +110,7 @@ func TestInvokeOfASingletonThatIsBusyIsToldAtOnce(t *testing.T) {
 		p.send(`{"name":"x"}`)
 		r := p.wantStatus(2, durable.Completed)
 		require.Contains(t, string(r.Output), "was skipped: run "+p.runs()[1].ID)
-		_, _, err := p.Invoke(t.Context(), durable.Invoke{Function: "shop-g"}, nil, nil)
+		_, _, err := p.Invoke(t.Context(), durable.Invoke{Function: "shop-g"}, nil, "", nil)
 		require.ErrorIs(t, err, engine.ErrNotStarted)
 	})
 }
@@ -125,7 +125,7 @@ func TestInvokeOfASingletonReplacesItsRun(t *testing.T) {
 		p.send(`{"name":"x"}`)
 		r := p.wantStatus(0, durable.Completed)
 		require.Contains(t, string(r.Output), "was cancelled")
-		_, run, err := p.Invoke(t.Context(), durable.Invoke{Function: "shop-g"}, nil, nil)
+		_, run, err := p.Invoke(t.Context(), durable.Invoke{Function: "shop-g"}, nil, "", nil)
 		require.NoError(t, err)
 		synctest.Wait()
 		_, err = p.History().Run(t.Context(), run)

@@ -199,7 +199,7 @@ func TestSignalReachesTheRunThatWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := &app{serve: awaits("WaitForSignal", "s", `,"name":"S1","opts":{"signal":"S1","timeout":"1d"}`)}
 		p := newPawl(t, a, function("f", "x", 4))
-		_, err := p.Signal(t.Context(), "S1", nil, nil)
+		_, err := p.Signal(t.Context(), "S1", nil, nil, "")
 		require.ErrorIs(t, err, store.ErrNotFound, "row 62")
 		p.send(`{"name":"x"}`)
 		waiting := p.wantStatus(0, durable.Running)
@@ -213,13 +213,17 @@ func TestSignalReachesTheRunThatWaits(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "s", letter.Step)
 
-		run, err := p.Signal(t.Context(), "S1", []byte(`{"a":1}`), nil)
+		run, err := p.Signal(t.Context(), "S1", []byte(`{"a":1}`), nil, "ann")
 		require.NoError(t, err)
 		require.Equal(t, waiting.ID, run)
 		r = p.wantStatus(0, durable.Completed)
 		require.JSONEq(t, `{"data":{"signal":"S1","data":{"a":1}}}`, string(r.Output), "row 61")
-		_, err = p.Signal(t.Context(), "S1", nil, nil)
+		_, err = p.Signal(t.Context(), "S1", nil, nil, "")
 		require.ErrorIs(t, err, store.ErrNotFound, "it is delivered once")
+		told, err := p.Acts(t.Context(), store.ActFilter{}, store.Page{Limit: 10})
+		require.NoError(t, err)
+		require.Len(t, told, 1, "a person sent one; what a program sends is traffic")
+		require.Equal(t, []string{"ann", durable.ActSignal, durable.SignalObject("S1")}, []string{told[0].By, told[0].What, told[0].Object})
 	})
 }
 
@@ -231,7 +235,7 @@ func TestSignalCanBeTakenOver(t *testing.T) {
 		synctest.Wait()
 		p.send(`{"name":"x"}`)
 		synctest.Wait()
-		_, err := p.Signal(t.Context(), "S1", []byte("1"), nil)
+		_, err := p.Signal(t.Context(), "S1", []byte("1"), nil, "")
 		require.NoError(t, err)
 		p.wantStatus(1, durable.Completed)
 		p.wantStatus(0, durable.Running)

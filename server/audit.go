@@ -23,6 +23,15 @@ func (s *Server) actor(r *http.Request) string {
 	return who + " from " + address(r)
 }
 
+// person is who makes a request, if it is a person who is logged in; "" for programs, whose
+// traffic the audit log does not tell of.
+func (s *Server) person(r *http.Request) string {
+	if id, ok := identified(r); ok && id.person != "" {
+		return s.actor(r)
+	}
+	return ""
+}
+
 // actView is a line of the audit log.
 type actView struct {
 	Seq    int64          `json:"seq"`

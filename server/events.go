@@ -28,7 +28,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request, body []byte) {
 		key.Reply = eventsReply(http.StatusOK, events, "")
 	}
 	if len(events) > 0 {
-		err := s.eng.SendOnce(r.Context(), events, key)
+		err := s.eng.SendOnce(r.Context(), events, key, "")
 		if replayed(w, err, func(e store.KeyEntry) { raw(w, http.StatusOK, e.Reply) }) {
 			return
 		}

@@ -61,7 +61,7 @@ func (s *Server) signal(w http.ResponseWriter, r *http.Request, body []byte) {
 		fail(w, http.StatusBadRequest, message)
 		return
 	}
-	run, err := s.eng.Signal(r.Context(), in.Signal, in.Data, key)
+	run, err := s.eng.Signal(r.Context(), in.Signal, in.Data, key, s.person(r))
 	if replayed(w, err, func(e store.KeyEntry) { s.reply(w, startedView{string(e.Reply)}) }) {
 		return
 	}
@@ -109,7 +109,7 @@ func (s *Server) invoke(w http.ResponseWriter, r *http.Request, body []byte) {
 		return
 	}
 	invoked := func(event, _ string) []byte { return []byte(`{"id":"` + event + `","status":200}`) }
-	event, run, err := s.eng.Invoke(r.Context(), call, key, invoked)
+	event, run, err := s.eng.Invoke(r.Context(), call, key, s.person(r), invoked)
 	if again, ok := errors.AsType[*store.RepeatedError](err); ok {
 		var first invokedView
 		if err := json.Unmarshal(again.Entry.Reply, &first); err != nil {

@@ -81,7 +81,7 @@ func (s *Server) sendV2(w http.ResponseWriter, r *http.Request, body []byte) {
 	if key != nil {
 		key.Reply = eventsReply(http.StatusOK, events, "") // as POST /e/{key}, whose keys these are too
 	}
-	err = s.eng.SendOnce(r.Context(), events, key)
+	err = s.eng.SendOnce(r.Context(), events, key, s.person(r))
 	if replayedV2(w, err, func(e store.KeyEntry) { s.replyV2(w, sentV2{firstID(e.Reply)}) }) {
 		return
 	}
@@ -176,7 +176,7 @@ func (s *Server) invokeV2(w http.ResponseWriter, r *http.Request, body []byte) {
 	case key == nil:
 		key = &store.Once{Scope: "runs/" + f.Slug}
 	}
-	_, run, err := s.eng.Invoke(r.Context(), call, key, func(_, run string) []byte { return []byte(run) })
+	_, run, err := s.eng.Invoke(r.Context(), call, key, s.person(r), func(_, run string) []byte { return []byte(run) })
 	if s.inTheWayV2(w, r, err) {
 		return
 	}

@@ -31,6 +31,9 @@ const (
 	ActAddSchedule     = "add-schedule"
 	ActRemoveSchedule  = "remove-schedule"
 	ActVoidKey         = "void-key" // an idempotency key
+	ActSend            = "send-event" // by a person, and not by a program
+	ActInvoke          = "invoke"     // likewise
+	ActSignal          = "signal"     // likewise
 	ActRemoveApp       = "remove-app"
 	ActSyncApp         = "sync-app"
 	ActBackup          = "backup" // the whole store was given out
@@ -49,6 +52,8 @@ const (
 )
 
 // Objects of acts beside functions, which go by their slugs.
+func EventObject(name string) string      { return "event/" + name }
+func SignalObject(name string) string     { return "signal/" + name }
 func RunObject(id string) string          { return "run/" + id }
 func JobObject(id string) string          { return "job/" + id }
 func CancellationObject(id string) string { return "cancellation/" + id }

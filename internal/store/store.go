@@ -89,6 +89,7 @@ type Accepted struct {
 	// Owed means that something was done for the event already: it is taken in
 	// however much waits.
 	Owed bool
+	Act  *durable.Act // of the person who sent it; nil: a program did
 }
 
 // Decision is what a decide function has made of a run: its change, and the

@@ -12,6 +12,11 @@ func (s *Store) applyAccepted(w *write, a store.Accepted) error {
 	if err != nil || !fresh {
 		return err
 	}
+	if a.Act != nil {
+		if err := insertAct(s.write, *a.Act); err != nil {
+			return err
+		}
+	}
 	awaited, err := isAwaited(s.write, a.Event.Name)
 	if err != nil {
 		return err
