@@ -82,6 +82,15 @@ func (p peopled) person(name, role string) (id, cookie string) {
 	return id, cookieOf(p.t, w)
 }
 
+// registerSigned has the app register itself with the signing key.
+func (p peopled) registerSigned() {
+	p.t.Helper()
+	w := p.do(request{method: "POST", path: "/fn/register", body: registration, header: map[string]string{
+		"Content-Type": "application/json", "Authorization": "Bearer " + testKey,
+	}})
+	require.Equal(p.t, 200, w.Code, w.Body)
+}
+
 // TestEveryRouteForEveryRole asks each route that needs a signing key in each role,
 // and asserts who gets in.
 func TestEveryRouteForEveryRole(t *testing.T) {

@@ -12,10 +12,7 @@ import (
 func TestWhatAPersonSendsIsInTheAuditLog(t *testing.T) {
 	t.Parallel()
 	p := newPeopled(t)
-	w := p.do(request{method: "POST", path: "/fn/register", body: registration, header: map[string]string{
-		"Content-Type": "application/json", "Authorization": "Bearer " + testKey,
-	}})
-	require.Equal(t, 200, w.Code, w.Body)
+	p.registerSigned()
 	lines := func() (list []actView) {
 		for _, a := range data[[]actView](t, p.jsonAs(p.ada, "GET", "/v1/audit?limit=200", "")) {
 			switch a.What {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 
 	"github.com/pawlhq/pawl/engine"
 	"github.com/pawlhq/pawl/internal/durable"
+	"github.com/pawlhq/pawl/internal/store"
 	"github.com/pawlhq/pawl/internal/wire"
 )
 
@@ -266,6 +268,10 @@ func (s *Server) syncV2(w http.ResponseWriter, r *http.Request, body []byte) {
 		refuseV2(w, http.StatusBadRequest, codeFormat, "url: "+err.Error())
 		return
 	}
+	if id, ok := identified(r); ok && id.role < store.Admin && !s.knowsURL(url) {
+		failV2(w, http.StatusForbidden, "no app is known at "+wire.PublicURL(url)+": the first sync of a URL, to which the payloads of runs go from then on, needs the role admin, or --app")
+		return
+	}
 	synced, err := s.eng.SyncApp(r.Context(), url, s.actor(r))
 	switch app := r.PathValue("app"); {
 	case err != nil:
@@ -275,6 +281,18 @@ func (s *Server) syncV2(w http.ResponseWriter, r *http.Request, body []byte) {
 	default:
 		s.replyV2(w, syncedV2{ID: synced.SyncID, App: refV2{synced.App}, FunctionCount: synced.Functions, Modified: synced.Modified, Warnings: synced.Warnings})
 	}
+}
+
+// knowsURL reports whether an app has told its functions at a URL, or was named there by
+// who has started the server. What is secret in a URL is not looked at.
+func (s *Server) knowsURL(url string) bool {
+	url = wire.PublicURL(url)
+	for _, a := range s.eng.Apps() {
+		if s.eng.SameURL(wire.PublicURL(a.URL), url) {
+			return true
+		}
+	}
+	return s.unsynced != nil && slices.ContainsFunc(s.unsynced(), func(u Unsynced) bool { return s.eng.SameURL(u.URL, url) })
 }
 
 type syncedV2 struct {
