@@ -1,9 +1,11 @@
 package server
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -109,6 +111,48 @@ type helloView struct {
 	QuietMS int64 `json:"quiet_ms"`
 }
 
+// mostPages is how many connections one person or token may follow by at once, so that
+// nobody takes them from all others.
+const mostPages = 32
+
+const tooManyPages = "you follow this server with 32 pages already; close some of them"
+
+// watcher is who follows; "" is a program that holds every key.
+func watcher(r *http.Request) string {
+	id, _ := identified(r)
+	return cmp.Or(id.person, id.name)
+}
+
+// watchers counts the connections of each who follows.
+type watchers struct {
+	mu sync.Mutex
+	of map[string]int
+}
+
+// enter counts one more of who, until what it returns is called; nil means that there are
+// as many as may be.
+func (ws *watchers) enter(who string) (leave func()) {
+	if who == "" {
+		return func() {}
+	}
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	if ws.of[who] >= mostPages {
+		return nil
+	}
+	if ws.of == nil {
+		ws.of = map[string]int{}
+	}
+	ws.of[who]++
+	return func() {
+		ws.mu.Lock()
+		defer ws.mu.Unlock()
+		if ws.of[who]--; ws.of[who] == 0 {
+			delete(ws.of, who)
+		}
+	}
+}
+
 func (s *Server) changes(w http.ResponseWriter, r *http.Request, _ []byte) {
 	if q := readQuery(r); q.refused(w) {
 		return
@@ -118,6 +162,13 @@ func (s *Server) changes(w http.ResponseWriter, r *http.Request, _ []byte) {
 		s.askForKey(w, r)
 		return
 	}
+	leave := s.watchers.enter(watcher(r))
+	if leave == nil {
+		w.Header().Set("Retry-After", "30")
+		fail(w, http.StatusTooManyRequests, tooManyPages)
+		return
+	}
+	defer leave()
 	follower, err := s.eng.Follow()
 	if err != nil {
 		w.Header().Set("Retry-After", "30")

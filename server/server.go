@@ -88,6 +88,7 @@ type Server struct {
 	keysFrom map[string]string // where keys were given, by fingerprint
 	used     *uses             // of tokens
 	people   *bell             // rung when who may do what has changed
+	watchers watchers          // who follow changes
 	version  string
 	log      *slog.Logger
 

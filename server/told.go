@@ -143,6 +143,7 @@ var told = sync.OnceValue(func() map[string]about {
 		"GET /v1/overview": {id: "overview", what: "The last hour in numbers, and what needs a person", data: overviewView{}},
 		"GET /v1/changes": {
 			id: "followChanges", what: "All that changes, as server-sent events: hello, which says for how many milliseconds nothing has changed (quiet_ms), and then news, each as this schema has it", data: newsView{}, wrap: unwrapped,
+			codes: []int{http.StatusTooManyRequests},
 		},
 		"GET /v1/runs/search": {
 			id: "searchRuns", what: "Runs, newest first, by what is in them; a page looks at 1,000 runs at most and says how far it came", data: foundView{},
