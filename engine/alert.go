@@ -44,9 +44,9 @@ const (
 	mostNoted  = time.Minute    // between two notes that too much waits
 )
 
-// message is what is posted. Chat systems show its text.
+// message is what is posted. Chat systems show its text, in which they know markup.
 type message struct {
-	Text   string         `json:"text"`
+	Text   string         `json:"text"` // see chatText
 	Alerts []alertMessage `json:"alerts"`
 	More   int            `json:"more,omitzero"` // that have no room here
 }
@@ -110,13 +110,23 @@ func (a Alerts) message(u store.Untold) (string, []byte) {
 	if u.More > 0 {
 		fmt.Fprintf(&text, "\n… and %d more", u.More)
 	}
-	m.Text = text.String()
+	m.Text = chatText(text.String())
 	b, err := json.Marshal(m)
 	if err != nil {
 		panic(fmt.Sprintf("texts and times cannot be written: %v", err))
 	}
-	return m.Text, b
+	return text.String(), b
 }
+
+// chatMarks are what chat systems take for markup: links in other words and calls to
+// everybody in angle brackets, which Slack knows, and calls to everybody by their names,
+// which Mattermost knows.
+var chatMarks = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;",
+	"@all", "@\u2060all", "@channel", "@\u2060channel", "@here", "@\u2060here", "@everyone", "@\u2060everyone")
+
+// chatText is a text as chat systems show it: whoever has their words in an alert calls
+// nobody by it, and disguises no link.
+func chatText(text string) string { return chatMarks.Replace(text) }
 
 // tellPeople works an item of kind Tell.
 func (e *Engine) tellPeople(ctx context.Context, l store.Lease) {

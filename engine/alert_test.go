@@ -123,6 +123,20 @@ func TestPeopleAreToldOfDeadLetters(t *testing.T) {
 	})
 }
 
+// What stands in an error is somebody's words: in a chat they call nobody, and disguise no link.
+func TestAlertsHaveNoMarkupOfChats(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, ph := newAlerting(t, &app{serve: refuses}, durable.Watch{On: true}, function("f", "x", 0))
+		const words = "<!channel> <https://evil.example|log in again> & @here, @channel"
+		p.send(broken(words))
+		time.Sleep(time.Minute)
+		list := ph.messages()
+		require.Len(t, list, 1)
+		require.Contains(t, list[0].Text, "&lt;!channel&gt; &lt;https://evil.example|log in again&gt; &amp; @\u2060here, @\u2060channel")
+		require.Contains(t, list[0].Alerts[0].Text, words, "programs get it as it is")
+	})
+}
+
 func TestPeopleAreToldOfManyFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, ph := newAlerting(t, &app{serve: refuses}, durable.Watch{Failures: 60}, function("f", "x", 0))
