@@ -310,7 +310,7 @@ func TestTokenEnds(t *testing.T) {
 // TestTokenScopes: a token may ask what its role says of the areas that it is for.
 func TestTokenScopes(t *testing.T) {
 	t.Parallel()
-	p := newPeopled(t)
+	p := newPeopled(t, draining)
 	make := func(role, scopes string) *httptest.ResponseRecorder {
 		return p.jsonAs(p.ada, "POST", "/v1/tokens", `{"name":"x","role":"`+role+`","scopes":`+scopes+`}`)
 	}
@@ -337,6 +337,20 @@ func TestTokenScopes(t *testing.T) {
 	require.Equal(t, 403, p.jsonAs(viewer, "POST", "/v1/runs/01JQDAE4RQF8MBCR55T5AK4KXS/rerun", "{}").Code, "the role bounds what a scope opens")
 	require.Equal(t, 403, p.jsonAs(viewer, "GET", "/v1/events", "").Code)
 	require.Equal(t, 404, p.jsonAs(viewer, "GET", "/v1/runs/01JQDAE4RQF8MBCR55T5AK4KXS/trace", "").Code)
+	server := data[tokenView](t, make("admin", `["server"]`)).Token
+	letters := data[tokenView](t, make("viewer", `["dead-letters"]`)).Token
+	for path, status := range map[string]map[string]int{
+		"/v1/server": {server: 200, letters: 403}, "/v1/overview": {server: 403}, "/v1/changes": {server: 403}, "/v1/backup": {server: 403},
+		"/v1/dead-letters/jobs/01JQDAE4RQF8MBCR55T5AK4KXS/runs": {letters: 404, token.Token: 403},
+	} {
+		for who, want := range status {
+			method := "GET"
+			if path == "/v1/backup" {
+				method = "POST"
+			}
+			require.Equal(t, want, p.jsonAs(who, method, path, "").Code, path)
+		}
+	}
 	everything := data[tokenView](t, make("admin", `[]`)).Token
 	require.Equal(t, 200, p.jsonAs(everything, "GET", "/v1/people", "").Code)
 	wrong := make("viewer", `["run"]`)

@@ -12,6 +12,9 @@ import (
 // scopePeople is of what says who may do what.
 const scopePeople = "people"
 
+// scopeBackup is of the whole store, which no rule of redaction is applied to.
+const scopeBackup = "backup"
+
 // areas are the scopes that there are, by the part of a path that opens them.
 var areas = map[string]string{
 	"events": "events",
@@ -25,7 +28,9 @@ var areas = map[string]string{
 	"audit":            "audit",
 	"people":           scopePeople, "tokens": scopePeople, "keys": scopePeople, "me": scopePeople,
 	"login": scopePeople, "logout": scopePeople, "setup": scopePeople, "welcome": scopePeople,
-	"server": "server", "overview": "server", "changes": "server", "backup": "server", "metrics": "server", "account": "server", "env": "server", "envs": "server",
+	"overview": "runs", "changes": "runs", // they tell of runs, and why they failed
+	"backup": scopeBackup, // all there is, as it is stored
+	"server": "server", "metrics": "server", "account": "server", "env": "server", "envs": "server",
 	// What the protocol has and Pawl does not.
 	"insights": "server", "experiments": "server", "sessions": "server", "partner": "server", "sandboxes": "server",
 }
@@ -43,7 +48,7 @@ var scopes = func() (list []string) {
 func (rt *route) scope() string {
 	path := strings.Split(strings.Trim(strings.TrimPrefix(rt.pattern, "/api"), "/"), "/")
 	switch last := path[len(path)-1]; {
-	case last == "runs", last == "invoke": // of an event or a function
+	case last == "runs" && path[1] != "dead-letters", last == "invoke": // of an event or a function
 		return areas[last]
 	case strings.HasPrefix(path[0], "v") && len(path) > 1:
 		return areas[path[1]]

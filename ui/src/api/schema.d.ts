@@ -2423,7 +2423,7 @@ export interface components {
             id: string;
             name: string;
             role: string;
-            scopes: ("audit" | "dead-letters" | "events" | "functions" | "idempotency-keys" | "invoke" | "people" | "runs" | "schedules" | "server" | "signals")[];
+            scopes: ("audit" | "backup" | "dead-letters" | "events" | "functions" | "idempotency-keys" | "invoke" | "people" | "runs" | "schedules" | "server" | "signals")[];
             token?: string;
             /** Format: date-time */
             used_at: string | null;
@@ -2432,7 +2432,7 @@ export interface components {
             life?: string;
             name: string;
             role: string;
-            scopes?: ("audit" | "dead-letters" | "events" | "functions" | "idempotency-keys" | "invoke" | "people" | "runs" | "schedules" | "server" | "signals")[];
+            scopes?: ("audit" | "backup" | "dead-letters" | "events" | "functions" | "idempotency-keys" | "invoke" | "people" | "runs" | "schedules" | "server" | "signals")[];
         };
         TopicIn: {
             channel: string;
@@ -3257,6 +3257,7 @@ export interface operations {
             };
             400: components["responses"]["Refusal400"];
             401: components["responses"]["Refusal401"];
+            429: components["responses"]["Refusal429"];
             500: components["responses"]["Refusal500"];
             503: components["responses"]["Refusal503"];
         };
