@@ -45,6 +45,8 @@ type Config struct {
 	// PublicURL is where browsers reach the server; nil: it is not known, and cookies
 	// are sent over plain HTTP too.
 	PublicURL *url.URL
+	// Proxies are believed for whom they ask; nil: none stands in front.
+	Proxies Proxies
 	// Redact is taken out of what people and tokens read.
 	Redact redact.Rules
 	// Setup is the secret of the link by which the first admin is made; "": there is
@@ -104,6 +106,7 @@ type Server struct {
 
 	endpoints []*url.URL
 	public    *url.URL
+	proxies   Proxies
 	rules     redact.Rules
 	logins    *logins
 	openID    *openID
@@ -140,7 +143,7 @@ func New(eng *engine.Engine, c Config) *Server {
 
 		endpoints: c.Endpoints,
 		signers:   signers(c.Keys), keysFrom: c.KeysFrom, used: &uses{noted: map[string]time.Time{}}, people: newBell(),
-		public: c.PublicURL, rules: c.Redact, logins: newLogins(c.Setup), openID: newOpenID(c.OpenID, c.PublicURL),
+		public: c.PublicURL, proxies: c.Proxies, rules: c.Redact, logins: newLogins(c.Setup), openID: newOpenID(c.OpenID, c.PublicURL),
 		draining: c.Draining, discovery: c.Discovery, unsynced: c.Unsynced, gather: c.Metrics,
 		keepAlive: cmp.Or(c.KeepAlive, usualKeepAlive),
 	}
@@ -204,6 +207,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			failAt(w, r, http.StatusInternalServerError, "Internal error: the request could not be worked on; the server's log says why")
 		}
 	}()
+	r = s.proxies.from(r)
 	h := w.Header()
 	h["X-Inngest-Server-Kind"] = []string{s.kind}
 	h["X-Content-Type-Options"] = nosniff

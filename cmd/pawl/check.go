@@ -62,6 +62,9 @@ func (l *loader) check(s *settings) {
 	if _, err := redact.Parse(s.Redact); err != nil {
 		l.problem("%s: %w", l.given["redact"], err)
 	}
+	if _, err := server.ParseProxies(s.TrustedProxy); err != nil {
+		l.problem("%s: %w", l.given["trusted-proxy"], err)
+	}
 	l.urls("endpoint", s.Endpoint, "http://localhost:3000/api/book")
 	if s.PollInterval <= 0 && !l.unread["poll-interval"] {
 		l.problem("%s: must be more than 0s", l.given["poll-interval"])

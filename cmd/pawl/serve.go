@@ -123,6 +123,9 @@ func (p *process) run(ctx context.Context) (err error) {
 	if cfg.Redact, err = redact.Parse(p.Redact); err != nil {
 		return err // the settings were checked
 	}
+	if cfg.Proxies, err = server.ParseProxies(p.TrustedProxy); err != nil {
+		return err // the settings were checked
+	}
 	for _, raw := range p.Endpoint {
 		u, err := url.Parse(raw)
 		if err != nil {

@@ -39,6 +39,7 @@ type settings struct {
 	EventKey           []string      `key:"event-key" in:"serve" help:"Key of those who send events; may be given several times; also PAWL_EVENT_KEY or INNGEST_EVENT_KEY"`
 	Redact             []string      `key:"redact" in:"dev serve" help:"What is taken out of all that people see: the end of a path, as card.number, or pattern: and a regular expression; may be given several times"`
 	PublicURL          string        `key:"public-url" in:"serve" help:"Where browsers reach Pawl, as https://pawl.example.com: for links in alerts and elsewhere, cookies and logins by OpenID"`
+	TrustedProxy       []string      `key:"trusted-proxy" in:"serve" help:"A reverse proxy in front, as 10.0.0.7 or 10.0.0.0/8: its X-Forwarded-For says where people come from, for the audit log and the bound on wrong passwords; may be given several times"`
 	OpenIDIssuer       string        `key:"openid-issuer" in:"serve" help:"Provider by whom people log in with OpenID Connect, as a URL; needs public-url"`
 	OpenIDName         string        `key:"openid-name" in:"serve" default:"OpenID" help:"Name of the OpenID provider for people"`
 	OpenIDClientID     string        `key:"openid-client-id" in:"serve" help:"What the OpenID provider calls this Pawl"`

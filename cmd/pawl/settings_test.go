@@ -212,6 +212,7 @@ func TestBadSettings(t *testing.T) {
 		{"alerts that nobody can sign", loading{mode: modeDev, args: []string{"--alert-secret=SECRET"}}, []string{
 			"2 settings", "--alert-secret: want whsec_ and 24 to 64 random bytes in base64; make one with", "--alert-secret: there is nothing to sign without --alert-webhook",
 		}},
+		{"a proxy", loading{mode: modeServe, args: []string{"--trusted-proxy=proxy.example.com"}}, []string{`--trusted-proxy: "proxy.example.com" is no address, as 10.0.0.7, and no network, as 10.0.0.0/8`}},
 		{"alerts by mail", loading{mode: modeServe, args: []string{"--alert-mail=smtp://x:SECRET@x", "--alert-webhook=https://x"}}, []string{
 			"--alert-mail: want a URL such as smtp://", "--alert-mail: alerts are mailed or posted; leave out this or --alert-webhook",
 		}},

@@ -30,7 +30,7 @@ const (
 	ActEndCancellation = "end-cancellation" // of many runs
 	ActAddSchedule     = "add-schedule"
 	ActRemoveSchedule  = "remove-schedule"
-	ActVoidKey         = "void-key" // an idempotency key
+	ActVoidKey         = "void-key"   // an idempotency key
 	ActSend            = "send-event" // by a person, and not by a program
 	ActInvoke          = "invoke"     // likewise
 	ActSignal          = "signal"     // likewise
