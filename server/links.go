@@ -82,18 +82,21 @@ func (s *Server) welcome(w http.ResponseWriter, r *http.Request, body []byte) {
 		s.reply(w, welcomeView{p.Name, l.Expires.UTC()})
 		return
 	}
-	if !s.fillPerson(w, r, &p, personIn{Password: &in.Password}) {
+	password, ok := s.newHash(w, r, in.Password, p.Name)
+	if !ok {
 		return
 	}
-	err = s.eng.People().UseLink(r.Context(), hash, p, s.act(r, p.Name, durable.ActUseLink, "person/"+p.Name))
+	p, err = s.eng.People().UseLink(r.Context(), hash, time.Now(), func(p *store.Person) (durable.Act, error) {
+		setPassword(p, password)
+		return s.act(r, p.Name, durable.ActUseLink, "person/"+p.Name), nil
+	})
 	switch {
-	case errors.Is(err, store.ErrNotFound): // another was faster
+	case errors.Is(err, store.ErrNotFound): // another was faster, or an admin
 		fail(w, http.StatusUnauthorized, linkOver)
 	case err != nil:
 		s.failWith(w, r, err, "")
 	default:
-		if err := s.beginSession(w, r, p); err != nil {
-			s.failWith(w, r, err, "")
+		if !s.mayBegin(w, r, p) {
 			return
 		}
 		s.reply(w, welcomeView{p.Name, l.Expires.UTC()})

@@ -209,11 +209,23 @@ func (l *logins) hash(ctx context.Context, password string) (string, error) {
 
 // logIn begins a session and answers with who it is.
 func (s *Server) logIn(w http.ResponseWriter, r *http.Request, p store.Person) {
-	if err := s.beginSession(w, r, p); err != nil {
-		s.failWith(w, r, err, "")
+	if !s.mayBegin(w, r, p) {
 		return
 	}
 	s.reply(w, meView{Name: p.Name, Role: p.Role.String(), Password: p.Password != ""})
+}
+
+// mayBegin begins a session, or answers and reports false: they may have been shut out
+// since they were let in.
+func (s *Server) mayBegin(w http.ResponseWriter, r *http.Request, p store.Person) bool {
+	err := s.beginSession(w, r, p)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		fail(w, http.StatusUnauthorized, errMeanwhile.Error())
+	case err != nil:
+		s.failWith(w, r, err, "")
+	}
+	return err == nil
 }
 
 func (s *Server) beginSession(w http.ResponseWriter, r *http.Request, p store.Person) error {

@@ -128,6 +128,10 @@ func (s *Server) fromOpenID(w http.ResponseWriter, r *http.Request, _ []byte) {
 	case err == nil:
 		err = s.beginSession(w, r, p)
 	}
+	if errors.Is(err, store.ErrNotFound) { // they were shut out in this moment
+		s.loginFailed(w, r, http.StatusForbidden, "You may not log in any more. Ask an admin.")
+		return
+	}
 	if err != nil {
 		s.log.ErrorContext(ctx, "a login by OpenID failed", "err", err)
 		s.loginFailed(w, r, http.StatusInternalServerError, "The login could not be kept; the server's log says why.")
@@ -194,11 +198,14 @@ func (s *Server) known(ctx context.Context, r *http.Request, who claimed) (store
 	if errors.Is(err, store.ErrNotFound) && who.mail != "" {
 		p, err = people.PersonNamed(ctx, who.mail)
 		switch {
-		case err == nil && p.Subject != "" && p.Subject != who.subject:
-			return p, errStranger // another had the address before
-		case err == nil && !p.Disabled:
-			p.Subject = who.subject
-			return p, people.ChangePerson(ctx, p, s.act(r, p.Name, durable.ActOpenID, "person/"+p.Name))
+		case err == nil:
+			return people.ChangePerson(ctx, p.ID, func(is *store.Person) (durable.Act, error) {
+				if is.Disabled || is.Name != p.Name || is.Subject != "" && is.Subject != who.subject {
+					return durable.Act{}, errStranger // another had the address before
+				}
+				is.Subject = who.subject
+				return s.act(r, is.Name, durable.ActOpenID, "person/"+is.Name), nil
+			})
 		case errors.Is(err, store.ErrNotFound) && s.openID.Newcomers > store.Nobody:
 			var message string
 			if p, message = newPerson(who.mail, s.openID.Newcomers); message != "" {

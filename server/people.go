@@ -120,9 +120,11 @@ func (s *Server) addPerson(w http.ResponseWriter, r *http.Request, body []byte) 
 		fail(w, http.StatusBadRequest, message)
 		return
 	}
-	if !s.fillPerson(w, r, &p, in) {
+	fill, ok := s.toFill(w, r, in, p.Name)
+	if !ok {
 		return
 	}
+	fill(&p)
 	s.changedPerson(w, r, p, s.eng.People().AddPerson(r.Context(), p, false, s.acted(r, durable.ActAddPerson, p)))
 }
 
@@ -137,49 +139,80 @@ func (s *Server) changePerson(w http.ResponseWriter, r *http.Request, body []byt
 		s.failWith(w, r, err, "there is no such person")
 		return
 	}
+	name := p.Name
 	if in.Name != nil {
 		named, message := newPerson(*in.Name, store.Nobody)
 		if message != "" {
 			fail(w, http.StatusBadRequest, message)
 			return
 		}
-		p.Name = named.Name
+		name = named.Name
 	}
-	if !s.fillPerson(w, r, &p, in) {
+	fill, ok := s.toFill(w, r, in, name)
+	if !ok {
 		return
 	}
-	s.changedPerson(w, r, p, s.eng.People().ChangePerson(r.Context(), p, s.acted(r, durable.ActChangePerson, p)))
+	p, err = s.eng.People().ChangePerson(r.Context(), p.ID, func(p *store.Person) (durable.Act, error) {
+		if in.Name != nil {
+			p.Name = name
+		}
+		fill(p)
+		return s.acted(r, durable.ActChangePerson, *p), nil
+	})
+	s.changedPerson(w, r, p, err)
 }
 
-// fillPerson puts into p what in says beside the name. It answers and reports false when
-// something is wrong with it. Sessions end when anything of this changes.
-func (s *Server) fillPerson(w http.ResponseWriter, r *http.Request, p *store.Person, in personIn) bool {
+// toFill returns what puts into somebody what in says beside the name, which is theirs
+// then. What takes time is done before that. It answers and reports false when something
+// is wrong with in. Logins end when there is a new password, and when they are let in or
+// shut out.
+func (s *Server) toFill(w http.ResponseWriter, r *http.Request, in personIn, name string) (fill func(*store.Person), ok bool) {
+	var role store.Role
 	if in.Role != nil {
-		role, ok := store.ParseRole(*in.Role)
-		if !ok {
+		if role, ok = store.ParseRole(*in.Role); !ok {
 			fail(w, http.StatusBadRequest, "role must be viewer, operator or admin")
-			return false
+			return nil, false
 		}
-		p.Role = role
 	}
-	if in.Disabled != nil && *in.Disabled != p.Disabled {
-		p.Disabled = *in.Disabled
-		p.Version++
-	}
+	var hash string
 	if in.Password != nil {
-		if message := passwordProblem(*in.Password, p.Name); message != "" {
-			fail(w, http.StatusBadRequest, message)
-			return false
+		if hash, ok = s.newHash(w, r, *in.Password, name); !ok {
+			return nil, false
 		}
-		hash, err := s.logins.hash(r.Context(), *in.Password)
-		if err != nil {
-			s.failWith(w, r, err, "")
-			return false
-		}
-		p.Password = hash
-		p.Version++
 	}
-	return true
+	return func(p *store.Person) {
+		if in.Role != nil {
+			p.Role = role
+		}
+		if in.Disabled != nil && *in.Disabled != p.Disabled {
+			p.Disabled = *in.Disabled
+			p.Version++
+		}
+		if in.Password != nil {
+			setPassword(p, hash)
+		}
+	}, true
+}
+
+// newHash is that of the password that somebody of that name is to have. It answers and
+// reports false when they cannot have it.
+func (s *Server) newHash(w http.ResponseWriter, r *http.Request, password, name string) (hash string, ok bool) {
+	if message := passwordProblem(password, name); message != "" {
+		fail(w, http.StatusBadRequest, message)
+		return "", false
+	}
+	hash, err := s.logins.hash(r.Context(), password)
+	if err != nil {
+		s.failWith(w, r, err, "")
+		return "", false
+	}
+	return hash, true
+}
+
+// setPassword gives somebody a password: logins of before end.
+func setPassword(p *store.Person, hash string) {
+	p.Password = hash
+	p.Version++
 }
 
 // acted is a line of the audit log for what was done to somebody.
@@ -244,15 +277,30 @@ func (s *Server) changePassword(w http.ResponseWriter, r *http.Request, body []b
 		fail(w, http.StatusForbidden, "the old password is wrong")
 		return
 	}
-	if !s.fillPerson(w, r, &p, personIn{Password: &in.New}) {
+	hash, ok := s.newHash(w, r, in.New, p.Name)
+	if !ok {
 		return
 	}
-	if err := s.eng.People().ChangePerson(r.Context(), p, s.acted(r, durable.ActPassword, p)); err != nil {
+	version := p.Version
+	p, err = s.eng.People().ChangePerson(r.Context(), p.ID, func(p *store.Person) (durable.Act, error) {
+		if p.Disabled || p.Version != version { // it is not the password any more that was asked for
+			return durable.Act{}, errMeanwhile
+		}
+		setPassword(p, hash)
+		return s.acted(r, durable.ActPassword, *p), nil
+	})
+	switch {
+	case errors.Is(err, errMeanwhile):
+		fail(w, http.StatusUnauthorized, err.Error())
+	case err != nil:
 		s.failWith(w, r, err, "there is no such person")
-		return
+	default:
+		s.logIn(w, r, p)
 	}
-	s.logIn(w, r, p)
 }
+
+// errMeanwhile means that somebody else has done something to who asks, while they did.
+var errMeanwhile = errors.New("what you log in with has changed meanwhile, or you may not log in any more: log in again")
 
 // tokenView is a token without its secret, but for the one time that it is made.
 type tokenView struct {

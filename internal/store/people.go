@@ -86,6 +86,12 @@ type Session struct {
 	Agent   string // what their browser calls itself
 }
 
+// Edit changes somebody as they are when the change is written, and returns the line of
+// the audit log that tells it. Its error refuses: nothing is written, and the caller gets
+// it. It may be called more than once, within a transaction: it looks at nothing but whom
+// it is given, and takes no time.
+type Edit func(p *Person) (durable.Act, error)
+
 // ErrLastAdmin means that nobody would be left who can say who may do what.
 var ErrLastAdmin = errors.New("the last admin cannot go or lose the role: make another one first")
 
@@ -95,9 +101,10 @@ type People interface {
 	// AddPerson writes a new one. With first it fails with ErrExists when there is
 	// any already, otherwise when the name is taken.
 	AddPerson(ctx context.Context, p Person, first bool, act durable.Act) error
-	// ChangePerson writes one anew. It fails with ErrNotFound, with ErrExists when
-	// the name is another's, and with ErrLastAdmin.
-	ChangePerson(ctx context.Context, p Person, act durable.Act) error
+	// ChangePerson changes one, and returns how they are then. It fails with
+	// ErrNotFound, with ErrExists when the name is another's, with ErrLastAdmin, and
+	// with the error of the edit. What changes nothing leaves no line.
+	ChangePerson(ctx context.Context, id string, edit Edit) (Person, error)
 	// RemovePerson forgets one, with the sessions. ErrNotFound, ErrLastAdmin.
 	RemovePerson(ctx context.Context, id string, act durable.Act) error
 	People(ctx context.Context) ([]Person, error)
@@ -113,9 +120,10 @@ type People interface {
 	AddLink(ctx context.Context, l Link, act durable.Act) error
 	Links(ctx context.Context) ([]Link, error)
 	LinkOf(ctx context.Context, hash []byte) (Link, error)
-	// UseLink forgets a link and writes its person anew. ErrNotFound when the link was
-	// used or replaced, or when what they log in with has changed since it was made.
-	UseLink(ctx context.Context, hash []byte, p Person, act durable.Act) error
+	// UseLink forgets a link and changes its person, and returns how they are then.
+	// ErrNotFound when the link was used or replaced or is over at that time, or when
+	// they are disabled or what they log in with has changed since it was made.
+	UseLink(ctx context.Context, hash []byte, at time.Time, edit Edit) (Person, error)
 
 	// AddToken writes a token, RemoveToken forgets it. ErrNotFound.
 	AddToken(ctx context.Context, t Token, act durable.Act) error
@@ -126,8 +134,9 @@ type People interface {
 	// UseToken notes when a token was shown. It is no error when there is none.
 	UseToken(ctx context.Context, id string, at time.Time) error
 
-	// AddSession writes a login, and forgets some that are over. RemoveSession ends
-	// one; it is no error when there is none.
+	// AddSession writes a login, and forgets some that are over: ErrNotFound when its
+	// person is not there any more, is disabled, or logs in with something else since.
+	// RemoveSession ends one; it is no error when there is none.
 	AddSession(ctx context.Context, s Session, act durable.Act) error
 	RemoveSession(ctx context.Context, hash []byte) error
 	// Sessions returns somebody's logins, newest first, at most 200; some may be over.

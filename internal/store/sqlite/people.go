@@ -27,9 +27,18 @@ func (s *Store) change(ctx context.Context, act *durable.Act, also func(c *conn)
 				return nil
 			}
 		}
+		if no, ok := errors.AsType[*refused](err); ok {
+			w.outcome = no.why
+			return nil
+		}
 		return err
 	})
 }
+
+// refused is the error of an edit, which lies in nothing of the store.
+type refused struct{ why error }
+
+func (r *refused) Error() string { return r.why.Error() }
 
 // errSame means that there is nothing to write: it is so already.
 var errSame = errors.New("nothing changes")
@@ -148,27 +157,39 @@ func (s *Store) AddPerson(ctx context.Context, p store.Person, first bool, act d
 	})
 }
 
-// ChangePerson writes somebody anew.
-func (s *Store) ChangePerson(ctx context.Context, p store.Person, act durable.Act) error {
-	return s.change(ctx, &act, func(c *conn) error {
-		old, err := selectPerson(c, p.ID)
-		if err != nil {
-			return err
-		}
-		p.Seen = old.Seen
-		if old == p {
-			return errSame
-		}
-		if p.Role != store.Admin || p.Disabled {
-			if err := anotherAdmin(c, p.ID); err != nil {
-				return err
-			}
-		}
-		if err := free(c, p); err != nil {
-			return err
-		}
-		return upsertPerson(c, p)
+// ChangePerson changes somebody.
+func (s *Store) ChangePerson(ctx context.Context, id string, edit store.Edit) (p store.Person, err error) {
+	var act durable.Act
+	err = s.change(ctx, &act, func(c *conn) (err error) {
+		p, act, err = editPerson(c, id, edit)
+		return err
 	})
+	return p, err
+}
+
+// editPerson writes what an edit makes of somebody.
+func editPerson(c *conn, id string, edit store.Edit) (p store.Person, act durable.Act, err error) {
+	was, err := selectPerson(c, id)
+	if err != nil {
+		return p, act, err
+	}
+	p = was
+	if act, err = edit(&p); err != nil {
+		return was, act, &refused{err}
+	}
+	p.ID, p.Created, p.Seen = was.ID, was.Created, was.Seen
+	if p == was {
+		return p, act, errSame
+	}
+	if p.Role != store.Admin || p.Disabled {
+		if err := anotherAdmin(c, id); err != nil {
+			return was, act, err
+		}
+	}
+	if err := free(c, p); err != nil {
+		return was, act, err
+	}
+	return p, act, upsertPerson(c, p)
 }
 
 // RemovePerson forgets somebody.
@@ -352,27 +373,29 @@ func (s *Store) LinkOf(ctx context.Context, hash []byte) (l store.Link, err erro
 	return l, err
 }
 
-// UseLink forgets a link and writes its person anew.
-func (s *Store) UseLink(ctx context.Context, hash []byte, p store.Person, act durable.Act) error {
-	return s.change(ctx, &act, func(c *conn) error {
+// UseLink forgets a link and changes its person.
+func (s *Store) UseLink(ctx context.Context, hash []byte, at time.Time, edit store.Edit) (p store.Person, err error) {
+	var act durable.Act
+	err = s.change(ctx, &act, func(c *conn) (err error) {
 		l, err := selectLink(c, hash)
 		if err != nil {
 			return err
 		}
-		was, err := selectPerson(c, p.ID)
+		was, err := selectPerson(c, l.Person)
 		if err != nil {
 			return err
 		}
-		if l.Person != p.ID || l.Version != was.Version {
+		if !l.Expires.After(at) || was.Disabled || l.Version != was.Version {
 			return fmt.Errorf("link: %w", store.ErrNotFound)
+		}
+		if p, act, err = editPerson(c, l.Person, edit); err != nil && !errors.Is(err, errSame) {
+			return err
 		}
 		stmt := c.Prep(`DELETE FROM links WHERE hash = ?`)
 		stmt.BindBytes(1, hash)
-		if err := exec(stmt); err != nil {
-			return err
-		}
-		return upsertPerson(c, p)
+		return exec(stmt)
 	})
+	return p, err
 }
 
 const sessionColumns = `hash, person, version, created, expires, address, agent`
@@ -388,6 +411,13 @@ func scanSession(stmt *sqlite.Stmt) store.Session {
 // AddSession writes a login.
 func (s *Store) AddSession(ctx context.Context, x store.Session, act durable.Act) error {
 	return s.change(ctx, &act, func(c *conn) error {
+		p, err := selectPerson(c, x.Person)
+		if err != nil {
+			return err
+		}
+		if p.Disabled || p.Version != x.Version {
+			return fmt.Errorf("person %s of that version: %w", x.Person, store.ErrNotFound)
+		}
 		stmt := c.Prep(`DELETE FROM sessions WHERE hash IN (SELECT hash FROM sessions WHERE expires <= ? ORDER BY expires LIMIT 10)`)
 		stmt.BindInt64(1, micros(x.Created))
 		if err := exec(stmt); err != nil {

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -15,6 +16,24 @@ func person(name string, role store.Role) store.Person {
 
 func act(what, object string) durable.Act {
 	return durable.Act{At: noon, By: "test", What: what, Object: object}
+}
+
+// becomes is an edit that makes somebody p.
+func becomes(p store.Person, line durable.Act) store.Edit {
+	return func(is *store.Person) (durable.Act, error) {
+		*is = p
+		return line, nil
+	}
+}
+
+func (d *db) changePerson(p store.Person, line durable.Act) error {
+	_, err := d.ChangePerson(d.Context(), p.ID, becomes(p, line))
+	return err
+}
+
+func (d *db) useLink(hash []byte, p store.Person, line durable.Act) error {
+	_, err := d.UseLink(d.Context(), hash, noon, becomes(p, line))
+	return err
 }
 
 var peopleTests = []test{
@@ -54,10 +73,51 @@ var peopleTests = []test{
 		require.NoError(d, d.AddPerson(d.Context(), bob, false, act("add", "bob")))
 		require.ErrorIs(d, d.AddPerson(d.Context(), person("ADA", store.Viewer), false, act("add", "x")), store.ErrExists)
 		bob.Name = "Ada"
-		require.ErrorIs(d, d.ChangePerson(d.Context(), bob, act("change", "bob")), store.ErrExists)
+		require.ErrorIs(d, d.changePerson(bob, act("change", "bob")), store.ErrExists)
 		ada.Name = "Ada"
-		require.NoError(d, d.ChangePerson(d.Context(), ada, act("change", "ada")), "one's own")
-		require.ErrorIs(d, d.ChangePerson(d.Context(), person("new", store.Viewer), act("change", "x")), store.ErrNotFound)
+		require.NoError(d, d.changePerson(ada, act("change", "ada")), "one's own")
+		require.ErrorIs(d, d.changePerson(person("new", store.Viewer), act("change", "x")), store.ErrNotFound)
+	}},
+	{"changes people as they are then", func(d *db) {
+		ada, bob := person("ada", store.Admin), person("bob", store.Viewer)
+		require.NoError(d, d.AddPerson(d.Context(), ada, true, act("add", "ada")))
+		require.NoError(d, d.AddPerson(d.Context(), bob, false, act("add", "bob")))
+		edits := []store.Edit{
+			func(p *store.Person) (durable.Act, error) {
+				p.Role = store.Operator
+				return act("role", p.Name), nil
+			},
+			func(p *store.Person) (durable.Act, error) {
+				p.Password, p.Version = "$argon2id$new", p.Version+1
+				return act("password", p.Name), nil
+			},
+		}
+		got := make(chan error)
+		for _, edit := range edits {
+			go func() {
+				_, err := d.ChangePerson(d.Context(), bob.ID, edit)
+				got <- err
+			}()
+		}
+		for range edits {
+			require.NoError(d, <-got)
+		}
+		bob.Role, bob.Password, bob.Version = store.Operator, "$argon2id$new", 2
+		refusal := errors.New("no")
+		_, err := d.ChangePerson(d.Context(), bob.ID, func(p *store.Person) (durable.Act, error) {
+			p.Role = store.Admin
+			return act("no", p.Name), refusal
+		})
+		require.ErrorIs(d, err, refusal)
+		p, err := d.ChangePerson(d.Context(), bob.ID, func(p *store.Person) (durable.Act, error) { return act("nothing", p.Name), nil })
+		require.NoError(d, err)
+		same(d, bob, p)
+		p, err = d.Person(d.Context(), bob.ID)
+		require.NoError(d, err)
+		same(d, bob, p)
+		acts, err := d.Acts(d.Context(), store.ActFilter{Object: "bob"}, store.Page{Limit: 10})
+		require.NoError(d, err)
+		require.Len(d, acts, 3, "what is refused or changes nothing leaves no line")
 	}},
 	{"never loses its last admin", func(d *db) {
 		ada, bob := person("ada", store.Admin), person("bob", store.Admin)
@@ -68,7 +128,7 @@ var peopleTests = []test{
 		} {
 			p := ada
 			change(&p)
-			require.ErrorIs(d, d.ChangePerson(d.Context(), p, act("change", "ada")), store.ErrLastAdmin)
+			require.ErrorIs(d, d.changePerson(p, act("change", "ada")), store.ErrLastAdmin)
 		}
 		require.ErrorIs(d, d.RemovePerson(d.Context(), ada.ID, act("remove", "ada")), store.ErrLastAdmin)
 		require.NoError(d, d.AddPerson(d.Context(), bob, false, act("add", "bob")))
@@ -94,6 +154,10 @@ var peopleTests = []test{
 		require.NoError(d, d.RemoveSession(d.Context(), one.Hash), "again")
 		_, err = d.SessionOf(d.Context(), one.Hash)
 		require.ErrorIs(d, err, store.ErrNotFound)
+		for _, p := range []store.Person{{ID: bob.ID, Version: 2}, {ID: newID(), Version: 1}} {
+			x := store.Session{Hash: []byte("x"), Person: p.ID, Version: p.Version, Created: noon, Expires: noon.Add(time.Hour)}
+			require.ErrorIs(d, d.AddSession(d.Context(), x, act("login", p.ID)), store.ErrNotFound, "of somebody who is not so")
+		}
 		require.NoError(d, d.RemovePerson(d.Context(), bob.ID, act("remove", bob.ID)))
 		_, err = d.SessionOf(d.Context(), two.Hash)
 		require.ErrorIs(d, err, store.ErrNotFound)
@@ -143,7 +207,7 @@ var peopleTests = []test{
 		require.NoError(d, err)
 		require.Equal(d, logins[0].Created, got.Seen)
 		ada.Name = "Ada" // by one who has read it before the logins
-		require.NoError(d, d.ChangePerson(d.Context(), ada, act("change", ada.ID)))
+		require.NoError(d, d.changePerson(ada, act("change", ada.ID)))
 		got, err = d.Person(d.Context(), ada.ID)
 		require.NoError(d, err)
 		require.Equal(d, logins[0].Created, got.Seen, "a change leaves it")
@@ -193,19 +257,23 @@ var peopleTests = []test{
 
 		next := ada
 		next.Password, next.Version = "$argon2id$new", 2
-		require.ErrorIs(d, d.UseLink(d.Context(), first.Hash, next, act("use", ada.ID)), store.ErrNotFound)
+		require.ErrorIs(d, d.useLink(first.Hash, next, act("use", ada.ID)), store.ErrNotFound)
 		bob := person("bob", store.Viewer)
 		require.NoError(d, d.AddPerson(d.Context(), bob, false, act("add", bob.ID)))
-		require.ErrorIs(d, d.UseLink(d.Context(), second.Hash, bob, act("use", bob.ID)), store.ErrNotFound, "of another")
-		require.NoError(d, d.UseLink(d.Context(), second.Hash, next, act("use", ada.ID)))
-		require.ErrorIs(d, d.UseLink(d.Context(), second.Hash, next, act("use", ada.ID)), store.ErrNotFound, "once")
+		_, err = d.UseLink(d.Context(), second.Hash, second.Expires, becomes(next, act("use", ada.ID)))
+		require.ErrorIs(d, err, store.ErrNotFound, "too late")
+		refusal := errors.New("no")
+		_, err = d.UseLink(d.Context(), second.Hash, noon, func(*store.Person) (durable.Act, error) { return durable.Act{}, refusal })
+		require.ErrorIs(d, err, refusal, "and it holds")
+		require.NoError(d, d.useLink(second.Hash, next, act("use", ada.ID)))
+		require.ErrorIs(d, d.useLink(second.Hash, next, act("use", ada.ID)), store.ErrNotFound, "once")
 		p, err := d.Person(d.Context(), ada.ID)
 		require.NoError(d, err)
 		same(d, next, p)
 
 		late := link("4", 1) // of what they logged in with before
 		require.NoError(d, d.AddLink(d.Context(), late, act("link", ada.ID)))
-		require.ErrorIs(d, d.UseLink(d.Context(), late.Hash, next, act("use", ada.ID)), store.ErrNotFound)
+		require.ErrorIs(d, d.useLink(late.Hash, next, act("use", ada.ID)), store.ErrNotFound)
 		require.NoError(d, d.AddLink(d.Context(), store.Link{Hash: []byte("5"), Person: bob.ID, Version: 1, Created: noon, Expires: noon}, act("link", bob.ID)))
 		require.NoError(d, d.RemovePerson(d.Context(), bob.ID, act("remove", bob.ID)))
 		_, err = d.LinkOf(d.Context(), []byte("5"))
