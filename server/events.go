@@ -63,6 +63,9 @@ func (s *Server) trouble(w http.ResponseWriter, r *http.Request, err error) (sta
 		return http.StatusTooManyRequests, err.Error()
 	case errors.Is(err, store.ErrFull):
 		return http.StatusInsufficientStorage, "the disk is full; nothing was saved"
+	case errors.Is(err, errBusy):
+		w.Header().Set("Retry-After", "5")
+		return http.StatusServiceUnavailable, err.Error()
 	case errors.Is(err, engine.ErrClosing), errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrClosed):
 		w.Header().Set("Retry-After", "1")
 		return http.StatusServiceUnavailable, err.Error()

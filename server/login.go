@@ -1,86 +1,18 @@
 package server
 
 import (
-	"context"
 	"crypto/subtle"
 	"errors"
 	"net"
 	"net/http"
-	"strconv"
 	"strings"
-	"sync"
 	"time"
 	"unicode"
-
-	"github.com/alexedwards/argon2id"
-	"golang.org/x/sync/semaphore"
 
 	"github.com/pawlhq/pawl/engine"
 	"github.com/pawlhq/pawl/internal/durable"
 	"github.com/pawlhq/pawl/internal/store"
 )
-
-// Bounds of logins.
-const (
-	leastPassword = 12
-	mostPassword  = 256
-	mostName      = 200
-	freeTries     = 5 // wrong ones in a row before a name has to wait
-	mostPause     = 5 * time.Minute
-	mostTracked   = 10_000 // names whose wrong tries are remembered
-	hashesAtOnce  = 2      // each takes 64 MiB and a core
-)
-
-// logins guards against guessing.
-type logins struct {
-	hashing *semaphore.Weighted
-	mu      sync.Mutex
-	failed  map[string]*guess // by name and address
-	setup   string            // the secret of the setup link; "" when there is none
-}
-
-type guess struct {
-	tries int
-	until time.Time
-}
-
-func newLogins(setup string) *logins {
-	return &logins{hashing: semaphore.NewWeighted(hashesAtOnce), failed: map[string]*guess{}, setup: setup}
-}
-
-// wait is how long a name must not be tried from an address.
-func (l *logins) wait(key string, now time.Time) time.Duration {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if g := l.failed[key]; g != nil {
-		return g.until.Sub(now)
-	}
-	return 0
-}
-
-// note remembers how a try has ended.
-func (l *logins) note(key string, good bool, now time.Time) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if good {
-		delete(l.failed, key)
-		return
-	}
-	g := l.failed[key]
-	if g == nil {
-		if len(l.failed) >= mostTracked {
-			for k := range l.failed { // any: somebody tries many names, each of them seldom
-				delete(l.failed, k)
-				break
-			}
-		}
-		g = &guess{}
-		l.failed[key] = g
-	}
-	if g.tries++; g.tries >= freeTries {
-		g.until = now.Add(min(time.Second<<min(g.tries-freeTries, 20), mostPause))
-	}
-}
 
 // loginIn is the body of a login.
 type loginIn struct {
@@ -122,12 +54,6 @@ func (s *Server) me(w http.ResponseWriter, r *http.Request, _ []byte) {
 	s.reply(w, v)
 }
 
-func (l *logins) open() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.setup != ""
-}
-
 // login takes a name and a password.
 func (s *Server) login(w http.ResponseWriter, r *http.Request, body []byte) {
 	var in loginIn
@@ -138,24 +64,15 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request, body []byte) {
 		fail(w, http.StatusBadRequest, message)
 		return
 	}
-	now := time.Now()
-	key := strings.ToLower(clipped(in.Name)) + "\x00" + address(r)
-	if wait := s.logins.wait(key, now); wait > 0 {
-		tooManyTries(w, wait)
-		return
-	}
 	p, err := s.eng.People().PersonNamed(r.Context(), clipped(in.Name))
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		s.failWith(w, r, err, "")
 		return
 	}
-	good, err := s.logins.check(r.Context(), in.Password, p.Password)
-	if err != nil {
-		s.failWith(w, r, err, "")
+	good, ok := s.tried(w, r, strings.ToLower(clipped(in.Name)), in.Password, p)
+	if !ok {
 		return
 	}
-	good = good && !p.Disabled
-	s.logins.note(key, good, now)
 	if !good {
 		s.log.WarnContext(r.Context(), "a login failed", "name", printable(in.Name), "from", address(r))
 		fail(w, http.StatusUnauthorized, "the name or the password is wrong")
@@ -168,43 +85,6 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request, body []byte) {
 func clipped(name string) string {
 	name = strings.TrimSpace(name)
 	return name[:min(len(name), mostName)]
-}
-
-func tooManyTries(w http.ResponseWriter, wait time.Duration) {
-	w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
-	fail(w, http.StatusTooManyRequests, "too many wrong passwords; wait "+wait.Round(time.Second).String())
-}
-
-// decoy is compared with when there is no hash, so that a name that is not there
-// takes as long as one that is.
-var decoy = sync.OnceValues(func() (string, error) { return argon2id.CreateHash("nobody's", argon2id.DefaultParams) })
-
-// check compares a password with a hash.
-func (l *logins) check(ctx context.Context, password, hash string) (bool, error) {
-	if err := l.hashing.Acquire(ctx, 1); err != nil {
-		return false, err
-	}
-	defer l.hashing.Release(1)
-	none := hash == ""
-	if none {
-		var err error
-		if hash, err = decoy(); err != nil {
-			return false, err
-		}
-	}
-	if len(password) > mostPassword {
-		return false, nil
-	}
-	good, err := argon2id.ComparePasswordAndHash(password, hash)
-	return good && !none, err
-}
-
-func (l *logins) hash(ctx context.Context, password string) (string, error) {
-	if err := l.hashing.Acquire(ctx, 1); err != nil {
-		return "", err
-	}
-	defer l.hashing.Release(1)
-	return argon2id.CreateHash(password, argon2id.DefaultParams)
 }
 
 // logIn begins a session and answers with who it is.
@@ -291,20 +171,16 @@ func (s *Server) setup(w http.ResponseWriter, r *http.Request, body []byte) {
 		return
 	}
 	p, message := newPerson(in.Name, store.Admin)
-	if message == "" {
-		message = passwordProblem(in.Password, in.Name)
-	}
 	if message != "" {
 		fail(w, http.StatusBadRequest, message)
 		return
 	}
-	hash, err := s.logins.hash(r.Context(), in.Password)
-	if err != nil {
-		s.failWith(w, r, err, "")
+	hash, ok := s.newHash(w, r, in.Password, p.Name)
+	if !ok {
 		return
 	}
 	p.Password = hash
-	err = s.eng.People().AddPerson(r.Context(), p, true, s.act(r, p.Name, durable.ActSetup, "person/"+p.Name))
+	err := s.eng.People().AddPerson(r.Context(), p, true, s.act(r, p.Name, durable.ActSetup, "person/"+p.Name))
 	if err != nil && !errors.Is(err, store.ErrExists) {
 		s.failWith(w, r, err, "")
 		return

@@ -30,6 +30,7 @@ type about struct {
 	codes  []int  // of refusals beside those of every route
 	other  string // what any other status is; "": there is none
 	made   bool   // a good answer is 201
+	note   string // what there is to say beside what
 }
 
 // param is a parameter of a query, or a header.
@@ -117,6 +118,9 @@ func (s *schemas) operation(rt route, a about) object {
 		op["security"] = []object{}
 	default:
 		op["security"] = []object{}
+	}
+	if a.note != "" {
+		op["description"] = a.note
 	}
 	if rt.key == takesKey {
 		a.header = append(keyed(), a.header...)

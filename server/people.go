@@ -201,7 +201,7 @@ func (s *Server) newHash(w http.ResponseWriter, r *http.Request, password, name 
 		fail(w, http.StatusBadRequest, message)
 		return "", false
 	}
-	hash, err := s.logins.hash(r.Context(), password)
+	hash, err := s.logins.hash(r, password)
 	if err != nil {
 		s.failWith(w, r, err, "")
 		return "", false
@@ -262,17 +262,14 @@ func (s *Server) changePassword(w http.ResponseWriter, r *http.Request, body []b
 	if !ok {
 		return
 	}
-	now, key := time.Now(), p.ID+"\x00"+address(r)
-	if wait := s.logins.wait(key, now); wait > 0 {
-		tooManyTries(w, wait)
+	if message := passwordProblem(in.New, p.Name); message != "" {
+		fail(w, http.StatusBadRequest, message)
 		return
 	}
-	good, err := s.logins.check(r.Context(), in.Old, p.Password)
-	if err != nil {
-		s.failWith(w, r, err, "")
+	good, ok := s.tried(w, r, p.ID, in.Old, p)
+	if !ok {
 		return
 	}
-	s.logins.note(key, good, now)
 	if !good {
 		fail(w, http.StatusForbidden, "the old password is wrong")
 		return
@@ -282,7 +279,7 @@ func (s *Server) changePassword(w http.ResponseWriter, r *http.Request, body []b
 		return
 	}
 	version := p.Version
-	p, err = s.eng.People().ChangePerson(r.Context(), p.ID, func(p *store.Person) (durable.Act, error) {
+	p, err := s.eng.People().ChangePerson(r.Context(), p.ID, func(p *store.Person) (durable.Act, error) {
 		if p.Disabled || p.Version != version { // it is not the password any more that was asked for
 			return durable.Act{}, errMeanwhile
 		}

@@ -107,6 +107,9 @@ var (
 	tooMuch  = []int{http.StatusTooManyRequests} // waits already
 )
 
+// busyNote is of what hashes a password.
+const busyNote = "503 with Retry-After when too many passwords are being hashed: nothing was tried or changed."
+
 // told is what people are told, by method and pattern.
 var told = sync.OnceValue(func() map[string]about {
 	return map[string]about{
@@ -234,18 +237,18 @@ var told = sync.OnceValue(func() map[string]about {
 			},
 		},
 		"GET /v1/me":                  {id: "whoAmI", what: "Who asks, and how one can log in", data: meView{}},
-		"POST /v1/login":              {id: "login", what: "Log in with a name and a password; the answer sets a cookie", in: loginIn{}, data: meView{}, codes: []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusTooManyRequests}},
+		"POST /v1/login":              {id: "login", what: "Log in with a name and a password; the answer sets a cookie", in: loginIn{}, data: meView{}, codes: []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusTooManyRequests}, note: busyNote},
 		"POST /v1/logout":             {id: "logout", what: "End a login", data: doneView{}, codes: []int{http.StatusForbidden, http.StatusNotFound}},
-		"POST /v1/setup":              {id: "setup", what: "Make the first admin, with the token of the link that the server has printed", in: setupIn{}, data: meView{}, codes: []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusConflict}},
-		"POST /v1/welcome":            {id: "welcome", what: "Whose a link to set a password is; with a password, set it and log in", in: welcomeIn{}, data: welcomeView{}, codes: []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound}},
+		"POST /v1/setup":              {id: "setup", what: "Make the first admin, with the token of the link that the server has printed", in: setupIn{}, data: meView{}, codes: []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusConflict}, note: busyNote},
+		"POST /v1/welcome":            {id: "welcome", what: "Whose a link to set a password is; with a password, set it and log in", in: welcomeIn{}, data: welcomeView{}, codes: []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound}, note: busyNote},
 		"GET /v1/me/sessions":         {id: "listLogins", what: "Where one is logged in", data: []sessionView{}, codes: []int{http.StatusNotFound}},
 		"DELETE /v1/me/sessions":      {id: "endOtherLogins", what: "End one's other logins", data: doneView{}, codes: []int{http.StatusNotFound}},
 		"DELETE /v1/me/sessions/{id}": {id: "endLogin", what: "End one of one's logins", data: doneView{}, codes: []int{http.StatusNotFound}},
-		"POST /v1/me/password":        {id: "changePassword", what: "Change one's own password; other logins end", in: passwordIn{}, data: meView{}, codes: []int{http.StatusForbidden, http.StatusNotFound, http.StatusTooManyRequests}},
+		"POST /v1/me/password":        {id: "changePassword", what: "Change one's own password; other logins end", in: passwordIn{}, data: meView{}, codes: []int{http.StatusForbidden, http.StatusNotFound, http.StatusTooManyRequests}, note: busyNote},
 		"GET /v1/people":              {id: "listPeople", what: "Who may log in (admin)", data: []personView{}},
-		"POST /v1/people":             {id: "addPerson", what: "Let somebody log in (admin)", in: personIn{}, data: personView{}, codes: []int{http.StatusConflict, http.StatusUnprocessableEntity}},
+		"POST /v1/people":             {id: "addPerson", what: "Let somebody log in (admin)", in: personIn{}, data: personView{}, codes: []int{http.StatusConflict, http.StatusUnprocessableEntity}, note: busyNote},
 		"PATCH /v1/people/{id}": {
-			id: "changePerson", what: "Change what somebody may do, or how they log in; their logins end (admin)", in: personIn{}, data: personView{}, codes: conflict,
+			id: "changePerson", what: "Change what somebody may do, or how they log in; their logins end (admin)", in: personIn{}, data: personView{}, codes: conflict, note: busyNote,
 		},
 		"DELETE /v1/people/{id}":          {id: "removePerson", what: "Forget somebody (admin)", data: personView{}, codes: conflict},
 		"POST /v1/people/{id}/link":       {id: "linkPerson", what: "Make a link by which somebody sets a password, once, within three days; its token is told this once, and goes after the # of /welcome (admin)", data: linkView{}, codes: conflict},
