@@ -190,6 +190,13 @@ func (o *openID) who(ctx context.Context, code, verifier, nonce string) (claimed
 	return who, nil
 }
 
+// knows reports whether the provider, and not one that was set before, has called
+// somebody something.
+func (o *openID) knows(p store.Person) bool {
+	issuer, _, _ := strings.Cut(p.Subject, "|")
+	return issuer == o.Issuer || issuer == strings.TrimPrefix(o.Issuer, "https://") // as Google writes itself
+}
+
 // known is the person whom a provider means: by what it has called them before, or
 // the first time by their mail address.
 func (s *Server) known(ctx context.Context, r *http.Request, who claimed) (store.Person, error) {
@@ -199,7 +206,7 @@ func (s *Server) known(ctx context.Context, r *http.Request, who claimed) (store
 		p, err = people.PersonNamed(ctx, who.mail)
 		switch {
 		case err == nil:
-			return people.ChangePerson(ctx, p.ID, func(is *store.Person) (durable.Act, error) {
+			return people.ChangePerson(ctx, p.ID, s.able, func(is *store.Person) (durable.Act, error) {
 				if is.Disabled || is.Name != p.Name || is.Subject != "" && is.Subject != who.subject {
 					return durable.Act{}, errStranger // another had the address before
 				}

@@ -146,3 +146,29 @@ func TestLoginByOpenIDThatWasNotBegunHere(t *testing.T) {
 	require.NotContains(t, f.logs.String(), strings.TrimPrefix(cookie, stateCookie+"="))
 	require.Equal(t, 404, newFixture(t, serving).get("/v1/login/openid").Code)
 }
+
+// The last admin who can log in stays one: another counts when the provider that is set
+// now knows them, and not when it only might.
+func TestLastAdminIsOneWhoCanLogIn(t *testing.T) {
+	t.Parallel()
+	p := newProvider(t)
+	f := withOpenID(t, p, store.Nobody)
+	as := f.tokenOf(t)
+	add := func(body string) string {
+		return data[personView](t, f.jsonAs(as, "POST", "/v1/people", body)).ID
+	}
+	ada := add(`{"name":"ada","role":"admin","password":"` + goodPassword + `"}`)
+	eve := add(`{"name":"eve@example.com","role":"admin"}`)
+	require.Equal(t, 200, f.jsonAs(as, "POST", "/v1/people/"+eve+"/link", "").Code)
+	for _, q := range []struct{ method, body string }{{"DELETE", ""}, {"PATCH", `{"role":"viewer"}`}, {"PATCH", `{"disabled":true}`}} {
+		require.Contains(t, wantRefusal(t, f.jsonAs(as, q.method, "/v1/people/"+ada, q.body), 409), "last admin who can log in")
+	}
+	require.Equal(t, "eve@example.com", welcome(t, f, p.login(t, f, "7", "eve@example.com", true)))
+	known := f.s.openID
+	f.s.openID = &openID{OpenID: OpenID{Issuer: "https://another.example.com"}}
+	require.Equal(t, 409, f.jsonAs(as, "DELETE", "/v1/people/"+ada, "").Code, "by a provider that is set no more")
+	f.s.openID = nil
+	require.Equal(t, 409, f.jsonAs(as, "DELETE", "/v1/people/"+ada, "").Code, "by none")
+	f.s.openID = known
+	require.Equal(t, 200, f.jsonAs(as, "DELETE", "/v1/people/"+ada, "").Code)
+}

@@ -152,7 +152,7 @@ func (s *Server) changePerson(w http.ResponseWriter, r *http.Request, body []byt
 	if !ok {
 		return
 	}
-	p, err = s.eng.People().ChangePerson(r.Context(), p.ID, func(p *store.Person) (durable.Act, error) {
+	p, err = s.eng.People().ChangePerson(r.Context(), p.ID, s.able, func(p *store.Person) (durable.Act, error) {
 		if in.Name != nil {
 			p.Name = name
 		}
@@ -240,9 +240,16 @@ func (s *Server) changedPerson(w http.ResponseWriter, r *http.Request, p store.P
 func (s *Server) removePerson(w http.ResponseWriter, r *http.Request, _ []byte) {
 	p, err := s.eng.People().Person(r.Context(), r.PathValue("id"))
 	if err == nil {
-		err = s.eng.People().RemovePerson(r.Context(), p.ID, s.acted(r, durable.ActRemovePerson, p))
+		err = s.eng.People().RemovePerson(r.Context(), p.ID, s.able, s.acted(r, durable.ActRemovePerson, p))
 	}
 	s.changedPerson(w, r, p, err)
+}
+
+// able is a store.Able: by a password, or by the OpenID provider that is set now. Whom
+// that would only know by the mail address that is their name has to come first, and so
+// has who was given a link: nobody knows whether they ever do.
+func (s *Server) able(p store.Person) bool {
+	return p.Password != "" || s.openID != nil && s.openID.knows(p)
 }
 
 // passwordIn is the body of a change of one's own password.
@@ -279,7 +286,7 @@ func (s *Server) changePassword(w http.ResponseWriter, r *http.Request, body []b
 		return
 	}
 	version := p.Version
-	p, err := s.eng.People().ChangePerson(r.Context(), p.ID, func(p *store.Person) (durable.Act, error) {
+	p, err := s.eng.People().ChangePerson(r.Context(), p.ID, s.able, func(p *store.Person) (durable.Act, error) {
 		if p.Disabled || p.Version != version { // it is not the password any more that was asked for
 			return durable.Act{}, errMeanwhile
 		}

@@ -92,8 +92,12 @@ type Session struct {
 // it is given, and takes no time.
 type Edit func(p *Person) (durable.Act, error)
 
-// ErrLastAdmin means that nobody would be left who can say who may do what.
-var ErrLastAdmin = errors.New("the last admin cannot go or lose the role: make another one first")
+// Able says whether somebody has something to log in with, as things are set up now.
+type Able func(Person) bool
+
+// ErrLastAdmin means that nobody would be left who can log in and say who may do what.
+var ErrLastAdmin = errors.New("the last admin who can log in cannot go, be shut out or lose the role: " +
+	"make another one first, who has set a password or has logged in by OpenID")
 
 // People keeps who may do what. Every change is one transaction with its line of
 // the audit log.
@@ -104,9 +108,12 @@ type People interface {
 	// ChangePerson changes one, and returns how they are then. It fails with
 	// ErrNotFound, with ErrExists when the name is another's, with ErrLastAdmin, and
 	// with the error of the edit. What changes nothing leaves no line.
-	ChangePerson(ctx context.Context, id string, edit Edit) (Person, error)
+	//
+	// ErrLastAdmin is that of an admin of whom no other is left who is able to log in.
+	// Where they are not able themselves, any other admin is enough.
+	ChangePerson(ctx context.Context, id string, able Able, edit Edit) (Person, error)
 	// RemovePerson forgets one, with the sessions. ErrNotFound, ErrLastAdmin.
-	RemovePerson(ctx context.Context, id string, act durable.Act) error
+	RemovePerson(ctx context.Context, id string, able Able, act durable.Act) error
 	People(ctx context.Context) ([]Person, error)
 	// Person returns one by id, PersonNamed by name in any letter case, and
 	// PersonOf by Subject: ErrNotFound.

@@ -492,7 +492,7 @@ test("a role is changed, a password reset, somebody shut out, let in and removed
   await ada.getByRole("button", { name: "Remove" }).click();
   await expect(ada.getByText("This is you.")).toBeVisible();
   await question(ada).getByRole("button", { name: "Remove" }).click();
-  await expect(ada.getByText("the last admin cannot go")).toBeVisible();
+  await expect(ada.getByText("the last admin who can log in cannot go")).toBeVisible();
   await ada.keyboard.press("Escape");
   const acts: string[] = JSON.parse((await asks(ada, "GET", "/v1/audit?object=person/vic")).text).data.map((a: { what: string }) => a.what);
   expect(acts.filter((what) => what !== "login")).toEqual([

@@ -115,23 +115,21 @@ func free(c *conn, p store.Person) error {
 	return nil
 }
 
-// anotherAdmin reports, by an error, whether somebody else could act as admin.
-func anotherAdmin(c *conn, id string) error {
-	was, err := selectPerson(c, id)
-	if err != nil {
-		return err
-	}
+// anotherAdmin reports, by an error, whether somebody else could act as admin when was
+// does no more.
+func anotherAdmin(c *conn, was store.Person, able store.Able) error {
 	if was.Role != store.Admin || was.Disabled {
 		return nil
 	}
-	others := 0
-	stmt := c.Prep(`SELECT count(*) FROM people WHERE role = ? AND disabled = 0 AND id <> ?`)
+	needed := able(was)
+	found := false
+	stmt := c.Prep(`SELECT ` + personColumns + ` FROM people WHERE role = ? AND disabled = 0 AND id <> ?`)
 	stmt.BindInt64(1, int64(store.Admin))
-	stmt.BindText(2, id)
-	if err := rows(stmt, func() { others = stmt.ColumnInt(0) }); err != nil {
+	stmt.BindText(2, was.ID)
+	if err := rows(stmt, func() { found = found || !needed || able(scanPerson(stmt)) }); err != nil {
 		return err
 	}
-	if others == 0 {
+	if !found {
 		return store.ErrLastAdmin
 	}
 	return nil
@@ -158,21 +156,21 @@ func (s *Store) AddPerson(ctx context.Context, p store.Person, first bool, act d
 }
 
 // ChangePerson changes somebody.
-func (s *Store) ChangePerson(ctx context.Context, id string, edit store.Edit) (p store.Person, err error) {
+func (s *Store) ChangePerson(ctx context.Context, id string, able store.Able, edit store.Edit) (p store.Person, err error) {
 	var act durable.Act
-	err = s.change(ctx, &act, func(c *conn) (err error) {
-		p, act, err = editPerson(c, id, edit)
+	err = s.change(ctx, &act, func(c *conn) error {
+		was, err := selectPerson(c, id)
+		if err != nil {
+			return err
+		}
+		p, act, err = editPerson(c, was, able, edit)
 		return err
 	})
 	return p, err
 }
 
 // editPerson writes what an edit makes of somebody.
-func editPerson(c *conn, id string, edit store.Edit) (p store.Person, act durable.Act, err error) {
-	was, err := selectPerson(c, id)
-	if err != nil {
-		return p, act, err
-	}
+func editPerson(c *conn, was store.Person, able store.Able, edit store.Edit) (p store.Person, act durable.Act, err error) {
 	p = was
 	if act, err = edit(&p); err != nil {
 		return was, act, &refused{err}
@@ -182,7 +180,7 @@ func editPerson(c *conn, id string, edit store.Edit) (p store.Person, act durabl
 		return p, act, errSame
 	}
 	if p.Role != store.Admin || p.Disabled {
-		if err := anotherAdmin(c, id); err != nil {
+		if err := anotherAdmin(c, was, able); err != nil {
 			return was, act, err
 		}
 	}
@@ -193,9 +191,13 @@ func editPerson(c *conn, id string, edit store.Edit) (p store.Person, act durabl
 }
 
 // RemovePerson forgets somebody.
-func (s *Store) RemovePerson(ctx context.Context, id string, act durable.Act) error {
+func (s *Store) RemovePerson(ctx context.Context, id string, able store.Able, act durable.Act) error {
 	return s.change(ctx, &act, func(c *conn) error {
-		if err := anotherAdmin(c, id); err != nil {
+		was, err := selectPerson(c, id)
+		if err != nil {
+			return err
+		}
+		if err := anotherAdmin(c, was, able); err != nil {
 			return err
 		}
 		for _, sql := range [...]string{`DELETE FROM sessions WHERE person = ?`, `DELETE FROM links WHERE person = ?`, `DELETE FROM people WHERE id = ?`} {
@@ -373,10 +375,13 @@ func (s *Store) LinkOf(ctx context.Context, hash []byte) (l store.Link, err erro
 	return l, err
 }
 
+// anybody is able to log in, as far as it matters where somebody sets a password.
+func anybody(store.Person) bool { return true }
+
 // UseLink forgets a link and changes its person.
 func (s *Store) UseLink(ctx context.Context, hash []byte, at time.Time, edit store.Edit) (p store.Person, err error) {
 	var act durable.Act
-	err = s.change(ctx, &act, func(c *conn) (err error) {
+	err = s.change(ctx, &act, func(c *conn) error {
 		l, err := selectLink(c, hash)
 		if err != nil {
 			return err
@@ -388,7 +393,7 @@ func (s *Store) UseLink(ctx context.Context, hash []byte, at time.Time, edit sto
 		if !l.Expires.After(at) || was.Disabled || l.Version != was.Version {
 			return fmt.Errorf("link: %w", store.ErrNotFound)
 		}
-		if p, act, err = editPerson(c, l.Person, edit); err != nil && !errors.Is(err, errSame) {
+		if p, act, err = editPerson(c, was, anybody, edit); err != nil && !errors.Is(err, errSame) {
 			return err
 		}
 		stmt := c.Prep(`DELETE FROM links WHERE hash = ?`)

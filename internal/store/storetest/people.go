@@ -18,6 +18,9 @@ func act(what, object string) durable.Act {
 	return durable.Act{At: noon, By: "test", What: what, Object: object}
 }
 
+// able are those who have a password, or are known to a provider.
+func able(p store.Person) bool { return p.Password != "" || p.Subject != "" }
+
 // becomes is an edit that makes somebody p.
 func becomes(p store.Person, line durable.Act) store.Edit {
 	return func(is *store.Person) (durable.Act, error) {
@@ -27,7 +30,7 @@ func becomes(p store.Person, line durable.Act) store.Edit {
 }
 
 func (d *db) changePerson(p store.Person, line durable.Act) error {
-	_, err := d.ChangePerson(d.Context(), p.ID, becomes(p, line))
+	_, err := d.ChangePerson(d.Context(), p.ID, able, becomes(p, line))
 	return err
 }
 
@@ -95,7 +98,7 @@ var peopleTests = []test{
 		got := make(chan error)
 		for _, edit := range edits {
 			go func() {
-				_, err := d.ChangePerson(d.Context(), bob.ID, edit)
+				_, err := d.ChangePerson(d.Context(), bob.ID, able, edit)
 				got <- err
 			}()
 		}
@@ -104,12 +107,12 @@ var peopleTests = []test{
 		}
 		bob.Role, bob.Password, bob.Version = store.Operator, "$argon2id$new", 2
 		refusal := errors.New("no")
-		_, err := d.ChangePerson(d.Context(), bob.ID, func(p *store.Person) (durable.Act, error) {
+		_, err := d.ChangePerson(d.Context(), bob.ID, able, func(p *store.Person) (durable.Act, error) {
 			p.Role = store.Admin
 			return act("no", p.Name), refusal
 		})
 		require.ErrorIs(d, err, refusal)
-		p, err := d.ChangePerson(d.Context(), bob.ID, func(p *store.Person) (durable.Act, error) { return act("nothing", p.Name), nil })
+		p, err := d.ChangePerson(d.Context(), bob.ID, able, func(p *store.Person) (durable.Act, error) { return act("nothing", p.Name), nil })
 		require.NoError(d, err)
 		same(d, bob, p)
 		p, err = d.Person(d.Context(), bob.ID)
@@ -130,11 +133,39 @@ var peopleTests = []test{
 			change(&p)
 			require.ErrorIs(d, d.changePerson(p, act("change", "ada")), store.ErrLastAdmin)
 		}
-		require.ErrorIs(d, d.RemovePerson(d.Context(), ada.ID, act("remove", "ada")), store.ErrLastAdmin)
+		require.ErrorIs(d, d.RemovePerson(d.Context(), ada.ID, able, act("remove", "ada")), store.ErrLastAdmin)
 		require.NoError(d, d.AddPerson(d.Context(), bob, false, act("add", "bob")))
-		require.NoError(d, d.RemovePerson(d.Context(), ada.ID, act("remove", "ada")))
-		require.ErrorIs(d, d.RemovePerson(d.Context(), bob.ID, act("remove", "bob")), store.ErrLastAdmin)
-		require.ErrorIs(d, d.RemovePerson(d.Context(), ada.ID, act("remove", "ada")), store.ErrNotFound)
+		require.NoError(d, d.RemovePerson(d.Context(), ada.ID, able, act("remove", "ada")))
+		require.ErrorIs(d, d.RemovePerson(d.Context(), bob.ID, able, act("remove", "bob")), store.ErrLastAdmin)
+		require.ErrorIs(d, d.RemovePerson(d.Context(), ada.ID, able, act("remove", "ada")), store.ErrNotFound)
+	}},
+	{"counts on no admin who cannot log in", func(d *db) {
+		ada, eve, out := person("ada", store.Admin), person("eve", store.Admin), person("out", store.Admin)
+		eve.Password, out.Disabled = "", true
+		for _, p := range []store.Person{ada, eve, out} {
+			require.NoError(d, d.AddPerson(d.Context(), p, false, act("add", p.Name)))
+		}
+		demoted, shut := ada, ada
+		demoted.Role, shut.Disabled = store.Viewer, true
+		require.ErrorIs(d, d.changePerson(demoted, act("change", "ada")), store.ErrLastAdmin)
+		require.ErrorIs(d, d.changePerson(shut, act("change", "ada")), store.ErrLastAdmin)
+		require.ErrorIs(d, d.RemovePerson(d.Context(), ada.ID, able, act("remove", "ada")), store.ErrLastAdmin)
+		less := eve
+		less.Role = store.Operator
+		require.NoError(d, d.changePerson(less, act("change", "eve")), "who cannot log in is no loss")
+		require.NoError(d, d.changePerson(eve, act("change", "eve")))
+		eve.Subject = "https://id.example.com|7"
+		require.NoError(d, d.changePerson(eve, act("change", "eve")))
+		require.NoError(d, d.changePerson(demoted, act("change", "ada")))
+		require.ErrorIs(d, d.RemovePerson(d.Context(), eve.ID, able, act("remove", "eve")), store.ErrLastAdmin)
+	}},
+	{"lets an admin who cannot log in go when there is another", func(d *db) {
+		ada, eve := person("ada", store.Admin), person("eve", store.Admin)
+		ada.Password, eve.Password = "", ""
+		require.NoError(d, d.AddPerson(d.Context(), ada, false, act("add", "ada")))
+		require.NoError(d, d.AddPerson(d.Context(), eve, false, act("add", "eve")))
+		require.NoError(d, d.RemovePerson(d.Context(), ada.ID, able, act("remove", "ada")))
+		require.ErrorIs(d, d.RemovePerson(d.Context(), eve.ID, able, act("remove", "eve")), store.ErrLastAdmin)
 	}},
 	{"keeps sessions until they end or their person goes", func(d *db) {
 		ada, bob := person("ada", store.Admin), person("bob", store.Viewer)
@@ -158,7 +189,7 @@ var peopleTests = []test{
 			x := store.Session{Hash: []byte("x"), Person: p.ID, Version: p.Version, Created: noon, Expires: noon.Add(time.Hour)}
 			require.ErrorIs(d, d.AddSession(d.Context(), x, act("login", p.ID)), store.ErrNotFound, "of somebody who is not so")
 		}
-		require.NoError(d, d.RemovePerson(d.Context(), bob.ID, act("remove", bob.ID)))
+		require.NoError(d, d.RemovePerson(d.Context(), bob.ID, able, act("remove", bob.ID)))
 		_, err = d.SessionOf(d.Context(), two.Hash)
 		require.ErrorIs(d, err, store.ErrNotFound)
 		old := login(ada, "old", noon)
@@ -275,7 +306,7 @@ var peopleTests = []test{
 		require.NoError(d, d.AddLink(d.Context(), late, act("link", ada.ID)))
 		require.ErrorIs(d, d.useLink(late.Hash, next, act("use", ada.ID)), store.ErrNotFound)
 		require.NoError(d, d.AddLink(d.Context(), store.Link{Hash: []byte("5"), Person: bob.ID, Version: 1, Created: noon, Expires: noon}, act("link", bob.ID)))
-		require.NoError(d, d.RemovePerson(d.Context(), bob.ID, act("remove", bob.ID)))
+		require.NoError(d, d.RemovePerson(d.Context(), bob.ID, able, act("remove", bob.ID)))
 		_, err = d.LinkOf(d.Context(), []byte("5"))
 		require.ErrorIs(d, err, store.ErrNotFound, "it goes with its person")
 	}},
