@@ -20,7 +20,7 @@ func (s *Server) actor(r *http.Request) string {
 	if id, ok := identified(r); ok {
 		who = id.name
 	}
-	return who + " from " + address(r)
+	return from(r, who)
 }
 
 // person is who makes a request, if it is a person who is logged in; "" for programs, whose

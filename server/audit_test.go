@@ -237,7 +237,7 @@ var acts = map[string][]func(*fixture) acted{
 	"DELETE /v1/tokens/{id}": {func(f *fixture) acted {
 		t := data[tokenView](f.t, f.post("/v1/tokens", `{"name":"ci","role":"viewer"}`))
 		q := request{method: "DELETE", path: "/v1/tokens/" + t.ID}
-		return acted{request: q, what: durable.ActRemoveToken, object: "token/" + t.ID, again: []request{q}, refused: []request{{method: "DELETE", path: "/v1/tokens/x"}}}
+		return acted{request: q, what: durable.ActRemoveToken, object: "token/ci", detail: `"id":"` + t.ID + `"`, again: []request{q}, refused: []request{{method: "DELETE", path: "/v1/tokens/x"}}}
 	}},
 	"POST /apps/{app}/syncs": {func(f *fixture) acted {
 		q := post("/v2/apps/shop/syncs", `{"url":"http://localhost:3000/api/inngest"}`)

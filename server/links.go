@@ -33,7 +33,7 @@ func (s *Server) linkPerson(w http.ResponseWriter, r *http.Request, _ []byte) {
 	}
 	secret, now := newSecret(), time.Now()
 	l := store.Link{Hash: hashed(secret), Person: p.ID, Version: p.Version, Created: now, Expires: now.Add(linkLife)}
-	if err := s.eng.People().AddLink(r.Context(), l, s.acted(r, durable.ActLinkPerson, p)); err != nil {
+	if err := s.eng.People().AddLink(r.Context(), l, s.acted(r, durable.ActLinkPerson, p, p)); err != nil {
 		s.failWith(w, r, err, "there is no such person")
 		return
 	}
@@ -87,8 +87,9 @@ func (s *Server) welcome(w http.ResponseWriter, r *http.Request, body []byte) {
 		return
 	}
 	p, err = s.eng.People().UseLink(r.Context(), hash, time.Now(), func(p *store.Person) (durable.Act, error) {
+		was := *p
 		setPassword(p, password)
-		return s.act(r, p.Name, durable.ActUseLink, "person/"+p.Name), nil
+		return actOn(from(r, p.Name), durable.ActUseLink, was, *p), nil
 	})
 	switch {
 	case errors.Is(err, store.ErrNotFound): // another was faster, or an admin

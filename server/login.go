@@ -111,7 +111,8 @@ func (s *Server) mayBegin(w http.ResponseWriter, r *http.Request, p store.Person
 func (s *Server) beginSession(w http.ResponseWriter, r *http.Request, p store.Person) error {
 	secret, now := newSecret(), time.Now()
 	x := store.Session{Hash: hashed(secret), Person: p.ID, Version: p.Version, Created: now, Expires: now.Add(sessionLife), Address: address(r), Agent: agent(r)}
-	if err := s.eng.People().AddSession(r.Context(), x, s.act(r, p.Name, durable.ActLogin, "person/"+p.Name)); err != nil {
+	act := durable.Act{At: now, By: from(r, p.Name), What: durable.ActLogin, Object: "person/" + p.Name}
+	if err := s.eng.People().AddSession(r.Context(), x, act); err != nil {
 		return err
 	}
 	s.setCookie(w, secret)
@@ -180,7 +181,7 @@ func (s *Server) setup(w http.ResponseWriter, r *http.Request, body []byte) {
 		return
 	}
 	p.Password = hash
-	err := s.eng.People().AddPerson(r.Context(), p, true, s.act(r, p.Name, durable.ActSetup, "person/"+p.Name))
+	err := s.eng.People().AddPerson(r.Context(), p, true, actOn(from(r, p.Name), durable.ActSetup, store.Person{}, p))
 	if err != nil && !errors.Is(err, store.ErrExists) {
 		s.failWith(w, r, err, "")
 		return
@@ -217,10 +218,8 @@ func passwordProblem(password, name string) string {
 	return ""
 }
 
-// act is a line of the audit log for what by does.
-func (s *Server) act(r *http.Request, by, what, object string) durable.Act {
-	return durable.Act{At: time.Now(), By: by + " from " + address(r), What: what, Object: object}
-}
+// from is who acts, and from where, as the audit log says it.
+func from(r *http.Request, who string) string { return who + " from " + address(r) }
 
 // address is where a request comes from.
 func address(r *http.Request) string {

@@ -210,8 +210,9 @@ func (s *Server) known(ctx context.Context, r *http.Request, who claimed) (store
 				if is.Disabled || is.Name != p.Name || is.Subject != "" && is.Subject != who.subject {
 					return durable.Act{}, errStranger // another had the address before
 				}
+				was := *is
 				is.Subject = who.subject
-				return s.act(r, is.Name, durable.ActOpenID, "person/"+is.Name), nil
+				return actOn(from(r, is.Name), durable.ActOpenID, was, *is), nil
 			})
 		case errors.Is(err, store.ErrNotFound) && s.openID.Newcomers > store.Nobody:
 			var message string
@@ -219,7 +220,7 @@ func (s *Server) known(ctx context.Context, r *http.Request, who claimed) (store
 				return p, errStranger
 			}
 			p.Subject = who.subject
-			return p, people.AddPerson(ctx, p, false, s.act(r, p.Name, durable.ActAddPerson, "person/"+p.Name))
+			return p, people.AddPerson(ctx, p, false, actOn(from(r, p.Name), durable.ActAddPerson, store.Person{}, p))
 		}
 	}
 	if errors.Is(err, store.ErrNotFound) || err == nil && p.Disabled {

@@ -118,6 +118,9 @@ func TestNewcomersByOpenID(t *testing.T) {
 	f := withOpenID(t, p, store.Viewer)
 	w := p.login(t, f, "7", "new@example.com", true)
 	require.Equal(t, "new@example.com", welcome(t, f, w))
+	added := data[[]actView](t, f.jsonAs(f.tokenOf(t), "GET", "/v1/audit?object=person/new@example.com", ""))[1]
+	require.Equal(t, "add-person", added.What)
+	require.JSONEq(t, `{"role":"viewer","openid":"`+p.URL+`|7"}`, string(added.Detail))
 	require.Empty(t, welcome(t, f, p.login(t, f, "9", "", false)), "somebody without a name")
 }
 

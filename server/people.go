@@ -7,6 +7,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/pawlhq/pawl/internal/durable"
 	"github.com/pawlhq/pawl/internal/store"
 	"github.com/pawlhq/pawl/internal/wire"
@@ -125,7 +128,7 @@ func (s *Server) addPerson(w http.ResponseWriter, r *http.Request, body []byte) 
 		return
 	}
 	fill(&p)
-	s.changedPerson(w, r, p, s.eng.People().AddPerson(r.Context(), p, false, s.acted(r, durable.ActAddPerson, p)))
+	s.changedPerson(w, r, p, s.eng.People().AddPerson(r.Context(), p, false, s.acted(r, durable.ActAddPerson, store.Person{}, p)))
 }
 
 func (s *Server) changePerson(w http.ResponseWriter, r *http.Request, body []byte) {
@@ -153,11 +156,12 @@ func (s *Server) changePerson(w http.ResponseWriter, r *http.Request, body []byt
 		return
 	}
 	p, err = s.eng.People().ChangePerson(r.Context(), p.ID, s.able, func(p *store.Person) (durable.Act, error) {
+		was := *p
 		if in.Name != nil {
 			p.Name = name
 		}
 		fill(p)
-		return s.acted(r, durable.ActChangePerson, *p), nil
+		return s.acted(r, durable.ActChangePerson, was, *p), nil
 	})
 	s.changedPerson(w, r, p, err)
 }
@@ -215,12 +219,41 @@ func setPassword(p *store.Person, hash string) {
 	p.Version++
 }
 
-// acted is a line of the audit log for what was done to somebody.
-func (s *Server) acted(r *http.Request, what string, p store.Person) durable.Act {
-	return durable.Act{
-		At: time.Now(), By: s.actor(r), What: what, Object: "person/" + p.Name,
-		Detail: durable.JSON(`{"role":"` + p.Role.String() + `"}`),
+// acted is a line of the audit log for what was done to somebody by who asks.
+func (s *Server) acted(r *http.Request, what string, was, is store.Person) durable.Act {
+	return actOn(s.actor(r), what, was, is)
+}
+
+// actOn is a line of the audit log for what was done to somebody, who is new when was is
+// zero. It goes by the name that they had, and its detail says what they may do, what
+// has become of them, and how that was before; of passwords, only that there was one.
+func actOn(by, what string, was, is store.Person) durable.Act {
+	now, before := map[string]any{"role": is.Role.String()}, map[string]any{}
+	if was.ID == "" {
+		was.Name, was.Role = is.Name, is.Role
 	}
+	note := func(field string, changed bool, from, to any) {
+		if changed {
+			before[field], now[field] = from, to
+		}
+	}
+	note("name", was.Name != is.Name, was.Name, is.Name)
+	note("role", was.Role != is.Role, was.Role.String(), is.Role.String())
+	note("disabled", was.Disabled != is.Disabled, was.Disabled, is.Disabled)
+	note("password", was.Password != is.Password, map[bool]string{true: "none", false: "another"}[was.Password == ""], "new")
+	note("openid", was.Subject != is.Subject, was.Subject, is.Subject)
+	if was.ID != "" && len(before) > 0 {
+		now["was"] = before
+	}
+	return durable.Act{At: time.Now(), By: by, What: what, Object: "person/" + was.Name, Detail: detailOf(now)}
+}
+
+func detailOf(facts map[string]any) durable.JSON {
+	b, err := json.Marshal(facts, json.Deterministic(true), jsontext.AllowInvalidUTF8(true))
+	if err != nil {
+		panic("server: the detail of an act cannot be encoded: " + err.Error()) // it is made of text
+	}
+	return durable.JSON(b)
 }
 
 // changedPerson answers for a change of people.
@@ -240,7 +273,7 @@ func (s *Server) changedPerson(w http.ResponseWriter, r *http.Request, p store.P
 func (s *Server) removePerson(w http.ResponseWriter, r *http.Request, _ []byte) {
 	p, err := s.eng.People().Person(r.Context(), r.PathValue("id"))
 	if err == nil {
-		err = s.eng.People().RemovePerson(r.Context(), p.ID, s.able, s.acted(r, durable.ActRemovePerson, p))
+		err = s.eng.People().RemovePerson(r.Context(), p.ID, s.able, s.acted(r, durable.ActRemovePerson, p, p))
 	}
 	s.changedPerson(w, r, p, err)
 }
@@ -290,8 +323,9 @@ func (s *Server) changePassword(w http.ResponseWriter, r *http.Request, body []b
 		if p.Disabled || p.Version != version { // it is not the password any more that was asked for
 			return durable.Act{}, errMeanwhile
 		}
+		was := *p
 		setPassword(p, hash)
-		return s.acted(r, durable.ActPassword, *p), nil
+		return s.acted(r, durable.ActPassword, was, *p), nil
 	})
 	switch {
 	case errors.Is(err, errMeanwhile):
@@ -383,9 +417,7 @@ func (s *Server) addToken(w http.ResponseWriter, r *http.Request, body []byte) {
 	}
 	secret := tokenPrefix + newSecret()
 	t.Hash = hashed(secret)
-	err = s.eng.People().AddToken(r.Context(), t, durable.Act{
-		At: now, By: s.actor(r), What: durable.ActAddToken, Object: "token/" + t.Name, Detail: durable.JSON(`{"role":"` + t.Role.String() + `","scopes":"` + strings.Join(t.Scopes, ",") + `"}`), // scopes are among ours
-	})
+	err = s.eng.People().AddToken(r.Context(), t, s.actOnToken(r, durable.ActAddToken, t))
 	if err != nil {
 		s.failWith(w, r, err, "")
 		return
@@ -395,10 +427,31 @@ func (s *Server) addToken(w http.ResponseWriter, r *http.Request, body []byte) {
 	s.reply(w, v)
 }
 
+// actOnToken is a line of the audit log for a token that was made or removed.
+func (s *Server) actOnToken(r *http.Request, what string, t store.Token) durable.Act {
+	facts := map[string]any{"id": t.ID, "role": t.Role.String(), "scopes": "all", "expires": "never"}
+	if len(t.Scopes) > 0 {
+		facts["scopes"] = strings.Join(t.Scopes, ",")
+	}
+	if !t.Expires.IsZero() {
+		facts["expires"] = t.Expires.UTC().Format(time.RFC3339)
+	}
+	return durable.Act{At: time.Now(), By: s.actor(r), What: what, Object: "token/" + t.Name, Detail: detailOf(facts)}
+}
+
 func (s *Server) removeToken(w http.ResponseWriter, r *http.Request, _ []byte) {
 	id := r.PathValue("id")
-	err := s.eng.People().RemoveToken(r.Context(), id, durable.Act{At: time.Now(), By: s.actor(r), What: durable.ActRemoveToken, Object: "token/" + id})
+	list, err := s.eng.People().Tokens(r.Context())
 	if err != nil {
+		s.failWith(w, r, err, "")
+		return
+	}
+	i := slices.IndexFunc(list, func(t store.Token) bool { return t.ID == id })
+	if i < 0 {
+		fail(w, http.StatusNotFound, "there is no such token")
+		return
+	}
+	if err := s.eng.People().RemoveToken(r.Context(), id, s.actOnToken(r, durable.ActRemoveToken, list[i])); err != nil {
 		s.failWith(w, r, err, "there is no such token")
 		return
 	}

@@ -578,6 +578,53 @@ func TestPeopleAreInTheAuditLog(t *testing.T) {
 	require.Equal(t, 409, p.jsonAs(p.ada, "DELETE", "/v1/people/"+list[0].ID, "").Code, "the last admin")
 }
 
+// TestAuditLogSaysWhatHasBecomeOfWhom: each change tells from what and to what, and no
+// secret.
+func TestAuditLogSaysWhatHasBecomeOfWhom(t *testing.T) {
+	t.Parallel()
+	p := newPeopled(t)
+	last := func() actView { return p.acts(p.ada)[0] }
+	says := func(object, detail string) {
+		t.Helper()
+		require.Equal(t, object, last().Object)
+		require.JSONEq(t, detail, string(last().Detail))
+	}
+	require.Equal(t, "person/ada", last().Object)
+	require.JSONEq(t, `{"role":"admin","password":"new"}`, string(p.acts(p.ada)[1].Detail), "setup")
+	bob := data[personView](t, p.jsonAs(p.ada, "POST", "/v1/people", `{"name":"bob","role":"viewer"}`)).ID
+	says("person/bob", `{"role":"viewer"}`)
+	for _, tt := range []struct{ change, object, detail string }{
+		{`{"role":"operator"}`, "person/bob", `{"role":"operator","was":{"role":"viewer"}}`},
+		{`{"name":"rob"}`, "person/bob", `{"role":"operator","name":"rob","was":{"name":"bob"}}`},
+		{`{"disabled":true}`, "person/rob", `{"role":"operator","disabled":true,"was":{"disabled":false}}`},
+		{`{"disabled":false}`, "person/rob", `{"role":"operator","disabled":false,"was":{"disabled":true}}`},
+		{`{"password":"` + goodPassword + `"}`, "person/rob", `{"role":"operator","password":"new","was":{"password":"none"}}`},
+		{
+			`{"password":"another good one","name":"bob","role":"viewer","disabled":true}`, "person/rob",
+			`{"role":"viewer","name":"bob","disabled":true,"password":"new","was":{"role":"operator","name":"rob","disabled":false,"password":"another"}}`,
+		},
+		{`{"disabled":false}`, "person/bob", `{"role":"viewer","disabled":false,"was":{"disabled":true}}`},
+	} {
+		require.Equal(t, 200, p.jsonAs(p.ada, "PATCH", "/v1/people/"+bob, tt.change).Code)
+		says(tt.object, tt.detail)
+	}
+	p.come(p.link(bob), goodPassword)
+	require.JSONEq(t, `{"role":"viewer","password":"new","was":{"password":"another"}}`, string(p.acts(p.ada)[1].Detail), "by a link")
+
+	token := func(body string) tokenView { return data[tokenView](t, p.jsonAs(p.ada, "POST", "/v1/tokens", body)) }
+	all := token(`{"name":"ci","role":"viewer"}`)
+	says("token/ci", `{"id":"`+all.ID+`","role":"viewer","scopes":"all","expires":"never"}`)
+	some := token(`{"name":"ci","role":"operator","scopes":["runs","events"],"life":"90d"}`)
+	detail := `{"id":"` + some.ID + `","role":"operator","scopes":"events,runs","expires":"` + some.ExpiresAt.Format(time.RFC3339) + `"}`
+	says("token/ci", detail)
+	require.Equal(t, 200, p.jsonAs(p.ada, "DELETE", "/v1/tokens/"+some.ID, "").Code)
+	says("token/ci", detail)
+	body := p.jsonAs(p.ada, "GET", "/v1/audit?limit=200", "").Body.String()
+	for _, secret := range []string{"argon2", goodPassword, "another good one", all.Token, some.Token} {
+		require.NotContains(t, body, secret)
+	}
+}
+
 func TestDevKnowsNoPeople(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -119,7 +119,7 @@ func (s *Server) endOtherSessions(w http.ResponseWriter, r *http.Request, _ []by
 	if !ok {
 		return
 	}
-	if err := s.eng.People().EndSessions(r.Context(), p.ID, s.current(r), s.acted(r, durable.ActEndLogins, p)); err != nil {
+	if err := s.eng.People().EndSessions(r.Context(), p.ID, s.current(r), s.acted(r, durable.ActEndLogins, p, p)); err != nil {
 		s.failWith(w, r, err, "")
 		return
 	}
@@ -130,7 +130,7 @@ func (s *Server) endOtherSessions(w http.ResponseWriter, r *http.Request, _ []by
 func (s *Server) endSessions(w http.ResponseWriter, r *http.Request, _ []byte) {
 	p, err := s.eng.People().Person(r.Context(), r.PathValue("id"))
 	if err == nil {
-		err = s.eng.People().EndSessions(r.Context(), p.ID, nil, s.acted(r, durable.ActEndLogins, p))
+		err = s.eng.People().EndSessions(r.Context(), p.ID, nil, s.acted(r, durable.ActEndLogins, p, p))
 	}
 	if err != nil {
 		s.failWith(w, r, err, "there is no such person")

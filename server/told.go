@@ -232,7 +232,7 @@ var told = sync.OnceValue(func() map[string]about {
 		"GET /v1/audit": {
 			id: "listActs", what: "What people have done to others' work, newest first", data: []actView{},
 			query: []param{
-				paramLimit(50, 200), lastRow("cursor"), paramText("object", "a function's slug, or run/, job/, cancellation/, schedule/, key/ or app/ and a name"),
+				paramLimit(50, 200), lastRow("cursor"), paramText("object", "a function's slug, or run/, job/, cancellation/, schedule/, key/, app/, person/ or token/ and a name"),
 				paramTime("from", "at or after"), paramTime("until", "before"),
 			},
 		},
