@@ -6,9 +6,11 @@ import (
 	"strconv"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/alexedwards/argon2id"
 	"golang.org/x/sync/semaphore"
+	"golang.org/x/text/unicode/norm"
 
 	"github.com/pawlhq/pawl/internal/store"
 )
@@ -174,18 +176,24 @@ func (l *logins) check(r *http.Request, password, hash string) (bool, error) {
 			return false, err
 		}
 	}
-	if len(password) > mostPassword {
+	composed := norm.NFC.String(password)
+	if utf8.RuneCountInString(composed) > mostPassword {
 		return false, nil
 	}
-	good, err := argon2id.ComparePasswordAndHash(password, hash)
+	good, err := argon2id.ComparePasswordAndHash(password, hash) // it may be of when passwords were hashed as they came
+	if err == nil && !good && composed != password {
+		good, err = argon2id.ComparePasswordAndHash(composed, hash)
+	}
 	return good && !none, err
 }
 
+// hash is that of a password, in whatever way its characters are written: another
+// keyboard writes them in another.
 func (l *logins) hash(r *http.Request, password string) (string, error) {
 	done, err := l.turn(r)
 	if err != nil {
 		return "", err
 	}
 	defer done()
-	return argon2id.CreateHash(password, argon2id.DefaultParams)
+	return argon2id.CreateHash(norm.NFC.String(password), argon2id.DefaultParams)
 }

@@ -8,6 +8,9 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 
 	"github.com/pawlhq/pawl/engine"
 	"github.com/pawlhq/pawl/internal/durable"
@@ -69,7 +72,7 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request, body []byte) {
 		s.failWith(w, r, err, "")
 		return
 	}
-	good, ok := s.tried(w, r, strings.ToLower(clipped(in.Name)), in.Password, p)
+	good, ok := s.tried(w, r, store.NameKey(clipped(in.Name)), in.Password, p)
 	if !ok {
 		return
 	}
@@ -198,21 +201,54 @@ func (s *Server) setup(w http.ResponseWriter, r *http.Request, body []byte) {
 
 // newPerson is a new person, or says what is wrong with the name.
 func newPerson(name string, role store.Role) (p store.Person, message string) {
-	name = strings.TrimSpace(name)
-	if name == "" || len(name) > mostName || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return p, "name must be 1 to 200 printable characters, such as a mail address"
+	name, message = newName(name)
+	if message == "" && likeAnActor(name) {
+		message = notAnActor
 	}
-	return store.Person{ID: engine.NewID(), Name: name, Role: role, Created: time.Now().UTC(), Version: 1}, ""
+	return store.Person{ID: engine.NewID(), Name: name, Role: role, Created: time.Now().UTC(), Version: 1}, message
+}
+
+// newName is a name of a person or a token as it is kept, or says what is wrong with it.
+func newName(name string) (kept, message string) {
+	kept = norm.NFC.String(strings.TrimSpace(name))
+	switch {
+	case kept == "" || len(kept) > mostName || strings.ContainsFunc(kept, func(r rune) bool { return !unicode.IsPrint(r) }):
+		message = "name must be 1 to 200 printable characters, such as a mail address"
+	case strings.Contains(plain(kept), " from "):
+		message = `name must not have " from " in it: the audit log says from where somebody acts`
+	}
+	return kept, message
+}
+
+// notAnActor is told of a name that could be taken for another's in the audit log.
+const notAnActor = `name must not be "signing key", "dev", "the program" or "token", or begin with "token ": so the audit log calls those that are not people`
+
+// likeAnActor reports whether the audit log calls somebody else that, or nearly.
+func likeAnActor(name string) bool {
+	name = plain(name)
+	return name == "signing key" || name == "dev" || name == "the program" || name == "token" || strings.HasPrefix(name, "token ")
+}
+
+// plain is a name as it looks, more or less: one letter case, and one width.
+func plain(name string) string {
+	return strings.Join(strings.Fields(store.NameKey(norm.NFKC.String(name))), " ")
 }
 
 // passwordProblem says what is wrong with a password, or "".
 func passwordProblem(password, name string) string {
+	password = norm.NFC.String(password)
+	length := utf8.RuneCountInString(password)
+	first, _ := utf8.DecodeRuneInString(password)
 	switch {
-	case len(password) < leastPassword:
+	case length < leastPassword:
 		return "password must have at least 12 characters"
-	case len(password) > mostPassword:
+	case length > mostPassword:
 		return "password must have at most 256 characters"
-	case strings.EqualFold(password, name):
+	case strings.TrimSpace(password) == "":
+		return "password must not be all spaces"
+	case strings.Trim(password, string(first)) == "":
+		return "password must not be one character again and again"
+	case store.NameKey(password) == store.NameKey(name):
 		return "password must not be the name"
 	}
 	return ""

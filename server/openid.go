@@ -13,6 +13,7 @@ import (
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
+	"golang.org/x/text/unicode/norm"
 
 	"github.com/pawlhq/pawl/internal/durable"
 	"github.com/pawlhq/pawl/internal/store"
@@ -197,6 +198,21 @@ func (o *openID) knows(p store.Person) bool {
 	return issuer == o.Issuer || issuer == strings.TrimPrefix(o.Issuer, "https://") // as Google writes itself
 }
 
+// sameMail reports whether a name is a mail address, in whatever case of ASCII letters.
+// Names are compared more freely than mail addresses may be: two addresses that are one
+// name can be of two people.
+func sameMail(name, mail string) bool {
+	lower := func(s string) string {
+		return strings.Map(func(r rune) rune {
+			if r >= 'A' && r <= 'Z' {
+				return r + 'a' - 'A'
+			}
+			return r
+		}, norm.NFC.String(s))
+	}
+	return lower(name) == lower(mail)
+}
+
 // known is the person whom a provider means: by what it has called them before, or
 // the first time by their mail address.
 func (s *Server) known(ctx context.Context, r *http.Request, who claimed) (store.Person, error) {
@@ -205,6 +221,8 @@ func (s *Server) known(ctx context.Context, r *http.Request, who claimed) (store
 	if errors.Is(err, store.ErrNotFound) && who.mail != "" {
 		p, err = people.PersonNamed(ctx, who.mail)
 		switch {
+		case err == nil && !sameMail(p.Name, who.mail):
+			return p, errStranger
 		case err == nil:
 			return people.ChangePerson(ctx, p.ID, s.able, func(is *store.Person) (durable.Act, error) {
 				if is.Disabled || is.Name != p.Name || is.Subject != "" && is.Subject != who.subject {

@@ -110,6 +110,9 @@ func TestLoginByOpenID(t *testing.T) {
 	require.Equal(t, "Ada@example.com", welcome(t, f, p.login(t, f, "7", "ada@example.com", true)))
 	require.Equal(t, "Ada@example.com", welcome(t, f, p.login(t, f, "7", "new@example.com", true)), "who is known keeps the name")
 	require.Empty(t, welcome(t, f, p.login(t, f, "8", "ada@example.com", true)), "another who has the address now")
+	f.jsonAs(f.tokenOf(t), "POST", "/v1/people", `{"name":"sam@example.com","role":"admin"}`)
+	require.Empty(t, welcome(t, f, p.login(t, f, "9", "ſam@example.com", true)), "an address that is another, and one name with it")
+	require.Equal(t, "sam@example.com", welcome(t, f, p.login(t, f, "9", "Sam@example.com", true)))
 }
 
 func TestNewcomersByOpenID(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/pawlhq/pawl/engine"
 	"github.com/pawlhq/pawl/internal/durable"
 	"github.com/pawlhq/pawl/internal/store"
 	"github.com/pawlhq/pawl/internal/wire"
@@ -143,7 +144,7 @@ func (s *Server) changePerson(w http.ResponseWriter, r *http.Request, body []byt
 		return
 	}
 	name := p.Name
-	if in.Name != nil {
+	if in.Name != nil && *in.Name != p.Name { // who is there may be called what nobody new may
 		named, message := newPerson(*in.Name, store.Nobody)
 		if message != "" {
 			fail(w, http.StatusBadRequest, message)
@@ -384,11 +385,11 @@ func (s *Server) addToken(w http.ResponseWriter, r *http.Request, body []byte) {
 		fail(w, http.StatusBadRequest, message)
 		return
 	}
-	named, message := newPerson(in.Name, store.Nobody)
+	name, message := newName(in.Name)
 	role, ok := store.ParseRole(in.Role)
 	areas, wrong := checkScopes(in.Scopes)
 	now := time.Now().UTC()
-	t := store.Token{ID: named.ID, Name: named.Name, Role: role, Scopes: areas, By: s.actor(r), Created: now}
+	t := store.Token{ID: engine.NewID(), Name: name, Role: role, Scopes: areas, By: s.actor(r), Created: now}
 	switch {
 	case message != "":
 	case !ok:

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/alexedwards/argon2id"
 	"github.com/go-json-experiment/json"
 	"github.com/stretchr/testify/require"
 
@@ -623,6 +624,67 @@ func TestAuditLogSaysWhatHasBecomeOfWhom(t *testing.T) {
 	for _, secret := range []string{"argon2", goodPassword, "another good one", all.Token, some.Token} {
 		require.NotContains(t, body, secret)
 	}
+}
+
+func TestNamesThatMisleadAreRefused(t *testing.T) {
+	t.Parallel()
+	p := newPeopled(t)
+	add := func(name string) *httptest.ResponseRecorder {
+		return p.jsonAs(p.ada, "POST", "/v1/people", `{"name":"`+name+`","role":"viewer"}`)
+	}
+	bob := data[personView](t, add("bob")).ID
+	for _, name := range []string{
+		"signing key", "Signing  Key", "dev", "DEV", "ｄｅｖ", "token", "token ci", "Token ci", "the program", "ada from 10.0.0.1", "ada From 10.0.0.1",
+	} {
+		require.Contains(t, wantRefusal(t, add(name), 400), "audit log", name)
+		require.Equal(t, 400, p.jsonAs(p.ada, "PATCH", "/v1/people/"+bob, `{"name":"`+name+`"}`).Code, name)
+	}
+	require.Equal(t, 400, p.jsonAs(p.ada, "POST", "/v1/tokens", `{"name":"ci from 10.0.0.1","role":"viewer"}`).Code)
+	for _, name := range []string{"devon", "dev@example.com", "tokens", "fromage", "signing keys"} {
+		require.Equal(t, 200, add(name).Code, name)
+	}
+	old := store.Person{ID: engine.NewID(), Name: "dev", Role: store.Viewer, Created: time.Now(), Version: 1}
+	require.NoError(t, p.eng.People().AddPerson(t.Context(), old, false, durable.Act{At: time.Now()}))
+	require.Equal(t, 200, p.jsonAs(p.ada, "PATCH", "/v1/people/"+old.ID, `{"name":"dev","role":"operator"}`).Code, "who is there stays")
+
+	require.Equal(t, 200, add("Émile").Code)
+	for _, name := range []string{"émile", "ÉMILE", "E\u0301mile"} {
+		require.Equal(t, 409, add(name).Code, name)
+	}
+}
+
+func TestPasswordsAreCharacters(t *testing.T) {
+	t.Parallel()
+	p := newPeopled(t)
+	const composed, apart = "d\u00e9j\u00e0 vu encore", "de\u0301ja\u0300 vu encore"
+	set := func(password string) *httptest.ResponseRecorder {
+		return p.jsonAs(p.ada, "POST", "/v1/people", `{"name":"`+rand.Text()+`","role":"viewer","password":"`+password+`"}`)
+	}
+	for password, problem := range map[string]string{
+		"éééééééébcd":                 "at least 12",
+		strings.Repeat("e\u0301b", 5): "at least 12", // ten characters
+		strings.Repeat("ab", 129):     "at most 256",
+		"aaaaaaaaaaaaaa":              "one character again and again",
+		strings.Repeat("é", 12):       "one character again and again",
+		"              ":              "all spaces",
+		strings.Repeat(" \u3000", 7):  "all spaces",
+	} {
+		require.Contains(t, wantRefusal(t, set(password), 400), problem, password)
+	}
+	require.Equal(t, 200, set(strings.Repeat("éà", 128)).Code, "256 characters")
+	login := func(name, password string) int {
+		return p.jsonAs("", "POST", "/v1/login", `{"name":"`+name+`","password":"`+password+`"}`).Code
+	}
+	// In whatever way it was written when it was set, or as it came when that was kept.
+	now := data[personView](t, set(apart)).Name
+	require.Equal(t, 200, login(now, composed))
+	require.Equal(t, 200, login(now, apart))
+	hash, err := argon2id.CreateHash("de\u0301ja\u0300 vu encore", argon2id.DefaultParams)
+	require.NoError(t, err)
+	before := store.Person{ID: engine.NewID(), Name: "of before", Role: store.Viewer, Created: time.Now(), Version: 1, Password: hash}
+	require.NoError(t, p.eng.People().AddPerson(t.Context(), before, false, durable.Act{At: time.Now()}))
+	require.Equal(t, 200, login("of before", apart))
+	require.Equal(t, 401, login("of before", "something else"))
 }
 
 func TestDevKnowsNoPeople(t *testing.T) {

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"time"
 
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
+
 	"github.com/pawlhq/pawl/internal/durable"
 )
 
@@ -41,7 +44,7 @@ func ParseRole(name string) (Role, bool) {
 // Person is somebody who may log in.
 type Person struct {
 	ID       string // ULID
-	Name     string // unique; by which they log in, such as a mail address
+	Name     string // by which they log in, such as a mail address; its NameKey is unique among those that were given since that is compared
 	Role     Role
 	Password string // its argon2id hash; "" when they have none
 	Subject  string // by which an OpenID provider knows them: issuer and subject; "" when none does
@@ -51,6 +54,12 @@ type Person struct {
 	// are over.
 	Version int
 	Seen    time.Time // when they last logged in; zero: never. Only logins change it
+}
+
+// NameKey is the same for names of people that are one name: in another letter case, or
+// written with other code points.
+func NameKey(name string) string {
+	return norm.NFC.String(cases.Fold().String(norm.NFC.String(name)))
 }
 
 // Token is what a program shows in a person's place.
@@ -115,8 +124,9 @@ type People interface {
 	// RemovePerson forgets one, with the sessions. ErrNotFound, ErrLastAdmin.
 	RemovePerson(ctx context.Context, id string, able Able, act durable.Act) error
 	People(ctx context.Context) ([]Person, error)
-	// Person returns one by id, PersonNamed by name in any letter case, and
-	// PersonOf by Subject: ErrNotFound.
+	// Person returns one by id, PersonNamed by a name with the same NameKey, and
+	// PersonOf by Subject: ErrNotFound. Of two with the same one, PersonNamed returns
+	// whose name differs in the case of ASCII letters at most.
 	Person(ctx context.Context, id string) (Person, error)
 	PersonNamed(ctx context.Context, name string) (Person, error)
 	PersonOf(ctx context.Context, subject string) (Person, error)

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -72,7 +73,28 @@ func selectPerson(c *conn, id string) (store.Person, error) {
 func selectPersonNamed(c *conn, name string) (store.Person, error) {
 	stmt := c.Prep(`SELECT ` + personColumns + ` FROM people WHERE lower(name) = lower(?)`)
 	stmt.BindText(1, name)
-	return onePerson(stmt, "person "+name)
+	p, err := onePerson(stmt, "person "+name)
+	if !errors.Is(err, store.ErrNotFound) {
+		return p, err
+	}
+	id, err := otherNamed(c, store.NameKey(name), "")
+	if err != nil || id == "" {
+		return p, cmp.Or(err, fmt.Errorf("person %s: %w", name, store.ErrNotFound))
+	}
+	return selectPerson(c, id)
+}
+
+// otherNamed is the id of the first, but for one, whose name has a key; "" for nobody.
+// SQLite knows the case of ASCII letters alone, and there are few people.
+func otherNamed(c *conn, key, but string) (id string, err error) {
+	stmt := c.Prep(`SELECT id, name FROM people WHERE id <> ? ORDER BY id`)
+	stmt.BindText(1, but)
+	err = rows(stmt, func() {
+		if id == "" && store.NameKey(stmt.ColumnText(1)) == key {
+			id = stmt.ColumnText(0)
+		}
+	})
+	return id, err
 }
 
 func selectPersonOf(c *conn, subject string) (store.Person, error) {
@@ -98,19 +120,28 @@ func upsertPerson(c *conn, p store.Person) error {
 	return exec(stmt)
 }
 
-// free reports, by an error, whether a name or a subject is another's.
-func free(c *conn, p store.Person) error {
-	other, err := selectPersonNamed(c, p.Name)
-	if errors.Is(err, store.ErrNotFound) && p.Subject != "" {
-		other, err = selectPersonOf(c, p.Subject)
+// free reports, by an error, whether the name or the subject that was is to have is
+// another's. What somebody has already stays theirs: there may be two whose names were
+// two when ASCII letters alone were compared.
+func free(c *conn, was, p store.Person) error {
+	taken := fmt.Errorf("a person named %s: %w", p.Name, store.ErrExists)
+	if key := store.NameKey(p.Name); key != store.NameKey(was.Name) {
+		if id, err := otherNamed(c, key, p.ID); err != nil || id != "" {
+			return cmp.Or(err, taken)
+		}
 	}
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		return nil
-	case err != nil:
-		return err
-	case other.ID != p.ID:
-		return fmt.Errorf("a person named %s: %w", p.Name, store.ErrExists)
+	for _, find := range []func() (store.Person, error){
+		func() (store.Person, error) { return selectPersonNamed(c, p.Name) }, // which is another's when only its case has changed
+		func() (store.Person, error) { return selectPersonOf(c, p.Subject) },
+	} {
+		other, err := find()
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+		case err != nil:
+			return err
+		case other.ID != p.ID:
+			return taken
+		}
 	}
 	return nil
 }
@@ -148,7 +179,7 @@ func (s *Store) AddPerson(ctx context.Context, p store.Person, first bool, act d
 				return fmt.Errorf("the first person: %w", store.ErrExists)
 			}
 		}
-		if err := free(c, p); err != nil {
+		if err := free(c, store.Person{}, p); err != nil {
 			return err
 		}
 		return upsertPerson(c, p)
@@ -184,7 +215,7 @@ func editPerson(c *conn, was store.Person, able store.Able, edit store.Edit) (p 
 			return was, act, err
 		}
 	}
-	if err := free(c, p); err != nil {
+	if err := free(c, was, p); err != nil {
 		return was, act, err
 	}
 	return p, act, upsertPerson(c, p)

@@ -81,6 +81,24 @@ var peopleTests = []test{
 		require.NoError(d, d.changePerson(ada, act("change", "ada")), "one's own")
 		require.ErrorIs(d, d.changePerson(person("new", store.Viewer), act("change", "x")), store.ErrNotFound)
 	}},
+	{"takes a name once, in any letters of Unicode", func(d *db) {
+		emile, anne := person("\u00c9mile", store.Admin), person("anne", store.Viewer)
+		require.NoError(d, d.AddPerson(d.Context(), emile, false, act("add", "emile")))
+		require.NoError(d, d.AddPerson(d.Context(), anne, false, act("add", "anne")))
+		for _, name := range []string{"\u00e9mile", "E\u0301mile", "e\u0301MILE"} {
+			require.ErrorIs(d, d.AddPerson(d.Context(), person(name, store.Viewer), false, act("add", name)), store.ErrExists, name)
+			p := anne
+			p.Name = name
+			require.ErrorIs(d, d.changePerson(p, act("change", name)), store.ErrExists, name)
+			got, err := d.PersonNamed(d.Context(), name)
+			require.NoError(d, err)
+			same(d, emile, got)
+		}
+		_, err := d.PersonNamed(d.Context(), "emile")
+		require.ErrorIs(d, err, store.ErrNotFound, "it is another letter")
+		emile.Name = "\u00e9mile"
+		require.NoError(d, d.changePerson(emile, act("change", "emile")), "one's own")
+	}},
 	{"changes people as they are then", func(d *db) {
 		ada, bob := person("ada", store.Admin), person("bob", store.Viewer)
 		require.NoError(d, d.AddPerson(d.Context(), ada, true, act("add", "ada")))
