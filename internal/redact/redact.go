@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -25,8 +26,9 @@ const (
 
 // Rules say what is taken out. The zero Rules take out nothing.
 type Rules struct {
-	paths    map[string][][]string // of member names from the end, by the last name
+	paths    map[string][]string // in lower case, by the last name
 	patterns []*regexp.Regexp
+	begun    []*regexp.Regexp // how what those match begins, where a text was cut
 }
 
 // patternPrefix begins a rule that is a pattern.
@@ -36,7 +38,7 @@ const patternPrefix = "pattern:"
 // whatever depth and through arrays, in any letter case; "pattern:\b\d{16}\b" is all
 // text that the expression matches (RE2 syntax).
 func Parse(rules []string) (Rules, error) {
-	r := Rules{paths: map[string][][]string{}}
+	r := Rules{}
 	if len(rules) > mostRules {
 		return Rules{}, fmt.Errorf("there are %d rules; the most is %d", len(rules), mostRules)
 	}
@@ -52,15 +54,17 @@ func Parse(rules []string) (Rules, error) {
 			if p.MatchString("") {
 				return Rules{}, fmt.Errorf("rule %q matches any text", rule)
 			}
-			r.patterns = append(r.patterns, p)
+			r.patterns, r.begun = append(r.patterns, p), append(r.begun, cutOff(p))
 		default:
-			path := strings.Split(strings.ToLower(strings.TrimPrefix(rule, "$.")), ".")
-			for _, name := range path {
-				if name == "" {
-					return Rules{}, fmt.Errorf("rule %q: want names of members with dots between them, such as card.number", rule)
-				}
+			path := strings.ToLower(strings.TrimPrefix(rule, "$."))
+			names := strings.Split(path, ".")
+			if slices.Contains(names, "") {
+				return Rules{}, fmt.Errorf("rule %q: want names of members with dots between them, such as card.number", rule)
 			}
-			last := path[len(path)-1]
+			if r.paths == nil {
+				r.paths = map[string][]string{}
+			}
+			last := names[len(names)-1]
 			r.paths[last] = append(r.paths[last], path)
 		}
 	}
@@ -70,17 +74,39 @@ func Parse(rules []string) (Rules, error) {
 // Any reports whether there are rules.
 func (r Rules) Any() bool { return len(r.paths)+len(r.patterns) > 0 }
 
-// Text takes out of text what the patterns match.
-func (r Rules) Text(s string) string {
+// Text takes out of text what the patterns match, and the members of the documents in
+// it: of errors, of logs, whether they are whole or were cut.
+func (r Rules) Text(s string) string { return r.text(s, nil, 0) }
+
+// text is Text for the text of a member.
+func (r Rules) text(s string, path []byte, depth int) string {
+	if !r.Any() {
+		return s
+	}
+	inner, whole := strings.TrimSpace(s), false
+	if depth < deepest && inner != "" && strings.IndexByte(`{["`, inner[0]) >= 0 {
+		b, hit, err := r.document([]byte(inner), path, depth+1)
+		if whole = err == nil; hit && whole {
+			s = string(b)
+		}
+	}
+	if !whole {
+		s = r.inText(s, path, depth)
+	}
+	return r.matched(s)
+}
+
+// matched is text without what the patterns match.
+func (r Rules) matched(s string) string {
 	for _, p := range r.patterns {
 		s = p.ReplaceAllLiteralString(s, Mark)
 	}
-	return s
+	return r.withoutBegun(s)
 }
 
 // JSON takes out of a document what the rules name. Numbers and the order of members
-// stay as they are. A text that holds JSON itself, as bodies of HTTP do, is looked
-// into as well. It fails when src is no JSON.
+// stay as they are. A text that holds JSON itself, as bodies of HTTP and errors do, is
+// looked into as well. It fails when src is no JSON.
 func (r Rules) JSON(src []byte) ([]byte, error) {
 	if !r.Any() {
 		return src, nil
@@ -93,7 +119,7 @@ func (r Rules) JSON(src []byte) ([]byte, error) {
 const deepest = 3
 
 // document copies a document and reports whether anything was taken out.
-func (r Rules) document(src []byte, path []string, depth int) (copied []byte, hit bool, err error) {
+func (r Rules) document(src, path []byte, depth int) (copied []byte, hit bool, err error) {
 	lenient := jsontext.AllowDuplicateNames(true)
 	dec := jsontext.NewDecoder(bytes.NewReader(src), lenient, jsontext.AllowInvalidUTF8(true))
 	var out bytes.Buffer
@@ -113,14 +139,14 @@ type walk struct {
 	rules Rules
 	dec   *jsontext.Decoder
 	enc   *jsontext.Encoder
-	path  []string // names of the members on the way here, in lower case
+	path  []byte // names of the members on the way here, as rules have them
 	depth int
 	hit   bool // something was taken out
 }
 
 // without is text without what the patterns match.
 func (w *walk) without(s string) string {
-	clean := w.rules.Text(s)
+	clean := w.rules.matched(s)
 	w.hit = w.hit || clean != s
 	return clean
 }
@@ -155,12 +181,12 @@ func (w *walk) object() error {
 		if err != nil {
 			return err
 		}
-		lower := strings.ToLower(name.String())
+		was := len(w.path)
+		w.path = join(w.path, name.String())
 		if err := w.enc.WriteToken(jsontext.String(w.without(name.String()))); err != nil {
 			return err
 		}
-		w.path = append(w.path, lower)
-		if w.named() {
+		if w.rules.named(w.path) {
 			if err := w.dec.SkipValue(); err != nil {
 				return err
 			}
@@ -172,7 +198,7 @@ func (w *walk) object() error {
 		if err != nil {
 			return err
 		}
-		w.path = w.path[:len(w.path)-1]
+		w.path = w.path[:was]
 	}
 	return w.copyToken()
 }
@@ -203,12 +229,9 @@ func (w *walk) text() error {
 		return err
 	}
 	s := t.String()
-	if inner := strings.TrimSpace(s); w.depth < deepest && inner != "" && strings.ContainsRune(`{["`, rune(inner[0])) {
-		if b, hit, err := w.rules.document([]byte(inner), w.path, w.depth+1); err == nil && hit {
-			s, w.hit = string(b), true
-		}
-	}
-	return w.enc.WriteToken(jsontext.String(w.without(s)))
+	clean := w.rules.text(s, w.path, w.depth)
+	w.hit = w.hit || clean != s
+	return w.enc.WriteToken(jsontext.String(clean))
 }
 
 // number takes out a number that a pattern matches, such as that of a card.
@@ -223,20 +246,29 @@ func (w *walk) number() error {
 	return w.enc.WriteValue(v)
 }
 
-// named reports whether a rule names the member that was just reached.
-func (w *walk) named() bool {
-	for _, rule := range w.rules.paths[w.path[len(w.path)-1]] {
-		if len(rule) > len(w.path) {
-			continue
-		}
-		tail := w.path[len(w.path)-len(rule):]
-		same := true
-		for i := range rule {
-			same = same && rule[i] == tail[i]
-		}
-		if same {
+// join is a path with one more name.
+func join(path []byte, name string) []byte {
+	if len(path) > 0 {
+		path = append(path, '.')
+	}
+	return append(path, strings.ToLower(name)...)
+}
+
+// last is the last name of a path. A name may have dots in it: {"card.number": 1} is
+// what {"card": {"number": 1}} is.
+func last(path []byte) []byte { return path[bytes.LastIndexByte(path, '.')+1:] }
+
+// named reports whether a rule names the member of a path.
+func (r Rules) named(path []byte) bool {
+	for _, rule := range r.paths[string(last(path))] {
+		before := len(path) - len(rule)
+		if before >= 0 && string(path[before:]) == rule && (before == 0 || path[before-1] == '.') {
 			return true
 		}
 	}
 	return false
 }
+
+// knows reports whether a rule may name the member of a path whose beginning is not
+// known.
+func (r Rules) knows(path []byte) bool { return len(r.paths[string(last(path))]) > 0 }
