@@ -24,8 +24,6 @@ type Alerts struct {
 	durable.Watch
 	To   Poster // nil: alerts are only logged
 	Site string // the URL at which people reach Pawl, for links; "": there are none
-	// Clean takes out of a text what people must not see; nil: nothing.
-	Clean func(string) string
 }
 
 // Poster brings messages to people.
@@ -157,9 +155,7 @@ func (e *Engine) tellAlerts(ctx context.Context, l store.Lease, now time.Time) e
 		return e.store.Told(ctx, l, now, u)
 	}
 	for i, a := range u.Alerts {
-		if e.alerts.Clean != nil {
-			u.Alerts[i].Text = e.alerts.Clean(a.Text)
-		}
+		u.Alerts[i].Text = e.clean(a.Text)
 	}
 	if l.Attempt == 0 {
 		for _, a := range u.Alerts {

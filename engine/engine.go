@@ -67,6 +67,9 @@ type Config struct {
 	Drain         time.Duration // for calls in flight at Close; default 30 s
 	Retention     store.Retention
 	Alerts        Alerts
+	// Clean takes out of a text what people must not see, where it leaves in alerts,
+	// in spans and in titles of dead letters; nil: nothing.
+	Clean func(string) string
 	// AllowPrivate lets the requests that steps ask the server to make reach
 	// addresses that are not public: this machine, private networks.
 	AllowPrivate bool
@@ -98,6 +101,7 @@ type Engine struct {
 	maxAppCalls int
 	most        store.Backlog // that waits
 	alerts      Alerts
+	clean       func(string) string
 	noted       atomic.Int64 // when it was last noted that too much waits
 
 	client    *call.Client
@@ -158,14 +162,17 @@ func start(ctx context.Context, c Config, before func(context.Context, *Engine) 
 	if c.Drain == 0 {
 		c.Drain = 30 * time.Second
 	}
+	if c.Clean == nil {
+		c.Clean = func(text string) string { return text }
+	}
 	o := call.Options{Dev: c.Dev, PerHost: c.MaxAppCalls, Transport: c.Transport}
 	if c.Keys != nil {
 		o.Key = c.Keys.Current
 	}
 	e := &Engine{
 		store: c.Store, log: c.Log, keys: c.Keys, dev: c.Dev, retry: c.RetryInterval, maxAway: c.MaxAway, maxSteps: c.MaxSteps, lease: c.EndpointLease, maxAppCalls: c.MaxAppCalls,
-		most: store.Backlog{Runs: int64(c.MaxBacklog), Bytes: c.MaxBacklogBytes}, alerts: c.Alerts,
-		client: call.New(o), egress: egress.New(egress.Options{AllowPrivate: c.AllowPrivate}), programs: newPrograms(), stopped: make(chan struct{}), tracer: newTracer(c.Traces),
+		most: store.Backlog{Runs: int64(c.MaxBacklog), Bytes: c.MaxBacklogBytes}, alerts: c.Alerts, clean: c.Clean,
+		client: call.New(o), egress: egress.New(egress.Options{AllowPrivate: c.AllowPrivate}), programs: newPrograms(), stopped: make(chan struct{}), tracer: newTracer(c.Traces, c.Clean),
 	}
 	e.recent.since = time.Now() // before anything can happen
 	e.newRealtime()
@@ -328,7 +335,7 @@ func NewID() string { return ulid.Make().String() }
 // policy is what Next needs to know about a function.
 func (e *Engine) policy(f durable.Function) durable.Policy {
 	p := durable.DefaultPolicy
-	p.MaxAttempts, p.Finish, p.Counted = f.MaxAttempts(), f.Finish, f.Limits.Counted()
+	p.MaxAttempts, p.Finish, p.Counted, p.Clean = f.MaxAttempts(), f.Finish, f.Limits.Counted(), e.clean
 	if e.maxAway > 0 {
 		p.MaxAway = e.maxAway
 	}

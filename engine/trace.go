@@ -93,6 +93,7 @@ const (
 // tracer makes spans. A nil *tracer makes none.
 type tracer struct {
 	spans trace.Tracer
+	clean func(string) string // takes out what people must not see
 
 	mu    sync.Mutex
 	order *list.List // of *runSpan, the oldest first
@@ -107,12 +108,12 @@ type runSpan struct {
 
 const tracerName = "github.com/pawlhq/pawl/engine"
 
-func newTracer(p trace.TracerProvider) *tracer {
+func newTracer(p trace.TracerProvider, clean func(string) string) *tracer {
 	if p == nil {
 		return nil
 	}
 	return &tracer{
-		spans: p.Tracer(tracerName), order: list.New(),
+		spans: p.Tracer(tracerName), clean: clean, order: list.New(),
 		runs: map[string]*list.Element{}, calls: map[durable.Ref]trace.SpanContext{},
 	}
 }
@@ -178,7 +179,7 @@ func (t *tracer) ended(run string, h durable.Head) {
 	delete(t.runs, run)
 	s.span.SetAttributes(attrStatus.String(h.Status.String()))
 	if h.Status == durable.Failed {
-		s.span.SetStatus(codes.Error, Brief(h.Output))
+		s.span.SetStatus(codes.Error, t.clean(Brief(h.Output)))
 	}
 	s.span.End(trace.WithTimestamp(h.Ended))
 }
@@ -230,7 +231,7 @@ func (t *tracer) call(ctx context.Context, o origin, step string, attempt int) (
 		case a == nil:
 			span.SetStatus(codes.Error, "given up")
 		case a.Kind == wire.Failed:
-			span.SetStatus(codes.Error, a.Err.Name+": "+a.Err.Message)
+			span.SetStatus(codes.Error, t.clean(a.Err.Name+": "+a.Err.Message))
 		}
 		span.End()
 	}
@@ -251,10 +252,11 @@ func (t *tracer) stepped(run string, entries []durable.Entry) {
 			continue // it was not begun in this life: nothing is known of its trace
 		}
 		ctx := trace.ContextWithSpanContext(context.Background(), parent) // it is no more than a value
-		_, span := t.spans.Start(ctx, "step "+en.Name, trace.WithTimestamp(en.Started),
-			trace.WithAttributes(attrRun.String(run), attrStep.String(en.Name), attrAttempt.Int(en.Attempt+1)))
+		name := t.clean(en.Name)
+		_, span := t.spans.Start(ctx, "step "+name, trace.WithTimestamp(en.Started),
+			trace.WithAttributes(attrRun.String(run), attrStep.String(name), attrAttempt.Int(en.Attempt+1)))
 		if en.Kind != durable.StepDone {
-			span.SetStatus(codes.Error, Brief(en.Data))
+			span.SetStatus(codes.Error, t.clean(Brief(en.Data)))
 		}
 		span.End(trace.WithTimestamp(en.Started.Add(en.Took)))
 	}

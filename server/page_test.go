@@ -362,10 +362,10 @@ func TestChangesSayForHowLongItWasQuiet(t *testing.T) {
 
 func TestChangesAreRedacted(t *testing.T) {
 	t.Parallel()
-	rules, err := redact.Parse([]string{`pattern:sk_live_\w+`})
+	rules, err := redact.Parse([]string{`pattern:sk_live_\w+`, "card.number"})
 	require.NoError(t, err)
 	f := newFixture(t, func(c *Config, _ *engineConfig) { c.Redact = rules }, withApp(func(*http.Request) *http.Response {
-		return sdk(400, `{"name":"Error","message":"no money for sk_live_abc"}`)
+		return sdk(400, `{"name":"Error","message":"no money for sk_live_abc {\"card\":{\"number\":6011}}"}`)
 	}))
 	f.register()
 	next := follow(t, f)
@@ -374,6 +374,7 @@ func TestChangesAreRedacted(t *testing.T) {
 	for {
 		_, text := next()
 		require.NotContains(t, text, "sk_live_abc")
+		require.NotContains(t, text, "6011")
 		if strings.Contains(text, "no money for "+redact.Mark) {
 			return
 		}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-json-experiment/json"
 	"github.com/stretchr/testify/require"
 
 	"github.com/pawlhq/pawl/engine"
@@ -17,7 +18,7 @@ func TestNobodyGuessesWhatIsRedacted(t *testing.T) {
 	rules, err := redact.Parse([]string{"card.number", `pattern:sk_live_\w+`, "data.pin"})
 	require.NoError(t, err)
 	f := newFixture(t, func(c *Config, _ *engine.Config) { c.Redact = rules }, withApp(func(*http.Request) *http.Response {
-		return sdk(400, `{"name":"Error","message":"no money for sk_live_abc","stack":""}`)
+		return sdk(400, `{"name":"Error","message":"no money for sk_live_abc {\"card\":{\"number\":\"4111-1111\"}}","stack":"Error: {\"card\":{\"number\":\"4111-1111\"}}\n at"}`)
 	}))
 	f.register()
 	f.ended(`{"name":"order/paid","data":{"card":{"number":"4111-1111"},"note":"key sk_live_abc","pin":1234,"id":7}}`)
@@ -26,7 +27,7 @@ func TestNobodyGuessesWhatIsRedacted(t *testing.T) {
 	}
 	for _, hidden := range []string{
 		"data=card.number%3D4111-1111", "data=card.number~41", "data=card~4111", "data=note~sk_live_a", "data=pin%3D1234", "data=pin~1",
-		"error=sk_live_abc", "error=sk_live_a",
+		"error=sk_live_abc", "error=sk_live_a", "error=4111-1111", "error=41",
 	} {
 		require.Zero(t, found(hidden), hidden)
 	}
@@ -40,11 +41,31 @@ func TestNobodyGuessesWhatIsRedacted(t *testing.T) {
 // event, step, result and error have what must not be seen.
 func TestNobodyReadsWhatIsRedacted(t *testing.T) {
 	t.Parallel()
-	rules, err := redact.Parse([]string{"card", `pattern:sk_live_\w+`})
+	rules, err := redact.Parse([]string{"card", `pattern:sk_live_\w+`, `pattern:\b\d{16}\b`})
 	require.NoError(t, err)
-	secrets := []string{"4111-1111", "sk_live_abc"}
+	for name, message := range map[string]string{
+		"text":          `no money for sk_live_abc`,
+		"a document":    `{"card":"4111-1111"}`,
+		"with a prefix": `refused: {"order":7,"card":"4111-1111"}`,
+		"two documents": "{\"card\":\"4111-1111\"}\n{\"card\":{\"number\":\"4111-1111\"}}",
+		// The short texts of errors, and the titles of letters.
+		"cut in a number":   strings.Repeat("y ", 89) + "4012888888881881",
+		"cut in a title":    strings.Repeat("y ", 52) + "4012888888881881",
+		"cut in a document": `{"a":"` + strings.Repeat("y ", 90) + `","card":"4111-1111 is good"}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			readsNothing(t, rules, message)
+		})
+	}
+}
+
+func readsNothing(t *testing.T, rules redact.Rules, message string) {
+	secrets := []string{"4111", "sk_live_abc", "40128888"}
+	answer, err := json.Marshal(map[string]string{"name": "Error", "message": message, "stack": "Error: " + message + "\n at sk_live_abc"})
+	require.NoError(t, err)
 	f := newFixture(t, func(c *Config, _ *engine.Config) { c.Redact = rules }, withApp(func(*http.Request) *http.Response {
-		return sdk(400, `{"name":"Error","message":"no money for sk_live_abc","stack":"at sk_live_abc"}`)
+		return sdk(400, string(answer))
 	}))
 	f.register()
 	run := f.ended(`{"name":"order/paid","data":{"card":"4111-1111","note":"key sk_live_abc"}}`)

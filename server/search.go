@@ -89,7 +89,7 @@ func (f runSearch) wants(ctx context.Context, h store.History, r *durable.Run) (
 	if len(r.Events) == 0 {
 		return false, nil
 	}
-	if name := r.Events[0].Name; f.event != "" && name != f.event {
+	if name := f.rules.Text(r.Events[0].Name); f.event != "" && name != f.event {
 		start, prefix := strings.CutSuffix(f.event, "*")
 		if !prefix || !strings.HasPrefix(name, start) {
 			return false, nil

@@ -44,8 +44,8 @@ func newLog(s settings, dev bool, out, errOut io.Writer) (*slog.Logger, *narrato
 	return slog.New(slog.NewTextHandler(errOut, &slog.HandlerOptions{Level: level})), nil
 }
 
-// cleaner takes out of what is logged what the patterns of redaction match. Each
-// write is a line.
+// cleaner takes out of what is logged what the rules of redaction name. Each write is
+// a line.
 type cleaner struct {
 	w     io.Writer
 	rules redact.Rules

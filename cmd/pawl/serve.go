@@ -248,7 +248,8 @@ func (p *process) openEngine(ctx context.Context, keys *wire.Keyring) (eng *engi
 		return nil, nil, err
 	}
 	alerts, err := p.alerting()
-	if err != nil {
+	rules, bad := redact.Parse(p.Redact)
+	if err = errors.Join(err, bad); err != nil {
 		err = errors.Join(err, st.Close())
 		cleanUp()
 		return nil, nil, err
@@ -259,6 +260,7 @@ func (p *process) openEngine(ctx context.Context, keys *wire.Keyring) (eng *engi
 		MaxSteps: p.MaxSteps, MaxBacklog: p.MaxBacklog, MaxBacklogBytes: int64(p.MaxBacklogBytes),
 		Retention: store.Retention{Runs: p.Retention, Failed: p.RetentionFailed, Events: p.RetentionEvents, Acts: p.RetentionAudit},
 		Alerts:    alerts,
+		Clean:     rules.Text,
 	}
 	if p.metrics != nil {
 		config.Metrics = p.metrics
@@ -281,11 +283,7 @@ func (p *process) alerting() (a engine.Alerts, err error) {
 	if p.dev && p.AlertWebhook == "" && p.AlertMail == "" {
 		return a, nil
 	}
-	rules, err := redact.Parse(p.Redact)
-	if err != nil {
-		return a, err // the settings were checked
-	}
-	a.Site, a.Clean = p.PublicURL, rules.Text
+	a.Site = p.PublicURL
 	a.Watch = durable.Watch{On: true, Failures: p.AlertFailures, Age: p.AlertAge, Gather: p.AlertInterval}
 	a.To, err = p.poster()
 	return a, err

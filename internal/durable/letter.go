@@ -75,11 +75,15 @@ func (t *turn) letter(f Failure) *DeadLetter {
 			l.Class = ClassNonRetriable
 		}
 	}
-	l.Title = title(f, l.Class)
+	shown := f
+	if t.p.Clean != nil {
+		shown.Message = t.p.Clean(f.Message)
+	}
+	l.Title = title(shown, l.Class)
 	if l.Reason = t.reason; l.Reason == "" {
 		l.Reason = l.reason(t.cuts)
 	}
-	l.Fingerprint, l.Group = fingerprint(t.r.Function, l.Class, f), groupTitle(f, l.Class)
+	l.Fingerprint, l.Group = fingerprint(t.r.Function, l.Class, f), groupTitle(shown, l.Class)
 	return l
 }
 

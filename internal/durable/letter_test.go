@@ -301,3 +301,28 @@ func FuzzAlike(f *testing.F) {
 		}
 	})
 }
+
+// TestTitlesAreCleanedBeforeTheyAreCut: of what was taken apart by then nobody could
+// tell what it was. Letters are alike by what was really said.
+func TestTitlesAreCleanedBeforeTheyAreCut(t *testing.T) {
+	t.Parallel()
+	letter := func(clean func(string) string) *DeadLetter {
+		p := DefaultPolicy
+		p.Clean = clean
+		x := turn{r: &Run{ID: "r", Function: "f"}, p: p}
+		return x.letter(Failure{Name: "Error", Message: strings.Repeat("y ", 40) + `said "x: {"holder":"` + strings.Repeat("Ann Lee ", 10) + `"}`})
+	}
+	plain := letter(nil)
+	if !strings.Contains(plain.Title, "Ann") {
+		t.Fatalf("the title %q has not what is to be taken out", plain.Title)
+	}
+	clean := letter(func(text string) string { return strings.ReplaceAll(text, "Ann Lee ", "-") })
+	for _, title := range []string{clean.Title, clean.Group} {
+		if strings.Contains(title, "Ann") {
+			t.Errorf("the title %q has what was to be taken out", title)
+		}
+	}
+	if clean.Fingerprint != plain.Fingerprint {
+		t.Error("the letter is of another group")
+	}
+}

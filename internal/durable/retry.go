@@ -15,6 +15,10 @@ type Policy struct {
 	Counted     bool          // the function limits how many runs begin, or go on
 	MaxAway     time.Duration // how long an app may be away before its runs fail
 	Lease       time.Duration // how long a request in which a run began may be silent
+
+	// Clean takes out of a text what people must not see, for titles, which are short:
+	// of half of it nobody could tell. nil: nothing.
+	Clean func(string) string
 }
 
 // DefaultPolicy has the limits that the official SDKs' documentation states.
