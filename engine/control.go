@@ -72,6 +72,11 @@ func (e *Engine) Pause(ctx context.Context, name string, h Hold, by, why string)
 		if f, known := e.Function(name); known && !slices.Contains(f.Limits.Keys(), h.Key) {
 			return &KeyError{h.Key, f.Limits.Keys()}
 		}
+		for _, c := range e.apps.Load().controls {
+			if c.Key == h.Key && strings.HasPrefix(c.Name, keyControl(of, "")) && e.ShownValue(c.Key, c.Value) == h.Value {
+				h.Value = c.Value // what is shown stands for it
+			}
+		}
 		name = keyControl(name, short(h.Key)+short(h.Value))
 	}
 	return e.control(ctx, of, name, what, by, why, func(c *durable.Control) error {
@@ -184,7 +189,7 @@ func (e *Engine) control(ctx context.Context, of, name, what, by, why string, ch
 	e.apps.Store(&registry{apps: old.apps, table: table, controls: controls})
 	e.store.Limit(e.gates)
 	e.followers.stale(TopicControls)
-	e.log.InfoContext(ctx, "control changed", "what", what, "name", name, "pause", c.Pause, "by", by, "why", why)
+	e.log.InfoContext(ctx, "control changed", "what", what, "name", of, "key", c.Key, "value", e.ShownValue(c.Key, c.Value), "pause", c.Pause, "by", by, "why", why)
 	return nil
 }
 

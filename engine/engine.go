@@ -70,6 +70,9 @@ type Config struct {
 	// Clean takes out of a text what people must not see, where it leaves in alerts,
 	// in spans and in titles of dead letters; nil: nothing.
 	Clean func(string) string
+	// Hides reports whether an expression reads what people must not see: values of it
+	// are not shown then; nil: none does.
+	Hides func(expression string) bool
 	// AllowPrivate lets the requests that steps ask the server to make reach
 	// addresses that are not public: this machine, private networks.
 	AllowPrivate bool
@@ -102,6 +105,7 @@ type Engine struct {
 	most        store.Backlog // that waits
 	alerts      Alerts
 	clean       func(string) string
+	hides       func(expression string) bool
 	noted       atomic.Int64 // when it was last noted that too much waits
 
 	client    *call.Client
@@ -165,13 +169,16 @@ func start(ctx context.Context, c Config, before func(context.Context, *Engine) 
 	if c.Clean == nil {
 		c.Clean = func(text string) string { return text }
 	}
+	if c.Hides == nil {
+		c.Hides = func(string) bool { return false }
+	}
 	o := call.Options{Dev: c.Dev, PerHost: c.MaxAppCalls, Transport: c.Transport}
 	if c.Keys != nil {
 		o.Key = c.Keys.Current
 	}
 	e := &Engine{
 		store: c.Store, log: c.Log, keys: c.Keys, dev: c.Dev, retry: c.RetryInterval, maxAway: c.MaxAway, maxSteps: c.MaxSteps, lease: c.EndpointLease, maxAppCalls: c.MaxAppCalls,
-		most: store.Backlog{Runs: int64(c.MaxBacklog), Bytes: c.MaxBacklogBytes}, alerts: c.Alerts, clean: c.Clean,
+		most: store.Backlog{Runs: int64(c.MaxBacklog), Bytes: c.MaxBacklogBytes}, alerts: c.Alerts, clean: c.Clean, hides: c.Hides,
 		client: call.New(o), egress: egress.New(egress.Options{AllowPrivate: c.AllowPrivate}), programs: newPrograms(), stopped: make(chan struct{}), tracer: newTracer(c.Traces, c.Clean),
 	}
 	e.recent.since = time.Now() // before anything can happen

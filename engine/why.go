@@ -60,8 +60,9 @@ func (e *Engine) explainGate(r *registry, gate string) (w durable.Why) {
 		name, _, _ := strings.Cut(c.Name, "#")
 		resume := "pawl resume " + name
 		if c.Key != "" {
-			resume += fmt.Sprintf(" --key '%s' --value '%s'", c.Key, c.Value)
-			name += fmt.Sprintf(" for %s = %s", c.Key, c.Value)
+			value := e.ShownValue(c.Key, c.Value)
+			resume += fmt.Sprintf(" --key '%s' --value '%s'", c.Key, value)
+			name += fmt.Sprintf(" for %s = %s", c.Key, value)
 		}
 		w.Text = fmt.Sprintf("%s is paused since %s by %s", name, w.Moment(c.Since), c.By)
 		if c.Why != "" {

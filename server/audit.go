@@ -1,10 +1,13 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/pawlhq/pawl/internal/durable"
@@ -51,6 +54,31 @@ func viewAct(a durable.Act) actView {
 	return v
 }
 
+// shownAct is the view of an act, without values of keys that must not be seen.
+func (s *Server) shownAct(ctx context.Context, a durable.Act) (actView, error) {
+	v := viewAct(a)
+	var detail map[string]jsontext.Value
+	if v.Detail.Kind() != '{' || json.Unmarshal(v.Detail, &detail, jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true)) != nil {
+		return v, nil
+	}
+	source, value := textOf(detail["key"]), textOf(detail["value"])
+	shown := s.eng.ShownValue(source, value)
+	if a.What == durable.ActVoidKey {
+		hidden, err := s.eng.HidesKeys(ctx, strings.TrimPrefix(a.Object, durable.KeyObject("")))
+		if err != nil || !hidden {
+			return v, err
+		}
+		detail["key"] = appendText(nil, s.eng.ShownKey(source))
+	} else if shown == value {
+		return v, nil
+	} else {
+		detail["value"] = appendText(nil, shown)
+	}
+	var err error
+	v.Detail, err = json.Marshal(detail, json.Deterministic(true), jsontext.AllowInvalidUTF8(true))
+	return v, err
+}
+
 // listActs reads the audit log, newest first.
 func (s *Server) listActs(w http.ResponseWriter, r *http.Request, _ []byte) {
 	q := readQuery(r)
@@ -70,7 +98,10 @@ func (s *Server) listActs(w http.ResponseWriter, r *http.Request, _ []byte) {
 	}
 	views := make([]actView, len(list))
 	for i, a := range list {
-		views[i] = viewAct(a)
+		if views[i], err = s.shownAct(r.Context(), a); err != nil {
+			s.failWith(w, r, err, "")
+			return
+		}
 	}
 	s.reply(w, views)
 }

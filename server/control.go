@@ -49,7 +49,7 @@ func (s *Server) listControls(w http.ResponseWriter, r *http.Request, _ []byte) 
 	views := make([]controlView, len(list))
 	for i, c := range list {
 		name, _, _ := strings.Cut(c.Name, "#")
-		views[i] = controlView{Name: name, Key: c.Key, Value: c.Value, Refuse: c.Refuse, Paused: c.Pause.String(), Limits: c.Limits, Since: c.Since.UTC(), By: c.By, Reason: c.Why}
+		views[i] = controlView{Name: name, Key: c.Key, Value: s.eng.ShownValue(c.Key, c.Value), Refuse: c.Refuse, Paused: c.Pause.String(), Limits: c.Limits, Since: c.Since.UTC(), By: c.By, Reason: c.Why}
 	}
 	s.reply(w, views)
 }

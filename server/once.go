@@ -173,7 +173,20 @@ func storedKey(scope, shown string) string {
 	return "=" + shown
 }
 
-// listKeys browses the keys of one scope.
+// shownKeys makes the views of keys of one scope.
+func (s *Server) shownKeys(list []store.KeyEntry, hidden bool) []keyView {
+	views := make([]keyView, len(list))
+	for i, e := range list {
+		views[i] = viewKey(e)
+		if hidden {
+			views[i].Key = s.eng.ShownKey(e.Key)
+		}
+	}
+	return views
+}
+
+// listKeys browses the keys of one scope. Where their values are hidden, a cursor is
+// one that is shown and nothing else: the order would tell of a value.
 func (s *Server) listKeys(w http.ResponseWriter, r *http.Request, _ []byte) {
 	q := readQuery(r)
 	scope := q.get("scope")
@@ -181,19 +194,27 @@ func (s *Server) listKeys(w http.ResponseWriter, r *http.Request, _ []byte) {
 	if q.refused(w) || noScope(w, scope) {
 		return
 	}
-	if page.Cursor != "" {
+	hidden, err := s.eng.HidesKeys(r.Context(), scope)
+	switch {
+	case err != nil || page.Cursor == "":
+	case hidden:
+		page.Cursor, err = s.eng.HiddenKey(r.Context(), scope, page.Cursor)
+	default:
 		page.Cursor = storedKey(scope, page.Cursor)
 	}
-	list, err := s.eng.Ledger().Keys(r.Context(), scope, time.Now(), page)
+	if errors.Is(err, store.ErrNotFound) {
+		fail(w, http.StatusBadRequest, "cursor must be the key of the last row, which is still there")
+		return
+	}
+	var list []store.KeyEntry
+	if err == nil {
+		list, err = s.eng.Ledger().Keys(r.Context(), scope, time.Now(), page)
+	}
 	if err != nil {
 		s.failWith(w, r, err, "")
 		return
 	}
-	views := make([]keyView, len(list))
-	for i, e := range list {
-		views[i] = viewKey(e)
-	}
-	s.reply(w, views)
+	s.reply(w, s.shownKeys(list, hidden))
 }
 
 // voidKey forgets a key: the next request with it is a new one.
@@ -206,7 +227,20 @@ func (s *Server) voidKey(w http.ResponseWriter, r *http.Request, _ []byte) {
 	if q.refused(w) || noScope(w, scope) {
 		return
 	}
-	if err := s.eng.VoidKey(r.Context(), scope, storedKey(scope, key), s.actor(r)); err != nil {
+	stored := storedKey(scope, key)
+	hidden, err := s.eng.HidesKeys(r.Context(), scope)
+	if hidden && err == nil {
+		switch of, missing := s.eng.HiddenKey(r.Context(), scope, key); {
+		case missing == nil:
+			stored = of
+		case !errors.Is(missing, store.ErrNotFound):
+			err = missing
+		}
+	}
+	if err == nil {
+		err = s.eng.VoidKey(r.Context(), scope, stored, s.actor(r))
+	}
+	if err != nil {
 		s.failWith(w, r, err, "there is no key "+printable(key)+" in the scope "+printable(scope))
 		return
 	}

@@ -97,3 +97,71 @@ func TestWhatWasRedactedIsNotWrittenBack(t *testing.T) {
 	w := f.post("/v1/signals", `{"signal":"s","data":{"card":"[redacted]"}}`)
 	require.Contains(t, wantRefusal(t, w, http.StatusUnprocessableEntity), "may not see")
 }
+
+// TestKeysThatReadWhatIsRedacted: a value that the server made of what must not be seen
+// is shown as a digest, which stands for it.
+func TestKeysThatReadWhatIsRedacted(t *testing.T) {
+	t.Parallel()
+	rules, err := redact.Parse([]string{"card.number"})
+	require.NoError(t, err)
+	f := newFixture(t, func(c *Config, e *engine.Config) {
+		c.Redact, e.Clean, e.Hides = rules, rules.Text, rules.Reads
+	}, withApp(func(*http.Request) *http.Response { return sdk(200, `1`) }))
+	const key = "event.data.card.number"
+	register := func(once string) {
+		w := f.post("/fn/register", strings.Replace(registration, `"singleton":{"key":"false","mode":"skip"}`,
+			`"idempotency":"`+once+`","concurrency":[{"limit":1,"key":"`+key+`"}]`, 1))
+		require.Equal(t, http.StatusOK, w.Code, w.Body)
+	}
+	register(key)
+	for _, number := range []string{`"6011-1"`, `"6011-2"`, `"6011-3"`, `null`} {
+		f.ended(`{"name":"order/paid","data":{"card":{"number":` + number + `}}}`)
+	}
+	all := func(what string) string {
+		w := f.get(what)
+		require.Equal(t, http.StatusOK, w.Code, w.Body)
+		require.NotContains(t, w.Body.String(), "6011", what)
+		return w.Body.String()
+	}
+	const path = "/v1/idempotency-keys?scope=unique/shop-charge"
+	keys := func(more string) (list []string) {
+		all(path + more)
+		for _, k := range data[[]keyView](t, f.get(path+more)) {
+			list = append(list, k.Key)
+		}
+		return list
+	}
+	list := keys("")
+	require.Len(t, list, 4)
+	require.Equal(t, "null", list[3])
+	require.NotEqual(t, list[0], list[1], "they are told apart")
+	require.Regexp(t, `^redacted:[0-9a-f]{16}$`, list[0])
+	register("event.data.id")
+	require.Equal(t, list, keys(""), "the keys of before are shown as they were")
+	require.Equal(t, list[2:], keys("&cursor="+list[1]))
+	wantRefusal(t, f.get(path+"&cursor=6011-1"), http.StatusBadRequest) // what comes behind it would tell of digits
+
+	void := func(key string) int {
+		return f.do(request{method: "DELETE", path: path + "&key=" + key}).Code
+	}
+	require.Equal(t, http.StatusOK, void(list[1]), "the digest stands for the value")
+	require.Equal(t, http.StatusOK, void("6011-1"), "who knows the value says it")
+	require.Equal(t, http.StatusNotFound, void("6011-"))
+	require.Equal(t, list[2:], keys(""))
+	require.Contains(t, all("/v1/audit"), list[1])
+
+	const pause, resume = "/v1/functions/shop-charge/pause", "/v1/functions/shop-charge/resume"
+	w := f.post(pause, `{"hold":"all","key":"`+key+`","value":"6011-3"}`)
+	require.Equal(t, http.StatusOK, w.Code, w.Body)
+	id := f.send(`{"name":"order/paid","data":{"id":1,"card":{"number":"6011-3"}}}`)
+	run := data[[]runView](t, f.get("/v1/events/"+id+"/runs"))[0].RunID
+	controls := data[[]controlView](t, f.get("/v1/controls"))
+	require.Len(t, controls, 1)
+	for _, what := range []string{"/v1/controls", "/v1/audit", "/v1/overview", "/v1/runs/" + run + "/why"} {
+		require.Contains(t, all(what), controls[0].Value, what)
+	}
+	w = f.post(resume, `{"key":"`+key+`","value":"`+controls[0].Value+`"}`)
+	require.Equal(t, http.StatusOK, w.Code, w.Body)
+	require.Empty(t, data[[]controlView](t, f.get("/v1/controls")))
+	require.NoError(t, f.eng.Await(t.Context(), run, 1<<20))
+}

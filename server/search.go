@@ -397,7 +397,12 @@ func (s *Server) attention(ctx context.Context) (list []attentionView, err error
 	}
 	for _, c := range s.eng.Controls() {
 		if c.Pause != durable.Unpaused {
-			list = append(list, attentionView{Kind: "paused", Title: strings.TrimPrefix(c.Name, "app/") + " is paused", Text: c.Why, Name: c.Name, At: c.Since.UTC()})
+			name, _, part := strings.Cut(c.Name, "#") // which tells of the value that is held back
+			title := strings.TrimPrefix(name, "app/") + " is paused"
+			if part {
+				title += " for " + c.Key + " = " + s.eng.ShownValue(c.Key, c.Value)
+			}
+			list = append(list, attentionView{Kind: "paused", Title: title, Text: c.Why, Name: name, At: c.Since.UTC()})
 		}
 	}
 	return list[:min(len(list), mostAttention)], nil

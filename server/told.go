@@ -217,7 +217,7 @@ var told = sync.OnceValue(func() map[string]about {
 		},
 		"DELETE /v1/idempotency-keys": {
 			id: "voidKey", what: "Forget a key: the next request with it is a new one", data: doneView{},
-			query: []param{needed(paramText("scope", "of the key")), needed(paramText("key", "as it is listed; in unique/<function> the value of the option idempotency, null when the event had none"))}, codes: []int{http.StatusNotFound},
+			query: []param{needed(paramText("scope", "of the key")), needed(paramText("key", "as it is listed; in unique/<function> the value of the option idempotency, null when the event had none; redacted: and a digest stand for a value that is not shown"))}, codes: []int{http.StatusNotFound},
 		},
 		"POST /v1/signals": {
 			id: "signal", what: "Send a signal to the run that waits for it", in: signalIn{}, data: startedView{},

@@ -260,7 +260,7 @@ func (p *process) openEngine(ctx context.Context, keys *wire.Keyring) (eng *engi
 		MaxSteps: p.MaxSteps, MaxBacklog: p.MaxBacklog, MaxBacklogBytes: int64(p.MaxBacklogBytes),
 		Retention: store.Retention{Runs: p.Retention, Failed: p.RetentionFailed, Events: p.RetentionEvents, Acts: p.RetentionAudit},
 		Alerts:    alerts,
-		Clean:     rules.Text,
+		Clean:     rules.Text, Hides: rules.Reads,
 	}
 	if p.metrics != nil {
 		config.Metrics = p.metrics

@@ -261,8 +261,7 @@ func last(path []byte) []byte { return path[bytes.LastIndexByte(path, '.')+1:] }
 // named reports whether a rule names the member of a path.
 func (r Rules) named(path []byte) bool {
 	for _, rule := range r.paths[string(last(path))] {
-		before := len(path) - len(rule)
-		if before >= 0 && string(path[before:]) == rule && (before == 0 || path[before-1] == '.') {
+		if ends(path, rule) {
 			return true
 		}
 	}
