@@ -4048,7 +4048,7 @@ export interface operations {
             query: {
                 /** @description of the key */
                 scope: string;
-                /** @description as it is listed; in unique/<function> the value of the option idempotency, null when the event had none */
+                /** @description as it is listed; in unique/<function> the value of the option idempotency, null when the event had none; redacted: and a digest stand for a value that is not shown */
                 key: string;
             };
             header?: never;
