@@ -27,6 +27,7 @@ const (
 // Rules say what is taken out. The zero Rules take out nothing.
 type Rules struct {
 	paths    map[string][]string // in lower case, by the last name
+	compare  *regexp.Regexp      // of conditions over paths; nil: there are no paths
 	patterns []*regexp.Regexp
 	begun    []*regexp.Regexp // how what those match begins, where a text was cut
 }
@@ -68,6 +69,10 @@ func Parse(rules []string) (Rules, error) {
 			r.paths[last] = append(r.paths[last], path)
 		}
 	}
+	var err error
+	if r.compare, err = comparison(r.paths); err != nil {
+		return Rules{}, fmt.Errorf("the paths among the rules: %w", err)
+	}
 	return r, nil
 }
 
@@ -93,7 +98,7 @@ func (r Rules) text(s string, path []byte, depth int) string {
 	if !whole {
 		s = r.inText(s, path, depth)
 	}
-	return r.matched(s)
+	return r.matched(r.compared(s))
 }
 
 // matched is text without what the patterns match.

@@ -55,6 +55,27 @@ func TestDocumentsInText(t *testing.T) {
 	}
 }
 
+func TestValuesInConditions(t *testing.T) {
+	t.Parallel()
+	r, err := Parse([]string{"card.number", "pin"})
+	require.NoError(t, err)
+	for in, want := range map[string]string{
+		`async.data.card.number == '6011'`:                                    `async.data.card.number == '[redacted]'`,
+		`it waits for x with event.data.Card["number"] != "6011", until noon`: `it waits for x with event.data.Card["number"] != "[redacted]", until noon`,
+		`a == 1 && async.data.card.number==6011 && async.data.b == 'c'`:       `a == 1 && async.data.card.number==[redacted] && async.data.b == 'c'`,
+		`'6011' == async.data.card.number`:                                    `'[redacted]' == async.data.card.number`,
+		`event.data.card.number.lowerAscii() == '6011…`:                       `event.data.card.number.lowerAscii() == '[redacted]'`,
+		`if="async.data.pin == \"6011\""`:                                     `if="async.data.pin == \"[redacted]\""`,
+		`async.data.spin == 5 && async.data.discard.number == 5`:              `async.data.spin == 5 && async.data.discard.number == 5`,
+	} {
+		require.Equal(t, want, r.Text(in))
+		quoted, err := r.JSON([]byte(`{"if":` + strconv.Quote(in) + `}`))
+		if err == nil {
+			require.NotContains(t, string(quoted), "6011")
+		}
+	}
+}
+
 func TestFlatNames(t *testing.T) {
 	t.Parallel()
 	r, err := Parse([]string{"card.number"})
