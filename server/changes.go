@@ -181,7 +181,7 @@ func (s *Server) changes(w http.ResponseWriter, r *http.Request, _ []byte) {
 	if r.Method == http.MethodHead || !st.event("hello", helloView{s.version, s.eng.Quiet().Milliseconds()}) {
 		return
 	}
-	over := time.NewTimer(longestFollow)
+	over := time.NewTimer(stay(r, longestFollow))
 	defer over.Stop()
 	beat := time.NewTicker(s.keepAlive)
 	defer beat.Stop()
@@ -191,7 +191,7 @@ func (s *Server) changes(w http.ResponseWriter, r *http.Request, _ []byte) {
 		select {
 		case <-follower.Wake():
 		case <-beat.C:
-			if !may(r.Context()) || !st.put(":\n\n") { // a login or a token ends with time, too
+			if !may(r.Context()) || !st.put(":\n\n") {
 				return
 			}
 			continue

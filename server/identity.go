@@ -24,9 +24,10 @@ import (
 type identity struct {
 	name   string // for the audit log
 	role   store.Role
-	scopes []string // of a token, the areas that it is for; none: all
-	person string   // id of a person who is logged in; "" for programs
-	secret bool     // they have a password
+	scopes []string  // of a token, the areas that it is for; none: all
+	person string    // id of a person who is logged in; "" for programs
+	secret bool      // they have a password
+	until  time.Time // when what they have shown is over; zero: never
 }
 
 type identityKey struct{}
@@ -137,7 +138,7 @@ func (s *Server) byToken(ctx context.Context, token string) (identity, error) {
 			s.log.WarnContext(ctx, "the use of a token was not noted", "token", t.ID, "err", err)
 		}
 	}
-	return identity{name: "token " + t.Name, role: t.Role, scopes: t.Scopes}, nil
+	return identity{name: "token " + t.Name, role: t.Role, scopes: t.Scopes, until: t.Expires}, nil
 }
 
 // bySession finds the person who is logged in.
@@ -159,7 +160,7 @@ func (s *Server) bySession(ctx context.Context, r *http.Request) (identity, erro
 	case !x.Expires.After(time.Now()), p.Disabled, p.Version != x.Version:
 		return identity{}, errStranger
 	}
-	return identity{name: p.Name, role: p.Role, person: p.ID, secret: p.Password != ""}, nil
+	return identity{name: p.Name, role: p.Role, person: p.ID, secret: p.Password != "", until: x.Expires}, nil
 }
 
 // letIn is what allowed asks about a route that needs a signing key when none was
@@ -203,6 +204,15 @@ func (s *Server) admitted(r *http.Request) func(context.Context) bool {
 		is, _, err := s.identify(ctx, r)
 		return err == nil && is.role == was.role && slices.Equal(is.scopes, was.scopes)
 	}
+}
+
+// stay is how long who asks by r may stay, at most that long: a login or a token ends
+// with time.
+func stay(r *http.Request, longest time.Duration) time.Duration {
+	if id, ok := identified(r); ok && !id.until.IsZero() {
+		return min(longest, time.Until(id.until))
+	}
+	return longest
 }
 
 // bell wakes all who wait for something that happens now and then.

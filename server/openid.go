@@ -123,8 +123,12 @@ func (s *Server) fromOpenID(w http.ResponseWriter, r *http.Request, _ []byte) {
 	p, err := s.known(ctx, r, who)
 	switch {
 	case errors.Is(err, errStranger):
-		s.log.WarnContext(ctx, "a login by OpenID was refused", "name", printable(who.mail), "from", address(r))
-		s.loginFailed(w, r, http.StatusForbidden, "Nobody here is known as "+printable(who.mail)+". Ask an admin to add you.")
+		s.log.WarnContext(ctx, "a login by OpenID was refused", "name", printable(who.mail), "subject", printable(who.subject), "missing", who.missing, "from", address(r))
+		message := who.missing
+		if message == "" {
+			message = "Nobody here is known as " + printable(who.mail) + ". Ask an admin to add you."
+		}
+		s.loginFailed(w, r, http.StatusForbidden, message)
 		return
 	case err == nil:
 		err = s.beginSession(w, r, p)
@@ -151,11 +155,23 @@ func valueOf(c *http.Cookie) string {
 }
 
 func (s *Server) loginFailed(w http.ResponseWriter, r *http.Request, status int, message string) {
-	s.render(w, r, status, "failed.html", page{Title: "Not logged in", Data: message})
+	s.render(w, r, status, "failed.html", page{Title: "Not logged in", Data: message, Back: "/login"})
 }
 
 // claimed is who somebody is, as a provider has signed it.
-type claimed struct{ subject, mail string }
+type claimed struct {
+	subject string
+	mail    string // "": there is none that they have shown to be theirs
+	missing string // why there is none, for them and for whoever set the provider up
+}
+
+// truth is a claim that is true or false. Some providers write it as text.
+type truth bool
+
+func (v *truth) UnmarshalJSON(b []byte) error {
+	*v = string(b) == "true" || string(b) == `"true"`
+	return nil
+}
 
 func (o *openID) who(ctx context.Context, code, verifier, nonce string) (claimed, error) {
 	c, provider, err := o.config(ctx)
@@ -179,13 +195,21 @@ func (o *openID) who(ctx context.Context, code, verifier, nonce string) (claimed
 	}
 	var mail struct {
 		Email    string `json:"email"`
-		Verified bool   `json:"email_verified"`
+		Verified *truth `json:"email_verified"`
 	}
 	if err := token.Claims(&mail); err != nil {
 		return claimed{}, err
 	}
 	who := claimed{subject: token.Issuer + "|" + token.Subject}
-	if mail.Verified {
+	const ask = " Ask an admin: it is a matter of how the provider is set up."
+	switch {
+	case mail.Email == "":
+		who.missing = "The provider did not say what your mail address is (it sent no email)." + ask
+	case mail.Verified == nil:
+		who.missing = "The provider did not say whether " + printable(mail.Email) + " is your mail address (it sent no email_verified)." + ask
+	case !bool(*mail.Verified):
+		who.missing = "The provider says that nobody has verified that " + printable(mail.Email) + " is your mail address (email_verified is not true). Verify it there, and come again."
+	default:
 		who.mail = mail.Email
 	}
 	return who, nil

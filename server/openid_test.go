@@ -51,6 +51,12 @@ func newProvider(t *testing.T) *provider {
 // login goes the way of a browser, and returns the last answer.
 func (p *provider) login(t *testing.T, f *fixture, subject, mail string, verified bool) *httptest.ResponseRecorder {
 	t.Helper()
+	return p.loginAs(t, f, subject, fmt.Sprintf(`"email":%q,"email_verified":%t`, mail, verified))
+}
+
+// loginAs is login with claims as they are written.
+func (p *provider) loginAs(t *testing.T, f *fixture, subject, claims string) *httptest.ResponseRecorder {
+	t.Helper()
 	w := f.get("/v1/login/openid")
 	require.Equal(t, http.StatusSeeOther, w.Code, w.Body)
 	to, err := url.Parse(w.Header().Get("Location"))
@@ -58,8 +64,8 @@ func (p *provider) login(t *testing.T, f *fixture, subject, mail string, verifie
 	q := to.Query()
 	require.Equal(t, "https://pawl.example.com/v1/login/openid/callback", q.Get("redirect_uri"))
 	require.Equal(t, "S256", q.Get("code_challenge_method"))
-	p.claims = fmt.Sprintf(`{"iss":%q,"aud":"pawl","sub":%q,"exp":%d,"email":%q,"email_verified":%t,"nonce":%q}`,
-		p.URL, subject, time.Now().Add(time.Hour).Unix(), mail, verified, q.Get("nonce"))
+	p.claims = fmt.Sprintf(`{"iss":%q,"aud":"pawl","sub":%q,"exp":%d,"nonce":%q,%s}`,
+		p.URL, subject, time.Now().Add(time.Hour).Unix(), q.Get("nonce"), claims)
 	return f.do(request{
 		method: "GET", path: "/v1/login/openid/callback?code=good&state=" + url.QueryEscape(q.Get("state")),
 		header: map[string]string{"Cookie": stateCookieOf(t, w)},
@@ -125,6 +131,29 @@ func TestNewcomersByOpenID(t *testing.T) {
 	require.Equal(t, "add-person", added.What)
 	require.JSONEq(t, `{"role":"viewer","openid":"`+p.URL+`|7"}`, string(added.Detail))
 	require.Empty(t, welcome(t, f, p.login(t, f, "9", "", false)), "somebody without a name")
+}
+
+// Providers differ in what they say of a mail address: what is missing is told.
+func TestClaimsOfAMailAddress(t *testing.T) {
+	t.Parallel()
+	p := newProvider(t)
+	f := withOpenID(t, p, store.Viewer)
+	for i, tt := range []struct{ claims, want string }{
+		{`"email":"a@example.com"`, "whether a@example.com is your mail address (it sent no email_verified)"},
+		{`"email":"a@example.com","email_verified":null`, "it sent no email_verified"},
+		{`"email":"a@example.com","email_verified":false`, "nobody has verified that a@example.com is"},
+		{`"email":"a@example.com","email_verified":"false"`, "nobody has verified that a@example.com is"},
+		{`"email":"a@example.com","email_verified":"yes"`, "nobody has verified that a@example.com is"},
+		{`"email_verified":true`, "what your mail address is (it sent no email)"},
+	} {
+		w := p.loginAs(t, f, fmt.Sprint(i), tt.claims)
+		require.Equal(t, 403, w.Code, tt.claims)
+		require.Contains(t, w.Body.String(), tt.want, tt.claims)
+		require.Contains(t, w.Body.String(), `<a href="/login">`)
+		require.Empty(t, welcome(t, f, w), tt.claims)
+	}
+	require.Equal(t, "a@example.com", welcome(t, f, p.loginAs(t, f, "a", `"email":"a@example.com","email_verified":"true"`)))
+	require.Equal(t, "a@example.com", welcome(t, f, p.loginAs(t, f, "a", `"email":"a@example.com"`)), "who is known needs none")
 }
 
 func TestLoginByOpenIDThatWasNotBegunHere(t *testing.T) {

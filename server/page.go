@@ -29,6 +29,7 @@ const contentPolicy = "default-src 'none'; style-src 'self'; img-src 'self'; bas
 type page struct {
 	Title string
 	Data  any
+	Back  string // where the login is, on a page that says why somebody is not logged in
 }
 
 func (s *Server) render(w http.ResponseWriter, r *http.Request, status int, name string, p page) {

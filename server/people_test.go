@@ -757,3 +757,18 @@ func TestStreamEndsWithWhatOpenedIt(t *testing.T) {
 		})
 	}
 }
+
+// TestStreamEndsWhenATokenDoes: not when the next sign of life is due.
+func TestStreamEndsWhenATokenDoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPeopled(t, func(c *Config, _ *engine.Config) { c.KeepAlive = 20 * time.Minute })
+		token := p.token("viewer", "30s")
+		begun := time.Now()
+		r := httptest.NewRequest("GET", "http://localhost:8288/v1/changes", nil)
+		r.Header.Set("Authorization", "Bearer "+token)
+		w := httptest.NewRecorder()
+		p.s.ServeHTTP(w, r)
+		require.Equal(t, 200, w.Code)
+		require.Equal(t, 30*time.Second, time.Since(begun).Round(time.Second))
+	})
+}

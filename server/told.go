@@ -248,7 +248,9 @@ var told = sync.OnceValue(func() map[string]about {
 		"GET /v1/people":              {id: "listPeople", what: "Who may log in (admin)", data: []personView{}},
 		"POST /v1/people":             {id: "addPerson", what: "Let somebody log in (admin)", in: personIn{}, data: personView{}, codes: []int{http.StatusConflict, http.StatusUnprocessableEntity}, note: busyNote},
 		"PATCH /v1/people/{id}": {
-			id: "changePerson", what: "Change what somebody may do, or how they log in; their logins end (admin)", in: personIn{}, data: personView{}, codes: conflict, note: busyNote,
+			id: "changePerson", what: "Change what somebody may do, or how they log in (admin)", in: personIn{}, data: personView{}, codes: conflict,
+			note: "Their logins end, and so does a link that is open, with a password, and when disabled changes, in either way. " +
+				"A role or a name holds at once, and ends none. " + busyNote,
 		},
 		"DELETE /v1/people/{id}":          {id: "removePerson", what: "Forget somebody (admin)", data: personView{}, codes: conflict},
 		"POST /v1/people/{id}/link":       {id: "linkPerson", what: "Make a link by which somebody sets a password, once, within three days; its token is told this once, and goes after the # of /welcome (admin)", data: linkView{}, codes: conflict},
