@@ -55,13 +55,34 @@ func (e *KeyError) Error() string {
 	return fmt.Sprintf("the function has no key %q; it has %s", e.Key, strings.Join(e.Have, ", "))
 }
 
+// NotPausedError says that what was to be resumed is not paused: it is as was asked, and
+// nothing has changed. It may have been resumed before, or something else was meant.
+type NotPausedError struct {
+	Of  string
+	Key string // "": the whole
+	// Values is how many values of its keys are paused, when the whole was meant.
+	Values int
+}
+
+func (e *NotPausedError) Error() string {
+	switch {
+	case e.Key != "":
+		return fmt.Sprintf("%s is not paused for that value of %s", e.Of, e.Key)
+	case e.Values == 0:
+		return e.Of + " is not paused"
+	case e.Values == 1:
+		return e.Of + " is not paused as a whole, but for one value of a key: give that key and value"
+	}
+	return fmt.Sprintf("%s is not paused as a whole, but for %d values of its keys: give the key and value of one", e.Of, e.Values)
+}
+
 // keyControl is the name of the control of one value of a key of a function, as runs
 // have it among their keys.
 func keyControl(slug, part string) string { return slug + "#" + part }
 
 // Pause holds back runs of a function, or, with the name "app/" and an app's name, of
 // all functions of an app. It holds at once and over restarts. It fails with
-// store.ErrNotFound and *KeyError.
+// store.ErrNotFound, *KeyError, and *NotPausedError.
 func (e *Engine) Pause(ctx context.Context, name string, h Hold, by, why string) error {
 	what := durable.ActPause
 	if h.Pause == durable.Unpaused {
@@ -69,20 +90,35 @@ func (e *Engine) Pause(ctx context.Context, name string, h Hold, by, why string)
 	}
 	of := name
 	if h.Key != "" {
-		if f, known := e.Function(name); known && !slices.Contains(f.Limits.Keys(), h.Key) {
-			return &KeyError{h.Key, f.Limits.Keys()}
-		}
 		for _, c := range e.apps.Load().controls {
-			if c.Key == h.Key && strings.HasPrefix(c.Name, keyControl(of, "")) && e.ShownValue(c.Key, c.Value) == h.Value {
+			if c.Key == h.Key && c.Of() == of && e.ShownValue(c.Key, c.Value) == h.Value {
 				h.Value = c.Value // what is shown stands for it
 			}
 		}
 		name = keyControl(name, short(h.Key)+short(h.Value))
 	}
 	return e.control(ctx, of, name, what, by, why, func(c *durable.Control) error {
+		paused := c.Pause != durable.Unpaused
+		// What was paused is let go also when the function has the key no more.
+		if f, _ := e.Function(of); h.Key != "" && !paused && !slices.Contains(f.Limits.Keys(), h.Key) {
+			return &KeyError{h.Key, f.Limits.Keys()}
+		}
+		if h.Pause == durable.Unpaused && !paused {
+			return &NotPausedError{Of: of, Key: h.Key, Values: e.pausedValues(of)}
+		}
 		c.Pause, c.Refuse, c.Key, c.Value = h.Pause, h.Refuse, h.Key, h.Value
 		return nil
 	})
+}
+
+// pausedValues is how many values of keys of a function are paused.
+func (e *Engine) pausedValues(slug string) (n int) {
+	for _, c := range e.apps.Load().controls {
+		if c.Key != "" && c.Pause != durable.Unpaused && c.Of() == slug {
+			n++
+		}
+	}
+	return n
 }
 
 // SetLimits puts options in place of those that a function's app registered,

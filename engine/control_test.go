@@ -126,11 +126,35 @@ func TestPausedKeyHoldsNoOther(t *testing.T) {
 		var unknown *engine.KeyError
 		require.ErrorAs(t, p.Pause(t.Context(), "shop-f", engine.Hold{Pause: durable.PauseStarts, Key: "event.data.shop", Value: "1"}, "ann", ""), &unknown)
 		require.Equal(t, []string{"event.data.customer"}, unknown.Have)
+		var not *engine.NotPausedError
+		require.ErrorAs(t, p.Pause(t.Context(), "shop-f", engine.Hold{}, "ann", ""), &not, "the whole is not")
+		require.Equal(t, engine.NotPausedError{Of: "shop-f", Values: 1}, *not)
+		require.ErrorAs(t, p.Pause(t.Context(), "shop-f", engine.Hold{Key: hold.Key, Value: "c2"}, "ann", ""), &not)
+		require.Equal(t, engine.NotPausedError{Of: "shop-f", Key: hold.Key, Values: 1}, *not)
+		require.ErrorAs(t, p.Pause(t.Context(), "shop-f", engine.Hold{Key: "event.data.shop", Value: "1"}, "ann", ""), &unknown)
+		require.Len(t, p.Controls(), 1, "and nothing has changed")
 		hold.Pause = durable.Unpaused
 		require.NoError(t, p.Pause(t.Context(), "shop-f", hold, "ann", ""))
 		synctest.Wait()
 		require.Equal(t, 3, p.count(durable.Completed))
 		require.Empty(t, p.Controls())
+	})
+}
+
+// TestPausedKeyOutlivesTheKey: what was paused is let go also when the function is
+// limited by that key no more.
+func TestPausedKeyOutlivesTheKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &app{serve: serial()}
+		p := newPawl(t, a, with(function("f", "x", 0), `"concurrency":{"limit":5,"key":"event.data.customer"}`))
+		hold := engine.Hold{Pause: durable.PauseStarts, Key: "event.data.customer", Value: "c1"}
+		require.NoError(t, p.Pause(t.Context(), "shop-f", hold, "ann", ""))
+		require.NoError(t, p.SetLimits(t.Context(), "shop-f", []byte(`{"concurrency":2}`), "ann", ""))
+		hold.Pause = durable.Unpaused
+		require.NoError(t, p.Pause(t.Context(), "shop-f", hold, "ann", ""))
+		require.NoError(t, p.SetLimits(t.Context(), "shop-f", []byte(`null`), "ann", ""))
+		require.Empty(t, p.Controls())
+		require.EqualError(t, p.Pause(t.Context(), "shop-f", engine.Hold{}, "ann", ""), "shop-f is not paused")
 	})
 }
 

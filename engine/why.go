@@ -57,7 +57,7 @@ func (e *Engine) explainGate(r *registry, gate string) (w durable.Why) {
 	switch kind {
 	case "pause":
 		c := r.controls[rest]
-		name, _, _ := strings.Cut(c.Name, "#")
+		name := c.Of()
 		resume := "pawl resume " + name
 		if c.Key != "" {
 			value := e.ShownValue(c.Key, c.Value)

@@ -3,7 +3,6 @@ package server
 import (
 	"errors"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -48,8 +47,7 @@ func (s *Server) listControls(w http.ResponseWriter, r *http.Request, _ []byte) 
 	list := s.eng.Controls()
 	views := make([]controlView, len(list))
 	for i, c := range list {
-		name, _, _ := strings.Cut(c.Name, "#")
-		views[i] = controlView{Name: name, Key: c.Key, Value: s.eng.ShownValue(c.Key, c.Value), Refuse: c.Refuse, Paused: c.Pause.String(), Limits: c.Limits, Since: c.Since.UTC(), By: c.By, Reason: c.Why}
+		views[i] = controlView{Name: c.Of(), Key: c.Key, Value: s.eng.ShownValue(c.Key, c.Value), Refuse: c.Refuse, Paused: c.Pause.String(), Limits: c.Limits, Since: c.Since.UTC(), By: c.By, Reason: c.Why}
 	}
 	s.reply(w, views)
 }
@@ -104,11 +102,26 @@ func (s *Server) setPause(w http.ResponseWriter, r *http.Request, h engine.Hold,
 		fail(w, http.StatusUnprocessableEntity, bad.Error())
 		return
 	}
+	if bad, ok := errors.AsType[*engine.NotPausedError](err); ok {
+		s.reply(w, resumedView{OK: true, Note: bad.Error()}) // whoever asks again has it as they want
+		return
+	}
 	if err != nil {
 		s.failWith(w, r, err, "there is no "+what+" "+printable(name))
 		return
 	}
+	if h.Pause == durable.Unpaused {
+		s.reply(w, resumedView{OK: true, Resumed: true})
+		return
+	}
 	s.reply(w, doneView{OK: true})
+}
+
+// resumedView answers a resume: what was to go on is not paused.
+type resumedView struct {
+	OK      bool   `json:"ok"`
+	Resumed bool   `json:"resumed"`       // it was paused
+	Note    string `json:"note,omitzero"` // what is so, when it was not
 }
 
 // limitsIn is the body that changes limits.

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/stretchr/testify/require"
@@ -17,7 +18,7 @@ func TestNobodyGuessesWhatIsRedacted(t *testing.T) {
 	t.Parallel()
 	rules, err := redact.Parse([]string{"card.number", `pattern:sk_live_\w+`, "data.pin"})
 	require.NoError(t, err)
-	f := newFixture(t, func(c *Config, _ *engine.Config) { c.Redact = rules }, withApp(func(*http.Request) *http.Response {
+	f := newFixture(t, func(c *Config, e *engine.Config) { c.Redact, e.Clean, e.Hides = rules, rules.Text, rules.Reads }, withApp(func(*http.Request) *http.Response {
 		return sdk(400, `{"name":"Error","message":"no money for sk_live_abc {\"card\":{\"number\":\"4111-1111\"}}","stack":"Error: {\"card\":{\"number\":\"4111-1111\"}}\n at"}`)
 	}))
 	f.register()
@@ -61,14 +62,26 @@ func TestNobodyReadsWhatIsRedacted(t *testing.T) {
 }
 
 func readsNothing(t *testing.T, rules redact.Rules, message string) {
-	secrets := []string{"4111", "sk_live_abc", "40128888"}
+	secrets := []string{"4111-1", "sk_live_abc", "40128888"} // no part of a time
 	answer, err := json.Marshal(map[string]string{"name": "Error", "message": message, "stack": "Error: " + message + "\n at sk_live_abc"})
 	require.NoError(t, err)
-	f := newFixture(t, func(c *Config, _ *engine.Config) { c.Redact = rules }, withApp(func(*http.Request) *http.Response {
+	f := newFixture(t, func(c *Config, e *engine.Config) { c.Redact, e.Clean, e.Hides = rules, rules.Text, rules.Reads }, withApp(func(*http.Request) *http.Response {
 		return sdk(400, string(answer))
 	}))
 	f.register()
 	run := f.ended(`{"name":"order/paid","data":{"card":"4111-1111","note":"key sk_live_abc"}}`)
+	// A run that waits, since the value of its key is paused, which tells of the value.
+	f.pausedKey("event.data.card")
+	require.Equal(t, 200, f.post("/v1/functions/shop-charge/pause", `{"key":"event.data.card","value":"4111-1111"}`).Code)
+	held := f.send(`{"name":"order/paid","data":{"card":"4111-1111"}}`)
+	waits := data[[]runView](t, f.get("/v1/events/"+held+"/runs"))[0].RunID
+	require.Eventually(t, func() bool {
+		return strings.Contains(f.get("/v1/runs/"+waits+"/why").Body.String(), "is paused since")
+	}, time.Minute, 10*time.Millisecond)
+	why := f.get("/v1/runs/" + waits + "/why").Body.String()
+	require.Regexp(t, `shop-charge for event.data.card = redacted:[0-9a-f]{16} is paused since`, why)
+	require.Regexp(t, `--value 'redacted:[0-9a-f]{16}' lets it go on`, why)
+	require.NotContains(t, why, secrets[0])
 	names := strings.NewReplacer("{step}", bodyWord, "{run}", run.RunID, "{event}", run.EventID, "{slug}", "shop-charge", "{app}", "shop", "{function}", "charge", "{id}", run.RunID, "{action}", "note")
 	seen := 0
 	for _, rt := range routes() {

@@ -301,10 +301,13 @@ type attentionView struct {
 	Kind  string    `json:"kind"` // dead, circuit, app, paused, job or store
 	Title string    `json:"title"`
 	Text  string    `json:"text"`
-	Name  string    `json:"name"` // fingerprint, app, function or job
+	Name  string    `json:"name"` // fingerprint, app, function's slug or job; of a paused app, app/ and its name
 	Count int       `json:"count,omitzero"`
 	Run   string    `json:"run,omitzero"` // the newest
 	At    time.Time `json:"at,omitzero"`
+	// Of a pause of one value of a key of the function; value may be redacted.
+	Key   string `json:"key,omitzero"`
+	Value string `json:"value,omitzero"`
 }
 
 func (s *Server) overview(w http.ResponseWriter, r *http.Request, _ []byte) {
@@ -353,6 +356,7 @@ const (
 	mostShownFunctions = 50
 	newestFailures     = 8
 	mostAttention      = 12
+	mostTitled         = 100 // bytes of a key and of its value in a title
 )
 
 func (b *bucketsView) add(c engine.Counts) {
@@ -395,15 +399,34 @@ func (s *Server) attention(ctx context.Context) (list []attentionView, err error
 	for _, g := range groups {
 		list = append(list, attentionView{Kind: "dead", Title: g.Title, Text: g.Function, Name: g.Fingerprint, Count: g.Open, Run: g.Newest, At: g.Last.UTC()})
 	}
-	for _, c := range s.eng.Controls() {
-		if c.Pause != durable.Unpaused {
-			name, _, part := strings.Cut(c.Name, "#") // which tells of the value that is held back
-			title := strings.TrimPrefix(name, "app/") + " is paused"
-			if part {
-				title += " for " + c.Key + " = " + s.eng.ShownValue(c.Key, c.Value)
-			}
-			list = append(list, attentionView{Kind: "paused", Title: title, Text: c.Why, Name: name, At: c.Since.UTC()})
-		}
-	}
+	list = append(list, s.pauses()...)
 	return list[:min(len(list), mostAttention)], nil
+}
+
+// titled is as much of a text as a title has.
+func titled(text string) string {
+	if len(text) > mostTitled {
+		text = strings.ToValidUTF8(text[:mostTitled], "") + "…"
+	}
+	return text
+}
+
+// pauses are what operators hold back: what is held back as a whole comes first.
+func (s *Server) pauses() (list []attentionView) {
+	var values []attentionView
+	for _, c := range s.eng.Controls() {
+		if c.Pause == durable.Unpaused {
+			continue
+		}
+		v := attentionView{Kind: "paused", Title: strings.TrimPrefix(c.Of(), durable.AppObject("")) + " is paused", Text: c.Why, Name: c.Of(), At: c.Since.UTC()}
+		if c.Key == "" {
+			list = append(list, v)
+			continue
+		}
+		v.Key = c.Key
+		v.Value = s.eng.ShownValue(c.Key, c.Value)
+		v.Title += " for " + titled(v.Key) + " = " + titled(v.Value)
+		values = append(values, v)
+	}
+	return append(list, values...)
 }

@@ -225,10 +225,10 @@ var told = sync.OnceValue(func() map[string]about {
 		},
 		"GET /v1/controls":                 {id: "listControls", what: "What operators have paused or limited", data: []controlView{}},
 		"POST /v1/functions/{slug}/pause":  {id: "pauseFunction", what: "Hold back the runs of a function; new ones are kept", in: pauseIn{}, data: doneView{}, codes: []int{http.StatusNotFound, http.StatusUnprocessableEntity}},
-		"POST /v1/functions/{slug}/resume": {id: "resumeFunction", what: "Let the runs of a function go on", in: pauseIn{}, data: doneView{}, codes: []int{http.StatusNotFound, http.StatusUnprocessableEntity}},
+		"POST /v1/functions/{slug}/resume": {id: "resumeFunction", what: "Let the runs of a function go on: with key and value, those that have it", in: pauseIn{}, data: resumedView{}, codes: []int{http.StatusNotFound, http.StatusUnprocessableEntity}},
 		"PUT /v1/functions/{slug}/limits":  {id: "setLimits", what: "Put options in place of those that the app registered: concurrency, throttle, priority, missed, overlap and idempotencyKey", in: limitsIn{}, data: doneView{}, codes: []int{http.StatusNotFound}},
 		"POST /v1/apps/{app}/pause":        {id: "pauseApp", what: "Hold back the runs of all functions of an app", in: pauseIn{}, data: doneView{}, codes: []int{http.StatusNotFound}},
-		"POST /v1/apps/{app}/resume":       {id: "resumeApp", what: "Let the runs of an app go on", in: pauseIn{}, data: doneView{}, codes: []int{http.StatusNotFound}},
+		"POST /v1/apps/{app}/resume":       {id: "resumeApp", what: "Let the runs of an app go on", in: pauseIn{}, data: resumedView{}, codes: []int{http.StatusNotFound}},
 		"GET /v1/audit": {
 			id: "listActs", what: "What people have done to others' work, newest first", data: []actView{},
 			query: []param{

@@ -64,25 +64,38 @@ func act(c *cobra.Command, name, what string, body map[string]any) error {
 	for _, flag := range []string{"reason", "key", "value"} {
 		body[flag], _ = c.Flags().GetString(flag)
 	}
-	if err := change(c, http.MethodPost, path+"/"+what, body); err != nil {
+	note, err := change(c, http.MethodPost, path+"/"+what, body)
+	if err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(c.OutOrStdout(), "%s: %sd\n", name, what)
+	if note != "" {
+		_, err = fmt.Fprintln(c.OutOrStdout(), note)
+		return err
+	}
+	if key := body["key"]; key != "" {
+		name = fmt.Sprintf("%s for %s = %s", name, key, body["value"])
+	}
+	_, err = fmt.Fprintf(c.OutOrStdout(), "%s: %sd\n", name, what)
 	return err
 }
 
-// change sends a body and expects no more than that it was taken.
-func change(c *cobra.Command, method, path string, body any) error {
+// change sends a body and expects no more than that it was taken, and perhaps a note
+// on why nothing has changed.
+func change(c *cobra.Command, method, path string, body any) (note string, err error) {
 	cl, err := newClient(c)
 	if err != nil {
-		return err
+		return "", err
 	}
 	b, err := json.Marshal(body)
 	if err != nil {
-		return err
+		return "", err
 	}
-	var done struct{ OK bool }
-	return cl.call(c.Context(), method, path, http.Header{"Content-Type": {"application/json"}}, b, &done)
+	var done struct {
+		OK   bool
+		Note string
+	}
+	err = cl.call(c.Context(), method, path, http.Header{"Content-Type": {"application/json"}}, b, &done)
+	return done.Note, err
 }
 
 func limitCommand() *cobra.Command {
@@ -112,7 +125,7 @@ func setLimits(c *cobra.Command, list []string) error {
 	}
 	reason, _ := c.Flags().GetString("reason")
 	body := map[string]any{"limits": limits, "reason": reason}
-	if err := change(c, http.MethodPut, "/v1/functions/"+url.PathEscape(list[0])+"/limits", body); err != nil {
+	if _, err := change(c, http.MethodPut, "/v1/functions/"+url.PathEscape(list[0])+"/limits", body); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintln(c.OutOrStdout(), list[0]+": the limits hold from now on")

@@ -1,6 +1,9 @@
 package durable
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Control is what an operator has set about a function, or about all functions
 // of an app, beside what the app registered. It holds until it is taken back,
@@ -8,7 +11,8 @@ import "time"
 type Control struct {
 	// Name is a function's slug, or "app/" and an app's name.
 	// Key and Value are those of what is held back of a function, if that is not all
-	// of it: the name has them then too, as KeyControl writes it.
+	// of it: after the slug, the name has # and what stands for them then. People are
+	// told Of.
 	Name  string
 	Pause Pause
 	// Refuse means that what would start meanwhile is skipped, and does not wait.
@@ -20,6 +24,14 @@ type Control struct {
 	Since  time.Time // of the newest change
 	By     string    // who made it
 	Why    string    // as they said
+}
+
+// Of is the function or the app that c is about: a slug, or "app/" and an app's name.
+func (c Control) Of() string {
+	if i := strings.LastIndexByte(c.Name, '#'); c.Key != "" && i >= 0 {
+		return c.Name[:i]
+	}
+	return c.Name
 }
 
 // Pause says what of a function is held back.

@@ -545,7 +545,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Let the runs of a function go on */
+        /** Let the runs of a function go on: with key and value, those that have it */
         post: operations["resumeFunction"];
         delete?: never;
         options?: never;
@@ -631,7 +631,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Log in with a name and a password; the answer sets a cookie */
+        /**
+         * Log in with a name and a password; the answer sets a cookie
+         * @description 503 with Retry-After when too many passwords are being hashed: nothing was tried or changed.
+         */
         post: operations["login"];
         delete?: never;
         options?: never;
@@ -682,7 +685,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Change one's own password; other logins end */
+        /**
+         * Change one's own password; other logins end
+         * @description 503 with Retry-After when too many passwords are being hashed: nothing was tried or changed.
+         */
         post: operations["changePassword"];
         delete?: never;
         options?: never;
@@ -752,7 +758,10 @@ export interface paths {
         /** Who may log in (admin) */
         get: operations["listPeople"];
         put?: never;
-        /** Let somebody log in (admin) */
+        /**
+         * Let somebody log in (admin)
+         * @description 503 with Retry-After when too many passwords are being hashed: nothing was tried or changed.
+         */
         post: operations["addPerson"];
         delete?: never;
         options?: never;
@@ -774,7 +783,10 @@ export interface paths {
         delete: operations["removePerson"];
         options?: never;
         head?: never;
-        /** Change what somebody may do, or how they log in; their logins end (admin) */
+        /**
+         * Change what somebody may do, or how they log in (admin)
+         * @description Their logins end, and so does a link that is open, with a password, and when disabled changes, in either way. A role or a name holds at once, and ends none. 503 with Retry-After when too many passwords are being hashed: nothing was tried or changed.
+         */
         patch: operations["changePerson"];
         trace?: never;
     };
@@ -1129,7 +1141,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Make the first admin, with the token of the link that the server has printed */
+        /**
+         * Make the first admin, with the token of the link that the server has printed
+         * @description 503 with Retry-After when too many passwords are being hashed: nothing was tried or changed.
+         */
         post: operations["setup"];
         delete?: never;
         options?: never;
@@ -1198,7 +1213,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Whose a link to set a password is; with a password, set it and log in */
+        /**
+         * Whose a link to set a password is; with a password, set it and log in
+         * @description 503 with Retry-After when too many passwords are being hashed: nothing was tried or changed.
+         */
         post: operations["welcome"];
         delete?: never;
         options?: never;
@@ -1593,11 +1611,13 @@ export interface components {
             /** Format: date-time */
             at?: string;
             count?: number;
+            key?: string;
             kind: string;
             name: string;
             run?: string;
             text: string;
             title: string;
+            value?: string;
         };
         Buckets: {
             cancelled: number[];
@@ -2124,6 +2144,11 @@ export interface components {
             data?: unknown;
             /** @description any JSON value */
             error?: unknown;
+        };
+        Resumed: {
+            note?: string;
+            ok: boolean;
+            resumed: boolean;
         };
         RetriedRun: {
             retry_of: string;
@@ -3054,7 +3079,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": {
-                        data: components["schemas"]["Done"];
+                        data: components["schemas"]["Resumed"];
                         metadata: components["schemas"]["Metadata"];
                     };
                 };
@@ -3076,7 +3101,7 @@ export interface operations {
                 limit?: number;
                 /** @description cursor of the last row of the page before */
                 cursor?: string;
-                /** @description a function's slug, or run/, job/, cancellation/, schedule/, key/ or app/ and a name */
+                /** @description a function's slug, or run/, job/, cancellation/, schedule/, key/, app/, person/ or token/ and a name */
                 object?: string;
                 /** @description at or after */
                 from?: string;
@@ -3922,7 +3947,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": {
-                        data: components["schemas"]["Done"];
+                        data: components["schemas"]["Resumed"];
                         metadata: components["schemas"]["Metadata"];
                     };
                 };
