@@ -37,6 +37,7 @@ type RunNews struct {
 	ID, Function, App  string
 	EventID, EventName string
 	Original, Cron     string
+	Parent             string // the run that invoked it; "" if none did
 	Queued             time.Time
 	Status             durable.Status
 	Started, Ended     time.Time // zero: not yet
@@ -185,6 +186,9 @@ func unchanging(r *durable.Run) *RunNews {
 	n := &RunNews{ID: r.ID, Function: r.Function, App: r.App, Original: r.Original, Cron: r.Cron, Queued: r.Queued}
 	if len(r.Events) > 0 {
 		n.EventID, n.EventName = r.Events[0].ID, r.Events[0].Name
+	}
+	if by := r.Waiting(); len(by) > 0 {
+		n.Parent = by[0].Run
 	}
 	return n
 }

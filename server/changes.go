@@ -46,6 +46,7 @@ type rowView struct {
 	Problem    string     `json:"problem,omitzero"` // why it failed, in a line
 	OriginalID string     `json:"original_run_id,omitzero"`
 	Cron       string     `json:"cron,omitzero"`
+	ParentID   string     `json:"parent_run_id,omitzero"` // that invoked it, also when it is gone
 	// Of searches alone: the function that invoked it, and its event's data, unless
 	// that is long.
 	ParentFunction string         `json:"parent_function,omitzero"`
@@ -60,6 +61,9 @@ func viewRow(r *durable.Run) rowView {
 	if len(r.Events) > 0 {
 		v.EventID, v.EventName = r.Events[0].ID, r.Events[0].Name
 	}
+	if by := r.Waiting(); len(by) > 0 {
+		v.ParentID = by[0].Run
+	}
 	if r.Status == durable.Failed {
 		v.Problem = engine.Brief(r.Output)
 	}
@@ -71,7 +75,7 @@ func viewNews(n engine.RunNews) changedView {
 		rowView: rowView{
 			RunID: n.ID, Function: n.Function, App: n.App, Status: n.Status.String(), EventID: n.EventID, EventName: n.EventName,
 			QueuedAt: n.Queued.UTC(), StartedAt: timeOrNull(n.Started), EndedAt: timeOrNull(n.Ended), Problem: n.Problem,
-			OriginalID: n.Original, Cron: n.Cron,
+			OriginalID: n.Original, Cron: n.Cron, ParentID: n.Parent,
 		},
 		Seq: n.Seq,
 	}

@@ -15,6 +15,8 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/stretchr/testify/require"
 
+	"github.com/pawlhq/pawl/engine"
+	"github.com/pawlhq/pawl/internal/durable"
 	"github.com/pawlhq/pawl/internal/redact"
 )
 
@@ -241,6 +243,17 @@ func TestLinksLeadToParentAndChild(t *testing.T) {
 	child := data[linksView](t, f.get("/v1/runs/"+links.Children[0].Run.RunID+"/links"))
 	require.Equal(t, parent, child.Parent.Run.RunID)
 	require.Equal(t, stepHash, child.Parent.Step)
+
+	// Lists say it too, and that a run which somebody invoked has no parent.
+	require.Equal(t, http.StatusOK, f.post("/invoke/shop-charge", `{"data":{}}`).Code)
+	parents := map[string]int{}
+	for _, r := range data[foundView](t, f.get("/v1/runs/search?event=inngest/function.invoked")).Runs {
+		parents[r.ParentID+" "+r.ParentFunction]++
+	}
+	require.Equal(t, map[string]int{parent + " shop-charge": 1, " ": 1}, parents)
+	ref := durable.Ref{Run: parent, Step: stepHash}
+	require.Equal(t, parent, viewRow(&durable.Run{Joined: []durable.Ref{ref}}).ParentID, "a batch")
+	require.Equal(t, parent, viewNews(engine.RunNews{Parent: parent}).ParentID)
 }
 
 func TestOverviewCountsAndTellsWhatNeedsAPerson(t *testing.T) {

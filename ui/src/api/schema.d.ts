@@ -1671,6 +1671,7 @@ export interface components {
             function: string;
             original_run_id?: string;
             parent_function?: string;
+            parent_run_id?: string;
             problem?: string;
             /** Format: date-time */
             queued_at: string;
@@ -2209,6 +2210,7 @@ export interface components {
             function: string;
             original_run_id?: string;
             parent_function?: string;
+            parent_run_id?: string;
             problem?: string;
             /** Format: date-time */
             queued_at: string;

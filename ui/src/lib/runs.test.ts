@@ -14,7 +14,9 @@ test("a row says where its run comes from", () => {
   expect(run({ event_name: "inngest/function.invoked", parent_function: "shop-checkout", data: { n: 1 } })).toBe(
     "invoked by shop-checkout · n: 1",
   );
-  expect(run({ event_name: "inngest/function.invoked" })).toBe("invoked by another run");
+  expect(run({ event_name: "inngest/function.invoked", parent_run_id: "01J" })).toBe("invoked by another run"); // which is gone
+  expect(run({ event_name: "inngest/function.invoked", data: { n: 1 } })).toBe("invoked directly · n: 1"); // with Invoke, or by the API
+  expect(run({ event_name: "inngest/function.invoked", original_run_id: "01J" })).toBe("invoked");
   expect(run({ cron: "* * * * *", data: { cron: "* * * * *" } })).toBe("cron * * * * *");
   expect(run({ problem: "boom", data: { n: 1 } })).toBe("boom");
   expect(run({ data: JSON.parse('{"id":12345678901234567890,"n":9007199254740991}') })).toBe("order/placed · id: …, n: 9007199254740991");

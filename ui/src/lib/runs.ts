@@ -16,7 +16,8 @@ function cut(text: string): string {
 function origin(run: Row): string {
   if (run.cron) return `cron ${run.cron}`;
   if (run.event_name !== "inngest/function.invoked") return run.event_name;
-  return `invoked by ${run.parent_function || "another run"}`;
+  if (run.parent_function || run.parent_run_id) return `invoked by ${run.parent_function || "another run"}`;
+  return run.original_run_id ? "invoked" : "invoked directly"; // somebody has, or a program; of a run that repeats another, that is not known
 }
 
 /** The members of an event's data, as far as they are short. What starts with _ is the SDK's. */
