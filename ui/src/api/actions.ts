@@ -82,11 +82,16 @@ export async function pause(name: string, hold: "starts" | "all", reason: string
   fresh(["controls"], ["overview"]);
 }
 
-export async function resume(name: string) {
+/** Lets a function or an app go on: all of it, or what has one value of a key. It says what is so when that was not paused. */
+export async function resume(name: string, one?: { key: string; value: string }): Promise<string | undefined> {
   const app = name.startsWith("app/") ? name.slice(4) : undefined;
-  if (app) await api.POST("/v1/apps/{app}/resume", { params: { path: { app } }, body: {} });
-  else await api.POST("/v1/functions/{slug}/resume", { params: { path: { slug: name } }, body: {} });
+  const { note } = await data(
+    app
+      ? api.POST("/v1/apps/{app}/resume", { params: { path: { app } }, body: {} })
+      : api.POST("/v1/functions/{slug}/resume", { params: { path: { slug: name } }, body: one ?? {} }),
+  );
   fresh(["controls"], ["overview"]);
+  return note;
 }
 
 export async function setLimits(slug: string, limits: unknown, reason: string) {

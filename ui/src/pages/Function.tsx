@@ -1,24 +1,26 @@
 import { queryOptions, useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Link, useNavigate } from "@tanstack/react-router";
-import { CirclePause, CirclePlay, Gauge, Play } from "lucide-react";
+import { CirclePause, Gauge, Play } from "lucide-react";
 import { useState } from "react";
-import { invoke, pause, resume, setLimits } from "@/api/actions";
+import { invoke, pause, setLimits } from "@/api/actions";
 import { api } from "@/api/client";
 import { appsQuery, controlsQuery, overviewQuery, runsQuery, schedulesQuery } from "@/api/queries";
 import { Act, useLacks, useOnce } from "@/components/Act";
 import { Editor } from "@/components/Editor";
 import { JsonView } from "@/components/JsonView";
 import { Ago, Card, Fact, Facts, Page, useTitle } from "@/components/layout";
+import { letGo, PausedValues, PausedWhole } from "@/components/Paused";
 import { RunRow } from "@/components/RunRow";
 import { Bones, Empty, Failed } from "@/components/states";
 import { Confirm, Field, inputStyle } from "@/components/ui/confirm";
-import { tell, tellError } from "@/components/ui/toast";
+import { tell } from "@/components/ui/toast";
 import { Versions } from "@/components/Versions";
 import { configured } from "@/lib/configured";
 import { cronWords } from "@/lib/cron";
 import { quoted } from "@/lib/filter";
 import { useCommand } from "@/lib/keys";
 import { knownFrom, sinceText } from "@/lib/known";
+import { pausesOf } from "@/lib/paused";
 import { useRows } from "@/lib/rows";
 import { clock, count, shown } from "@/lib/text";
 import { functionRoute } from "@/router";
@@ -70,39 +72,29 @@ export function FunctionPage() {
   const [reason, setReason] = useState("");
   const [hold, setHold] = useState<"starts" | "all">("starts");
   const navigate = useNavigate();
-  const control = controls.data?.find((c) => c.name === slug);
-  const appControl = controls.data?.find((c) => app && c.name === `app/${app.name}`);
-  const held = control?.paused ? control : appControl?.paused ? appControl : undefined;
+  const limits = controls.data?.find((c) => c.name === slug && !c.key && c.limits != null);
+  const paused = pausesOf(controls.data ?? [], slug, app?.name);
   const recent = overview.data?.functions.find((r) => r.slug === slug);
   const from = overview.data && knownFrom(overview.data);
   const ticks = schedules.data?.filter((s) => s.function === slug) ?? [];
   const rows = runs.data?.pages[0]?.runs.slice(0, 15) ?? [];
   const why = useLacks();
-  const [resuming, once] = useOnce();
+  const [, once] = useOnce();
   useCommand(
     f
       ? [
           { id: "invoke", label: "Invoke this function", group: "This page", keys: "i", off: why, run: () => setAsking("invoke") },
           {
             id: "pause",
-            label: held ? "Resume this function" : "Pause this function",
+            label: paused.whole ? "Resume this function" : "Pause this function",
             group: "This page",
             keys: "p",
             off: why,
-            run: () => (held ? doResume() : setAsking("pause")),
+            run: () => (paused.whole ? void once(() => letGo(slug)) : setAsking("pause")),
           },
         ]
       : [],
   );
-  const doResume = () =>
-    void once(async () => {
-      try {
-        await resume(held!.name);
-        tell(`${held!.name.replace("app/", "")} goes on`);
-      } catch (error) {
-        tellError("It could not be resumed", error);
-      }
-    });
   if (apps.isPending) return <Bones className="mx-auto max-w-6xl p-8" />;
   if (apps.isError && !apps.data) return <Failed error={apps.error} retry={() => void apps.refetch()} whole />;
   return (
@@ -121,11 +113,7 @@ export function FunctionPage() {
             <Act onClick={() => setAsking("limits")}>
               <Gauge /> Limits
             </Act>
-            {held ? (
-              <Act busy={resuming} onClick={doResume}>
-                <CirclePlay /> Resume
-              </Act>
-            ) : (
+            {!paused.whole && (
               <Act onClick={() => setAsking("pause")}>
                 <CirclePause /> Pause
               </Act>
@@ -142,13 +130,9 @@ export function FunctionPage() {
           No app serves this function now. Its runs are kept; they go on when an app that has it syncs.
         </p>
       )}
-      {held && (
-        <p className="mb-4 rounded-lg border border-warn/30 bg-warn-wash px-4 py-2.5 text-sm wrap-anywhere">
-          <strong className="font-medium text-warn">Paused</strong> by {shown(held.by)} <Ago at={held.since} />
-          {held.reason && `: ${shown(held.reason)}`}.{" "}
-          {held.paused === "all" ? "No request is made." : "What has begun goes on; nothing begins."}
-        </p>
-      )}
+      {paused.app && <PausedWhole control={paused.app}>Its app {shown(app?.name ?? "")} is paused</PausedWhole>}
+      {paused.whole && <PausedWhole control={paused.whole}>Paused</PausedWhole>}
+      {paused.values.length > 0 && <PausedValues controls={paused.values} />}
       {f && f.not_held.length > 0 && (
         <p className="mb-4 rounded-lg border border-line bg-panel px-4 py-2.5 text-sm text-soft wrap-anywhere">
           This version of Pawl does not hold these of its options: {f.not_held.map(shown).join(", ")}.
@@ -250,10 +234,10 @@ export function FunctionPage() {
           {config.data && (
             <Card title="Configuration">
               <Configuration of={config.data.configuration} />
-              {control?.limits != null && (
+              {limits && (
                 <>
-                  <h3 className="mt-4 mb-1.5 text-xs font-semibold wrap-anywhere text-warn">In place of it, set by {shown(control.by)}</h3>
-                  <JsonView value={control.limits} label="limits" />
+                  <h3 className="mt-4 mb-1.5 text-xs font-semibold wrap-anywhere text-warn">In place of it, set by {shown(limits.by)}</h3>
+                  <JsonView value={limits.limits} label="limits" />
                 </>
               )}
             </Card>
@@ -309,7 +293,7 @@ export function FunctionPage() {
         <Editor
           title="Limits"
           description='Concurrency, throttle, priority and idempotencyKey (none, required or derived) in place of those of the app, at once and over restarts, such as {"concurrency": 5}. null gives it its own again.'
-          value={control?.limits ?? { concurrency: 5 }}
+          value={limits?.limits ?? { concurrency: 5 }}
           action="Set the limits"
           onClose={() => setAsking(undefined)}
           onSubmit={async (value) => {

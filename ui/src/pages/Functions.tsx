@@ -10,6 +10,7 @@ import { buttonStyle } from "@/components/ui/button";
 import { inputStyle } from "@/components/ui/confirm";
 import { cn } from "@/lib/cn";
 import { knownFrom, sinceText, unknownOf } from "@/lib/known";
+import { pausesOf } from "@/lib/paused";
 import { useRows } from "@/lib/rows";
 import { many, shown } from "@/lib/text";
 
@@ -20,7 +21,6 @@ export function Functions() {
   const controls = useQuery(controlsQuery);
   const overview = useQuery(overviewQuery);
   const [find, setFind] = useState("");
-  const paused = new Map(controls.data?.filter((c) => c.paused).map((c) => [c.name, c.paused]));
   const recent = new Map(overview.data?.functions.map((f) => [f.slug, f]));
   const from = overview.data && knownFrom(overview.data);
   const list = (apps.data ?? [])
@@ -69,7 +69,8 @@ export function Functions() {
             <ul className="divide-y divide-line">
               {app.functions.map((f) => {
                 const r = recent.get(f.slug);
-                const held = paused.get(f.slug) ?? paused.get(`app/${app.name}`);
+                const paused = pausesOf(controls.data ?? [], f.slug, app.name);
+                const held = paused.whole ?? paused.app;
                 return (
                   <li key={f.slug}>
                     <Link
@@ -81,7 +82,11 @@ export function Functions() {
                       <span className="min-w-0">
                         <span className="flex items-center gap-2">
                           <span className="truncate font-medium">{shown(f.name || f.slug)}</span>
-                          {held && <span className="rounded bg-warn-wash px-1.5 text-2xs font-medium text-warn">paused</span>}
+                          {(held || paused.values.length > 0) && (
+                            <span className="rounded bg-warn-wash px-1.5 text-2xs font-medium text-warn">
+                              {held ? "paused" : `paused for ${many(paused.values.length, "value")}`}
+                            </span>
+                          )}
                           {f.not_held.length > 0 && (
                             <span className="rounded bg-idle-wash px-1.5 text-2xs text-idle">some options not held</span>
                           )}

@@ -187,7 +187,7 @@ function Attention({ list }: { list: Schemas["Attention"][] }) {
             );
             const style = "flex items-start gap-3 px-4 py-2.5 text-sm hover:bg-sunken";
             return (
-              <li key={a.kind + a.name}>
+              <li key={JSON.stringify([a.kind, a.name, a.key, a.value, a.at])}>
                 {a.kind === "dead" ? (
                   <Link to="/dead-letters/$fingerprint" params={{ fingerprint: a.name }} className={style}>
                     {inner}
