@@ -23,7 +23,7 @@ const hiddenPrefix = "redacted:"
 
 // ShownValue is a value of a key expression as people may see it.
 func (e *Engine) ShownValue(source, value string) string {
-	if source == "" || value == "" || !e.hides(source) {
+	if source == "" || value == "" || !e.hides(source) && e.clean(value) == value {
 		return value
 	}
 	return e.digest(value)

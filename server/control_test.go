@@ -8,6 +8,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/pawlhq/pawl/engine"
+	"github.com/pawlhq/pawl/internal/redact"
 )
 
 func TestPauseAndLimits(t *testing.T) {
@@ -113,4 +116,23 @@ func TestPausedKeys(t *testing.T) {
 	require.Len(t, paused(), 2, "the whole, and the other value")
 	require.Equal(t, http.StatusOK, f.post(resume, `{}`).Code)
 	require.Len(t, paused(), 1)
+}
+
+// A value that a pattern finds is told as a digest, which stands for it.
+func TestPausedValueThatAPatternFinds(t *testing.T) {
+	t.Parallel()
+	rules, err := redact.Parse([]string{`pattern:sk_live_\w+`})
+	require.NoError(t, err)
+	f := newFixture(t, func(c *Config, e *engine.Config) { c.Redact, e.Clean, e.Hides = rules, rules.Text, rules.Reads })
+	f.register()
+	f.pausedKey("event.data.note", "sk_live_abc", "harmless")
+	var digest string
+	for _, c := range data[[]controlView](t, f.get("/v1/controls")) {
+		if c.Paused != "" && c.Value != "harmless" {
+			digest = c.Value
+		}
+	}
+	require.Regexp(t, `^redacted:[0-9a-f]{16}$`, digest)
+	require.True(t, data[resumedView](t, f.post("/v1/functions/shop-charge/resume", `{"key":"event.data.note","value":"`+digest+`"}`)).Resumed)
+	require.NotContains(t, f.get("/v1/controls").Body.String(), "redacted")
 }

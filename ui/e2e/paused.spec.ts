@@ -101,26 +101,6 @@ test("of many paused values some are shown, and how many more there are", async 
   await expect(values).toHaveCount(0);
 });
 
-test("a value that is redacted is resumed by who knows it", async ({ page }) => {
-  await ask("pause", { key, value: "4111" });
-  await page.route("**/v1/controls", async (route) => {
-    const answer = await route.fetch();
-    await route.fulfill({ response: answer, body: (await answer.text()).replace('"value":"4111"', '"value":"[redacted]","hidden":true') });
-  });
-  await page.goto(`${lab.base}/functions/lab-pay`);
-  const resume = page.getByRole("button", { name: `Resume ${key} = [redacted]` });
-  await resume.click();
-  const dialog = page.getByRole("dialog");
-  await dialog.getByLabel("Value").fill("4112");
-  await dialog.getByRole("button", { name: "Resume" }).click();
-  await expect(page.getByText(`lab-pay is not paused for that value of ${key}`)).toBeVisible();
-  expect(await paused()).toEqual(["lab-pay 4111"]);
-  await dialog.getByLabel("Value").fill("4111");
-  await dialog.getByRole("button", { name: "Resume" }).click();
-  await expect(page.getByRole("region", { name: "Paused values" })).toHaveCount(0);
-  expect(await paused()).toEqual([]);
-});
-
 test("a run that somebody has invoked is not called one of another run", async ({ page }) => {
   await page.goto(`${lab.base}/functions/lab-pay`);
   await page.getByRole("button", { name: "Invoke" }).click();

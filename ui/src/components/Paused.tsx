@@ -6,7 +6,6 @@ import { count, many, shown } from "@/lib/text";
 import { Act } from "./Act";
 import { Ago } from "./layout";
 import { Button } from "./ui/button";
-import { Confirm, Field, inputStyle } from "./ui/confirm";
 import { tell, tellError } from "./ui/toast";
 
 /** How many paused values are shown at first, and how many more each time. */
@@ -59,14 +58,13 @@ export function PausedValues({ controls }: { controls: Control[] }) {
 }
 
 function PausedValue({ control }: { control: Control }) {
-  const [asking, setAsking] = useState(false);
-  const [value, setValue] = useState("");
   const key = control.key ?? "";
+  const value = control.value ?? ""; // a digest, where the rules of redaction hide it, which stands for it
   return (
     <li className={lineStyle}>
       <div className="min-w-0 flex-1">
         <code className="line-clamp-3 font-mono text-xs wrap-anywhere">
-          {shown(key)} = {control.value ? shown(control.value) : '""'}
+          {shown(key)} = {value ? shown(value) : '""'}
         </code>
         <p className="mt-0.5 text-xs wrap-anywhere text-soft">
           <Story of={control} /> {effectOf(control)}
@@ -74,26 +72,11 @@ function PausedValue({ control }: { control: Control }) {
       </div>
       <Act
         size="small"
-        aria-label={`Resume ${shown(key)} = ${shown(control.value ?? "").slice(0, 200)}`}
-        onClick={() => (control.hidden ? setAsking(true) : letGo(control.name, { key, value: control.value ?? "" }))}
+        aria-label={`Resume ${shown(key)} = ${shown(value).slice(0, 200)}`}
+        onClick={() => letGo(control.name, { key, value })}
       >
         <CirclePlay /> Resume
       </Act>
-      <Confirm
-        open={asking}
-        onOpenChange={setAsking}
-        title={`Resume one value of ${shown(key)}`}
-        action="Resume"
-        onConfirm={async () => {
-          const note = await resume(control.name, { key, value });
-          if (note) throw new Error(note); // another value was meant
-          tell(`${control.name} goes on for that value`);
-        }}
-      >
-        <Field label="Value" hint="The rules of redaction hide it here. Only who knows it can say which is to go on.">
-          <input className={inputStyle} autoComplete="off" value={value} onChange={(e) => setValue(e.target.value)} />
-        </Field>
-      </Confirm>
     </li>
   );
 }
