@@ -160,7 +160,8 @@ const scopes: Record<Scope, string> = {
   "idempotency-keys": "Idempotency keys",
   audit: "Audit log",
   people: "People, tokens, keys",
-  server: "Overview, metrics, backups",
+  server: "Server and metrics",
+  backup: "Backups",
 };
 
 function Scopes({ value, onChange }: { value: Scope[]; onChange: (value: Scope[]) => void }) {
