@@ -192,3 +192,21 @@ test("what is noted about a run and a step of it is shown, when it is noted", as
     }
   }
 });
+
+test("what is gone with the store of the server is not shown any more", async ({ page, context }) => {
+  const { run } = await atGate();
+  const { event_id } = (await (await fetch(`${lab.base}/v1/runs/${run}`)).json()).data;
+  const other = await context.newPage();
+  await page.goto(`${lab.base}/runs/${run}`);
+  await other.goto(`${lab.base}/events/${event_id}`);
+  await hasHeard(page, "hello");
+  await expect(page.getByRole("button", { name: "Cancel" })).toBeVisible();
+  await expect(other.locator("h1")).toHaveText("lab/gate");
+  await lab.restart();
+  for (const one of [page, other]) {
+    await expect(one.locator("h1")).toHaveText("It is not here any more");
+    await expect(one.getByRole("link", { name: "To the overview" })).toBeVisible();
+  }
+  await expect(page.getByRole("button", { name: "Cancel" })).toHaveCount(0);
+  await other.close();
+});

@@ -81,7 +81,10 @@ export class Processes {
 
   /** Starts pawl dev, which looks for no app. */
   async pawl(...args: string[]): Promise<string> {
-    const port = await freePort();
+    return this.pawlAt(await freePort(), ...args);
+  }
+
+  async pawlAt(port: number, ...args: string[]): Promise<string> {
     const base = `http://127.0.0.1:${port}`;
     this.start(`${root}bin/pawl`, ["dev", "--listen", `127.0.0.1:${port}`, "--no-discovery", ...args]);
     await until("the start of pawl", async () => (await fetch(`${base}/health`)).ok);
@@ -108,6 +111,8 @@ type Work = (context: Sdk) => Promise<unknown>;
 /** A server of the tests of one file, with an app in the test's own process. */
 export class Lab {
   base = "";
+  /** Has the server begin anew where it was, with nothing of what it had. */
+  restart = async () => {};
 
   /** functions: by their ids, with what they are configured with. The event lab/ID starts each, unless that says otherwise. */
   constructor(functions: (sdk: Sdk) => Record<string, [object, Work]>, begin: (base: string) => Promise<void> = async () => {}) {
@@ -120,7 +125,13 @@ export class Lab {
       const sdk = await load("inngest");
       const { serve } = await load("inngest/node");
       const appPort = await freePort();
-      this.base = await processes.pawl("--app", `http://127.0.0.1:${appPort}/api/inngest`);
+      const args = ["--app", `http://127.0.0.1:${appPort}/api/inngest`];
+      this.base = await processes.pawl(...args);
+      this.restart = async () => {
+        await processes.end();
+        await processes.pawlAt(Number(new URL(this.base).port), ...args);
+        await synced(this.base);
+      };
       const client = new sdk.Inngest({ id: "lab", isDev: true, baseUrl: this.base });
       const made = Object.entries(functions(sdk)).map(([id, [options, work]]) =>
         client.createFunction({ id, triggers: [{ event: `lab/${id}` }], ...options }, work),

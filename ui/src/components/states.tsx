@@ -31,11 +31,14 @@ export function Empty({
   );
 }
 
-/** Something could not be read: why, and how to try again. whole: it is the whole page. */
-export function Failed({ error, retry, whole }: { error: unknown; retry?: () => void; whole?: boolean }) {
-  if (error instanceof ApiError && error.status === 404) {
+/** Whether the server says that there is no such thing: also of what was shown until now. */
+export const isMissing = (error: unknown): boolean => error instanceof ApiError && error.status === 404;
+
+/** Something could not be read: why, and how to try again. whole: it is the whole page; was: it was here before. */
+export function Failed({ error, retry, whole, was }: { error: unknown; retry?: () => void; whole?: boolean; was?: boolean }) {
+  if (error instanceof ApiError && isMissing(error)) {
     return (
-      <Empty title="It is not here" whole={whole}>
+      <Empty title={was ? "It is not here any more" : "It is not here"} whole={whole}>
         {error.message}
         <br />
         <Link to="/" className="mt-3 inline-block text-accent hover:underline">

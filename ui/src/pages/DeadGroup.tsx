@@ -9,7 +9,7 @@ import { Discard } from "@/components/Discard";
 import { Ago, Card, Page, Tabs, useTitle } from "@/components/layout";
 import { More } from "@/components/More";
 import { RetryMany } from "@/components/RetryMany";
-import { Bones, Empty, Failed } from "@/components/states";
+import { Bones, Empty, Failed, isMissing } from "@/components/states";
 import { StatusPill } from "@/components/status";
 import { Trends } from "@/components/Trend";
 import { tell, tellError } from "@/components/ui/toast";
@@ -34,6 +34,7 @@ export function DeadGroup() {
   const name = shown(group.data?.title ?? one?.title ?? "Dead letters");
   useRows();
   useTitle(name);
+  if (isMissing(group.error)) return <Failed error={group.error} was={group.data !== undefined} whole />;
   const openOnes = state === "open" ? list.length : 0;
   return (
     <Page

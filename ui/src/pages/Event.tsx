@@ -9,7 +9,7 @@ import { Editor } from "@/components/Editor";
 import { JsonView } from "@/components/JsonView";
 import { Ago, Card, Fact, Facts, Id, Page, useTitle } from "@/components/layout";
 import { RunRow } from "@/components/RunRow";
-import { Bones, Empty, Failed } from "@/components/states";
+import { Bones, Empty, Failed, isMissing } from "@/components/states";
 import { tell } from "@/components/ui/toast";
 import { useCommand } from "@/lib/keys";
 import { useRows } from "@/lib/rows";
@@ -24,10 +24,12 @@ export function EventPage() {
   const [sending, setSending] = useState(false);
   const why = useLacks();
   useRows();
-  useTitle(event.data ? shown(event.data.name) : "Event");
+  const missing = isMissing(event.error);
+  useTitle(event.data && !missing ? shown(event.data.name) : "Event");
   useCommand([{ id: "resend", label: "Edit and send again", group: "This page", keys: "e", off: why, run: () => setSending(true) }]);
   if (event.isPending) return <Bones className="mx-auto max-w-6xl p-8" />;
-  if (event.isError && !event.data) return <Failed error={event.error} retry={() => void event.refetch()} whole />;
+  if (event.isError && (missing || !event.data))
+    return <Failed error={event.error} retry={() => void event.refetch()} was={event.data !== undefined} whole />;
   const e = event.data;
   return (
     <Page

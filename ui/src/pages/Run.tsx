@@ -14,7 +14,7 @@ import { Ago, Card, Clock, Fact, Facts, Id, Page, useTitle } from "@/components/
 import { Notes } from "@/components/Notes";
 import { Took } from "@/components/RunRow";
 import { StepDetail } from "@/components/StepDetail";
-import { Bones, Empty, Failed } from "@/components/states";
+import { Bones, Empty, Failed, isMissing } from "@/components/states";
 import { StatusPill, StatusWord } from "@/components/status";
 import { Confirm, Field, inputStyle } from "@/components/ui/confirm";
 import { tell, tellError } from "@/components/ui/toast";
@@ -36,9 +36,11 @@ export function RunPage() {
 function RunView({ id }: { id: string }) {
   const trace = useQuery(traceQuery(id));
   const links = useQuery(linksQuery(id));
-  useTitle(trace.data ? `${trace.data.run.status} · ${shown(trace.data.run.function)}` : "Run");
+  const missing = isMissing(trace.error);
+  useTitle(trace.data && !missing ? `${trace.data.run.status} · ${shown(trace.data.run.function)}` : "Run");
   if (trace.isPending) return <Bones rows={10} className="mx-auto max-w-6xl p-8" />;
-  if (trace.isError && !trace.data) return <Failed error={trace.error} retry={() => void trace.refetch()} whole />;
+  if (trace.isError && (missing || !trace.data))
+    return <Failed error={trace.error} retry={() => void trace.refetch()} was={trace.data !== undefined} whole />;
   return <Loaded trace={trace.data} links={links.data} problem={links.error} />;
 }
 
