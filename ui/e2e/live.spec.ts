@@ -102,6 +102,24 @@ test("a run that ends while its page is on the way is shown as ended", async ({ 
   await expect(page.locator("h1")).toContainText("Completed");
 });
 
+test("the output of a run that has just ended is not told before it is known", async ({ page }) => {
+  const { run, open } = await atGate();
+  await page.goto(`${lab.base}/runs/${run}`);
+  await hasHeard(page, "hello");
+  const about = page.locator("section").filter({ has: page.getByRole("heading", { name: "About this run" }) });
+  await expect(about).toBeVisible();
+  const { read, come } = await late(page, /\/links/);
+  await open();
+  await read;
+  await expect(page.locator("h1")).toContainText("Completed");
+  const output = page.locator("section").filter({ has: page.getByRole("heading", { name: "Output" }) });
+  await expect(output.getByRole("status", { name: "Loading" })).toBeVisible();
+  await expect(output).not.toContainText("null");
+  come();
+  await expect(output).toContainText('"through"');
+  await expect(output.getByRole("status", { name: "Loading" })).toHaveCount(0);
+});
+
 test("a run that changes while a list is on the way is shown as it is", async ({ page }) => {
   const { run, open } = await atGate();
   await page.goto(`${lab.base}/settings`);

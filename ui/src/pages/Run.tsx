@@ -121,7 +121,7 @@ function Loaded({ trace, links, problem }: { trace: Schemas["Trace"]; links?: Sc
           {problem && !links ? (
             <Failed error={problem} />
           ) : links ? (
-            <Below links={links} run={run} narrow={span !== undefined} />
+            <Below links={links} problem={problem} run={run} narrow={span !== undefined} />
           ) : (
             <Bones rows={4} />
           )}
@@ -330,7 +330,9 @@ function Skipped({ output }: { output: unknown }) {
   );
 }
 
-function Below({ links, run, narrow }: { links: Schemas["Links"]; run: Schemas["Row"]; narrow: boolean }) {
+type Around = { links: Schemas["Links"]; problem: Error | null; run: Schemas["Row"]; narrow: boolean };
+
+function Below({ links, problem, run, narrow }: Around) {
   const notes = notesOf(links);
   return (
     <div className={`mt-4 grid items-start gap-4 lg:grid-cols-2 ${narrow ? "xl:grid-cols-1" : ""}`}>
@@ -347,7 +349,14 @@ function Below({ links, run, narrow }: { links: Schemas["Links"]; run: Schemas["
       </Card>
       {run.status === "Completed" && (
         <Card title="Output">
-          <JsonView value={links.run.output} label="output" />
+          {/* That the run has ended is known before what it ended with. */}
+          {links.run.ended_at ? (
+            <JsonView value={links.run.output} label="output" />
+          ) : problem ? (
+            <Failed error={problem} />
+          ) : (
+            <Bones rows={2} className="" />
+          )}
         </Card>
       )}
       {notes.length > 0 && (
