@@ -211,6 +211,13 @@ test("what is noted about a run and a step of it is shown, when it is noted", as
   }
 });
 
+test("numbers in the data of events are the digits that were sent", async ({ page }) => {
+  const big = "9007199254740993";
+  await fetch(`${lab.base}/e/key`, { method: "POST", body: `{"name": "lab/big", "data": {"id": ${big}, "price": 1.10}}` });
+  await page.goto(`${lab.base}/events?name=lab/big`);
+  await expect(page.locator("#content [data-row]")).toContainText(`"id":${big},"price":1.10`);
+});
+
 test("what is gone with the store of the server is not shown any more", async ({ page, context }) => {
   const { run } = await atGate();
   const { event_id } = (await (await fetch(`${lab.base}/v1/runs/${run}`)).json()).data;

@@ -142,9 +142,10 @@ export const eventsQuery = (query: { name?: string; hours: number }) =>
   infiniteQueryOptions({
     queryKey: ["events", "list", query],
     queryFn: ({ pageParam, signal }) =>
-      data(
+      exact<Schemas["Event"][]>(
         api.GET("/v1/events", {
           signal,
+          parseAs: "text",
           params: {
             query: {
               name: query.name || undefined,
