@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { complete, parse, toggle, without, words } from "./filter";
+import { complete, filterFor, parse, quoted, toggle, without, words } from "./filter";
 
 const now = Date.parse("2026-03-04T12:34:56Z");
 
@@ -31,6 +31,55 @@ describe("a filter", () => {
   });
 
   test.each([
+    ["TypeError: not fixed: customer c1", { error: "TypeError: not fixed: customer c1" }],
+    ["Error: card declined", { error: "Error: card declined" }],
+    ["error: card declined", { error: "card declined" }],
+    ["Status: 500 status:failed", { error: "Status: 500", status: ["Failed"] }],
+    ["dial 10.0.0.1:80: refused", { error: "dial 10.0.0.1:80: refused" }],
+    ["https://a.example/x is away", { error: "https://a.example/x is away" }],
+    ['"error: no money"', { error: "error: no money" }],
+    ["Timeout:", { error: "Timeout:" }],
+  ])("takes what begins with no key as text of an error: %s", (text, search) => {
+    expect(parse(text)).toEqual({ search, problems: [] });
+  });
+
+  test("knows its keys in any letter case", () => {
+    expect(parse("Status:failed FUNCTION:Pay Data.Id=X Error:no", now)).toEqual({
+      search: { status: ["Failed"], function: ["Pay"], data: ["Id=X"], error: "no" },
+      problems: [],
+    });
+  });
+
+  test.each([
+    ["data.quote", 'data.quote="say \\"hi\\""', { data: ['quote=say "hi"'] }],
+    ["a name with a space", 'data.customer."full name"~ann', { data: ["customer.full name~ann"] }],
+    ["two words", 'error:"\\"a b\\" c" status:failed', { error: '"a b" c', status: ["Failed"] }],
+    ["a backslash at the end", 'error:"C:\\temp dir\\" status:failed', { error: "C:\\temp dir\\", status: ["Failed"] }],
+    ["backslashes elsewhere", 'error:"C:\\new dir" event:a\\b', { error: "C:\\new dir", event: "a\\b" }],
+    ["a mark that is not closed", 'error:"timed out', { error: "timed out" }],
+    ["marks in the middle", 'error:a"b c"d', { error: "ab cd" }],
+  ])("reads quotation marks: %s", (_, text, search) => {
+    expect(parse(text)).toEqual({ search, problems: [] });
+  });
+
+  test("any value can be written", () => {
+    for (const value of ["a", "a b", 'say "hi"', '"', "a b\\", 'a\\" b', '\\\\"', "\\", "a:b", '" status:failed'])
+      expect(parse(`app:${quoted(value)} status:failed`), value).toEqual({ search: { app: [value], status: ["Failed"] }, problems: [] });
+  });
+
+  test.each([
+    ["status:failed app:shop", "status:failed app:shop"],
+    ["card declined", "card declined"],
+    ["TypeError: x", "TypeError: x"],
+    ["after: the flood", '"after:" the flood'],
+    ["status:404 not found", '"status:404" not found'],
+    ['statsu:"a b"', '"statsu:a b"'],
+  ])("finds what is typed elsewhere: %s", (text, filter) => {
+    expect(filterFor(text)).toBe(filter);
+    expect(parse(filterFor(text)).problems).toEqual([]);
+  });
+
+  test.each([
     ["statsu:failed", "there is no statsu: here"],
     ["status:happy", "there is no status happy"],
     ["status:", "status: needs a value"],
@@ -39,15 +88,27 @@ describe("a filter", () => {
     ["before:99999999999999999999w", "before: write a time"],
     ["after:2026-01-02T99", "after: write a time"],
     ["data.x", "write data.path=value"],
+    ['data."a.b"=1', "cannot be asked for"],
     ["event:a event:b", "can be given once"],
   ])("says what is wrong with %s", (text, problem) => {
     expect(parse(text).problems.join()).toContain(problem);
+  });
+
+  test("is read at once, whatever it is", () => {
+    for (const part of ['"', '\\"', '"a"', '"\\'])
+      for (const end of ["", "=", '"='] as const) {
+        const text = `data.${part.repeat(2000)}${end}`;
+        parse(text);
+        complete(text, text.length, { functions: [], apps: [], events: [] });
+      }
   });
 
   test("takes a word in and out", () => {
     expect(toggle("app:shop", "status", "failed")).toBe("app:shop status:failed");
     expect(toggle("app:shop status:failed", "status", "failed")).toBe("app:shop");
     expect(without("status:failed app:shop status:queued", "status")).toBe("app:shop");
+    expect(toggle('status:"failed" app:shop Status:Failed', "status", "failed")).toBe("app:shop");
+    expect(without('Status:failed app:"a b"', "status")).toBe('app:"a b"');
   });
 });
 
@@ -78,6 +139,9 @@ describe("completion", () => {
     expect(found("data.")).toEqual(["data.customer.", "data.customer.id="]);
     expect(found("data.customer.")).toEqual(["data.customer.id="]);
     expect(found("data.customer.id=")).toEqual([]);
+    fields.push({ path: "full name.first", types: ["string"] });
+    expect(found("data.full")).toEqual(['data."full name".first=']);
+    expect(found('Data."full n')).toEqual(['data."full name".first=']);
   });
 
   test("is about the word at the cursor", () => {

@@ -1,9 +1,11 @@
 import type { Search } from "@/api/ask";
 
 // The filter language: words of the form key:value, and text in quotation marks when it
-// has a space. Words of one key mean any of them; of different keys, all.
+// has a space; in those \" is a quotation mark. Words of one key mean any of them; of
+// different keys, all. What begins with no key is looked for in errors: it is what people paste.
 //
 //   status:failed function:shop-charge event:order/* data.customer.id=42 error:"timed out" after:2h before:2026-01-02
+//   data."full name"="Ann \"the cat\" Smith" TypeError: x is not a function
 
 export const statuses = ["Queued", "Running", "Completed", "Failed", "Cancelled", "Skipped"] as const;
 
@@ -21,25 +23,64 @@ const keys = [
 
 export type Word = { text: string; from: number; to: number };
 
-/** The words of a filter, with where they stand. Quotation marks keep spaces together. */
-export function words(text: string): Word[] {
+function split(text: string, escapes: boolean): { list: Word[]; closed: boolean } {
   const list: Word[] = [];
   let i = 0;
+  let quoted = false;
   while (i < text.length) {
     while (text[i] === " ") i++;
     if (i >= text.length) break;
     const from = i;
-    let quoted = false;
     while (i < text.length && (quoted || text[i] !== " ")) {
-      if (text[i] === '"') quoted = !quoted;
+      if (escapes && quoted && text.startsWith('\\"', i)) i++;
+      else if (text[i] === '"') quoted = !quoted;
       i++;
     }
     list.push({ text: text.slice(from, i), from, to: i });
   }
-  return list;
+  return { list, closed: !quoted };
 }
 
-const unquoted = (text: string) => text.replaceAll('"', "");
+function unquoted(text: string, escapes: boolean): string {
+  let plain = "";
+  let quoted = false;
+  for (let i = 0; i < text.length; i++) {
+    if (escapes && quoted && text.startsWith('\\"', i)) plain += text[++i];
+    else if (text[i] === '"') quoted = !quoted;
+    else plain += text[i];
+  }
+  return plain;
+}
+
+/** The words of a filter, and what takes quotation marks out of them. */
+function read(text: string): { list: Word[]; plain: (text: string) => string } {
+  // Where a last quotation mark would not be closed, a backslash before one is itself: "C:\temp\".
+  const escapes = split(text, true).closed || !split(text, false).closed;
+  return { list: split(text, escapes).list, plain: (part) => unquoted(part, escapes) };
+}
+
+/** The words of a filter, with where they stand. Quotation marks keep spaces together. */
+export const words = (text: string): Word[] => read(text).list;
+
+/** The key that a word begins with, in any letter case; "" when it has none. */
+function keyOf(word: string): string {
+  const key = word.slice(0, Math.max(0, word.indexOf(":"))).toLowerCase();
+  return keys.some((k) => k.key === key) ? key : "";
+}
+
+/** Whether a key was meant, with a letter too many, too few, or wrong, or two of them swapped. */
+function isSlip(typed: string, key: string): boolean {
+  let from = 0;
+  while (from < typed.length && typed[from] === key[from]) from++;
+  let [a, b] = [typed.length, key.length];
+  while (a > from && b > from && typed[a - 1] === key[b - 1]) [a, b] = [a - 1, b - 1];
+  const [is, was] = [typed.slice(from, a), key.slice(from, b)];
+  return key.length > 3 && /^\w+$/.test(typed) && (Math.max(is.length, was.length) < 2 || (is.length === 2 && is === was[1]! + was[0]));
+}
+
+const dataWord = /^data\.((?:"(?:\\"|\\(?!")|[^"\\])*"|[^"=~!])+)(!=|=|~)(.*)$/is;
+const dataStart = /^data\.((?:"(?:\\"|\\(?!")|[^"\\])*"|[^"=~!])*(?:"(?:\\"|\\(?!")|[^"\\])*)?)$/i;
+const quotedPart = /"(?:\\"|\\(?!")|[^"\\])*"/g;
 
 export type Parsed = { search: Search; problems: string[] };
 
@@ -50,18 +91,29 @@ export function parse(text: string, now = Date.now()): Parsed {
   const add = (name: "status" | "function" | "app" | "data", value: string) => {
     search[name] = [...(search[name] ?? []), value];
   };
-  for (const word of words(text)) {
-    if (/^data\./.test(word.text)) {
-      const match = /^data\.([^=~!]+)(!=|=|~)(.*)$/s.exec(word.text);
-      if (match) add("data", match[1] + match[2]! + unquoted(match[3]!));
-      else problems.push(`${word.text}: write data.path=value, with ~ for "has in it" and != for "is not"`);
+  const { list, plain } = read(text);
+  const addText = (text: string) => {
+    search.error = search.error ? `${search.error} ${text}` : text;
+  };
+  for (const [i, word] of list.entries()) {
+    if (/^data\./i.test(word.text)) {
+      const match = dataWord.exec(word.text);
+      if (!match) problems.push(`${word.text}: write data.path=value, with ~ for "has in it" and != for "is not"`);
+      else if (match[1]!.match(quotedPart)?.some((name) => /[.=~!]/.test(name)))
+        problems.push(`${word.text}: a name with . = ~ or ! in it cannot be asked for`);
+      else add("data", plain(match[1]!) + match[2]! + plain(match[3]!));
       continue;
     }
     const at = word.text.indexOf(":");
-    const key = at < 0 ? "" : word.text.slice(0, at);
-    const value = unquoted(word.text.slice(at + 1));
+    const typed = word.text.slice(0, Math.max(0, at));
+    const key = keyOf(word.text);
+    const value = plain(word.text.slice(at + 1));
     if (key !== "" && value === "") {
-      problems.push(`${key}: needs a value`);
+      const next = list[i + 1]?.text;
+      // "Error: no money" and "Status: 500" are pasted; "error: no money" asks for the same.
+      if (next !== undefined && typed !== key) addText(word.text);
+      else if (key !== "error" || next === undefined || keyOf(next) !== "" || /^data\./i.test(next))
+        problems.push(`${typed}: needs a value`);
       continue;
     }
     switch (key) {
@@ -90,12 +142,10 @@ export function parse(text: string, now = Date.now()): Parsed {
         else search[key === "after" ? "from" : "until"] = time;
         break;
       }
-      case "":
-        // A bare word is looked for in errors: it is what people paste.
-        search.error = search.error ? `${search.error} ${unquoted(word.text)}` : unquoted(word.text);
-        break;
       default:
-        problems.push(`there is no ${key}: here; there are ${keys.map((k) => k.key).join(", ")}`);
+        if (value !== "" && keys.some((k) => isSlip(typed.toLowerCase(), k.key)))
+          problems.push(`there is no ${typed}: here; there are ${keys.map((k) => k.key).join(", ")}`);
+        else addText(plain(word.text));
     }
   }
   return { search, problems };
@@ -117,22 +167,33 @@ function parseTime(value: string, now: number): string | undefined {
   return at.getTime() >= firstTime && at.getTime() < pastTime ? at.toISOString() : undefined;
 }
 
-export const quoted = (value: string) => (value.includes(" ") ? `"${value}"` : value);
+/** In quotation marks; a backslash that would be read with the mark after it stands outside of them. */
+const inQuotes = (value: string) =>
+  `"${value.replace(/(\\*)("|$)/g, (_, slashes, mark) => (slashes && `"${slashes}"`) + (mark && '\\"'))}"`;
+
+export const quoted = (value: string) => (/[ "]/.test(value) ? inQuotes(value) : value);
 
 /** A filter with a word of that key taken out or put in. */
 export function toggle(text: string, key: string, value: string): string {
-  const want = `${key}:${quoted(value)}`.toLowerCase();
-  const list = words(text).map((w) => w.text);
-  const without = list.filter((w) => w.toLowerCase() !== want);
-  return (without.length < list.length ? without : [...list, `${key}:${quoted(value)}`]).join(" ");
+  const { list, plain } = read(text);
+  const isIt = ({ text }: Word) => keyOf(text) === key && plain(text.slice(key.length + 1)).toLowerCase() === value.toLowerCase();
+  const others = list.filter((w) => !isIt(w)).map((w) => w.text);
+  return (others.length < list.length ? others : [...others, `${key}:${quoted(value)}`]).join(" ");
 }
 
 /** A filter without the words of that key. */
 export const without = (text: string, key: string) =>
   words(text)
     .map((w) => w.text)
-    .filter((w) => !w.toLowerCase().startsWith(`${key}:`))
+    .filter((w) => keyOf(w) !== key)
     .join(" ");
+
+/** A filter for what somebody typed or pasted: what would be wrong in a filter is looked for in errors. */
+export function filterFor(text: string): string {
+  if (parse(text).problems.length === 0) return text;
+  const { list, plain } = read(text);
+  return list.map((w) => (parse(w.text).problems.length > 0 ? inQuotes(plain(w.text)) : w.text)).join(" ");
+}
 
 /** What a word could become; known has the names that there are. */
 export function complete(
@@ -140,18 +201,20 @@ export function complete(
   cursor: number,
   known: { functions: string[]; apps: string[]; events: string[]; fields?: { path: string; types: string[] }[] },
 ): { from: number; to: number; options: { text: string; hint?: string }[] } {
-  const word = words(text).find((w) => w.from <= cursor && cursor <= w.to) ?? { text: "", from: cursor, to: cursor };
+  const { list, plain } = read(text);
+  const word = list.find((w) => w.from <= cursor && cursor <= w.to) ?? { text: "", from: cursor, to: cursor };
   const typed = word.text.slice(0, cursor - word.from);
   const at = typed.indexOf(":");
   const place = { from: word.from, to: word.to };
-  const path = /^data\.([^=~!]*)$/.exec(typed)?.[1];
-  if (path !== undefined) {
+  const start = dataStart.exec(typed)?.[1];
+  if (start !== undefined) {
+    const path = plain(start).toLowerCase();
     const options = (known.fields ?? [])
-      .filter((f) => !f.path.includes("[]") && f.path.toLowerCase().includes(path.toLowerCase()))
+      .filter((f) => !f.path.includes("[]") && f.path.toLowerCase().includes(path))
       .slice(0, 12)
       .map((f) => {
         const more = f.types.length === 1 && f.types[0] === "object";
-        return { text: `data.${f.path}${more ? "." : "="}`, hint: f.types.join(" or ") };
+        return { text: `data.${f.path.split(".").map(quoted).join(".")}${more ? "." : "="}`, hint: f.types.join(" or ") };
       })
       .filter((o) => o.text !== typed);
     return { ...place, options };
@@ -162,8 +225,8 @@ export function complete(
       .map((k) => ({ text: k.key.endsWith(".") ? k.key : `${k.key}:`, hint: k.hint }));
     return { ...place, options };
   }
-  const key = typed.slice(0, at);
-  const value = unquoted(typed.slice(at + 1)).toLowerCase();
+  const key = keyOf(typed);
+  const value = plain(typed.slice(at + 1)).toLowerCase();
   const values: Record<string, readonly string[]> = {
     status: statuses.map((s) => s.toLowerCase()),
     function: known.functions,
