@@ -6,6 +6,14 @@ import { watch } from "./watch";
 // What the page of a run says of runs that fail and go on, that wait in a queue, that sleep
 // for long, and that have many steps.
 
+/** Names that are not simply letters from left to right. */
+const odd = {
+  hebrew: "שלח קבלה ללקוח מספר שבע עשרה בדואר אלקטרוני וגם בדואר רגיל",
+  mixed: "send the receipt of the order to לקוח שלנו number 17 by mail",
+  family:
+    "welcome the \u{1f469}\u200d\u{1f469}\u200d\u{1f467} \u{1f469}\u200d\u{1f469}\u200d\u{1f467}\u{1f469}\u200d\u{1f469}\u200d\u{1f467}",
+};
+
 const runs: Record<string, string> = {};
 const pause = (ms: number) => new Promise((done) => setTimeout(done, ms));
 
@@ -33,6 +41,12 @@ const lab = new Lab(
         await step.sleep("until the invoice is due", "30d");
       },
     ],
+    scripts: [
+      {},
+      async ({ step }) => {
+        for (const name of Object.values(odd)) await step.run(name, async () => 1);
+      },
+    ],
     letters: [
       { retries: 0 },
       async ({ step }) => {
@@ -45,8 +59,9 @@ const lab = new Lab(
   }),
   async (base) => {
     const events: Record<string, string> = {};
-    for (const name of ["payout", "queue", "nap", "letters"]) [events[name]] = (await send(base, { name: `lab/${name}` })) as [string];
-    for (const name of ["queue", "letters"]) runs[name] = (await ended(base, events[name]!))[0]!.run_id;
+    for (const name of ["payout", "queue", "nap", "letters", "scripts"])
+      [events[name]] = (await send(base, { name: `lab/${name}` })) as [string];
+    for (const name of ["queue", "letters", "scripts"]) runs[name] = (await ended(base, events[name]!))[0]!.run_id;
     for (const [name, reason] of Object.entries({ payout: "retry", nap: "asleep" }))
       await until(`that of ${name}`, async () => {
         runs[name] = (await runsOf(base, events[name]!))[0]!.run_id;
@@ -172,6 +187,20 @@ test("steps are told apart by the end of their names, and found", async ({ page 
     for (let i = 0; i < 3; i++) document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "j", code: "KeyJ", bubbles: true }));
   });
   await expect(row(page, /number 3: completed/)).toHaveAttribute("aria-pressed", "true");
+});
+
+test("a name that is written from right to left is whole, and ends where it ends", async ({ page }) => {
+  await page.goto(`${lab.base}/runs/${runs.scripts}`);
+  for (const name of [odd.hebrew, odd.mixed]) {
+    const text = row(page, name).getByText(name, { exact: true });
+    expect(await text.evaluate((e) => [getComputedStyle(e).textOverflow, e.scrollWidth > e.clientWidth])).toEqual(["ellipsis", true]);
+  }
+  expect(
+    await row(page, odd.hebrew)
+      .getByText(odd.hebrew, { exact: true })
+      .evaluate((e) => getComputedStyle(e).direction),
+  ).toBe("rtl");
+  await look(page, "scripts");
 });
 
 test("where there is little height, a step lies under the waterfall", async ({ page }) => {

@@ -320,12 +320,12 @@ const opWords: Record<string, string> = {
 
 export const opWord = (op: string) => opWords[op];
 
-/** A name, cut in its middle: what tells steps apart is often at the end. */
+/** A name, cut in its middle: what tells steps apart is often at the end. One from right to left is cut at its end. */
 function Name({ span }: { span: Span }) {
   const name = shown(span.name);
   const [first, last] = halves(name);
   return (
-    <span className={cn("flex min-w-0", span.step === "step" && "text-soft italic")} title={name}>
+    <span dir="auto" className={cn("flex min-w-0", span.step === "step" && "text-soft italic")} title={name}>
       <span className="truncate whitespace-pre">{first}</span>
       {last && <span className="shrink-0 whitespace-pre">{last}</span>}
     </span>

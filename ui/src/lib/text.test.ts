@@ -64,6 +64,11 @@ test("the times of a sentence are found where they are, and nowhere else", () =>
 test("a long name keeps its end", () => {
   expect(halves("send mail to the customer number 17")).toEqual(["send mail to the customer num", "ber 17"]);
   expect(halves("charge card")).toEqual(["charge card", ""]);
+  const family = "\u{1f469}\u200d\u{1f469}\u200d\u{1f467}";
+  expect(halves(`welcome the ${family} of 1234`)).toEqual([`welcome the ${family} o`, "f 1234"]);
+  expect(halves(`welcome the ${family.repeat(8)}`)).toEqual([`welcome the ${family.repeat(2)}`, family.repeat(6)]);
+  for (const name of ["שלח קבלה ללקוח מספר שבע עשרה", "إرسال الإيصال إلى العميل", "send a receipt to לקוח number 17"])
+    expect(halves(name)).toEqual([name, ""]);
 });
 
 test("bytes", () => {

@@ -99,8 +99,21 @@ export function cutTimes(text: string, times: string[]): { text: string; at?: st
   return parts;
 }
 
-/** A long name in two parts, of which the first may be cut: what tells names apart is often their end. */
+/** Letters of scripts that are written from right to left. */
+const rightToLeft = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
+
+/** Letters as they are seen: one may be of many characters. */
+function lettersOf(text: string): string[] {
+  if (/^[ -~]*$/.test(text)) return [...text];
+  return Array.from(new Intl.Segmenter().segment(text), (s) => s.segment);
+}
+
+/**
+ * A long name in two parts, of which the first may be cut: what tells names apart is often their
+ * end. One that is written from right to left, also in part, is one: its parts have no order.
+ */
 export function halves(name: string, tail = 6): [string, string] {
-  const letters = [...name];
+  if (rightToLeft.test(name)) return [name, ""];
+  const letters = lettersOf(name);
   return letters.length < tail * 2 ? [name, ""] : [letters.slice(0, -tail).join(""), letters.slice(-tail).join("")];
 }
