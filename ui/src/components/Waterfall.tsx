@@ -3,7 +3,7 @@ import { ChevronsLeftRight, GitFork } from "lucide-react";
 import { memo, useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { flushSync } from "react-dom";
 import type { Schemas, Span } from "@/api/client";
-import { type Axis, axisOf, place, ticks, tickText, tickTexts } from "@/lib/axis";
+import { type Axis, axisOf, place, restTexts, ticks, tickText, tickTexts } from "@/lib/axis";
 import { cn } from "@/lib/cn";
 import { useCommand } from "@/lib/keys";
 import { useNow } from "@/lib/now";
@@ -257,14 +257,14 @@ function labelsOf(axis: Axis, marks: number[], room: number, queue: { from: numb
   const fits = (x0: number, x1: number, ...texts: string[]) => texts.find((text) => wide(text) <= (x1 - x0) * room);
   for (const p of axis.pieces) {
     if (!p.rest) continue;
-    const long = lasted(p.to - p.from);
+    const [long, short] = restTexts(p.to - p.from);
     const queued = Math.min(p.to, queue.to) - Math.max(p.from, queue.from) > (p.to - p.from) / 2;
     const text = fits(
       p.x0,
       p.x1,
       ...(queued ? [`queued ${tickText(p.to - p.from)}`, "queued"] : p.ahead ? [`in ${long}`] : []),
       long,
-      long.split(" ")[0]!,
+      short,
     );
     const title = queued ? `Queued for ${long}` : p.ahead ? `Planned: ${long} from now` : `Nothing happened for ${long}`;
     if (text) labels.push({ x: (p.x0 + p.x1) / 2, text, title, rest: true });

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { axisOf, place, ticks, tickTexts } from "./axis";
+import { axisOf, place, restTexts, ticks, tickTexts } from "./axis";
 
 test("times are where they belong", () => {
   const axis = axisOf([[0, 1000]], 0, 1000, false);
@@ -69,4 +69,25 @@ test("two ticks never say the same", () => {
   expect(tickTexts([0, 200, 1000, 1500, 60_000])).toEqual(["0", "200 ms", "1 s", "1.5 s", "1m"]);
   expect(tickTexts([0, 1225, 1230])).toEqual(["0", "1.225 s", "1.23 s"]);
   expect(tickTexts([61_002, 61_004])).toEqual(["61.002 s", "61.004 s"]);
+});
+
+test("ticks are as exact as the closest of them need", () => {
+  expect(tickTexts([0, 10_000, 17_740, 17_760])).toEqual(["0", "10 s", "17.74 s", "17.76 s"]);
+  expect(tickTexts([0, 12_340, 17_740])).toEqual(["0", "12.3 s", "17.7 s"]);
+  expect(tickTexts([0, 60_000, 90_500, 91_000])).toEqual(["0", "60 s", "90.5 s", "91 s"]);
+  expect(tickTexts([0, 5_400_000, 5_430_000])).toEqual(["0", "1h 30m", "1h 30m 30s"]);
+  expect(tickTexts([0, 86_400_000, 86_460_000])).toEqual(["0", "1d", "1d 1m"]);
+  expect(tickTexts([0, 30 * 86_400_000 + 123])).toEqual(["0", "30d"]);
+  expect(tickTexts([0])).toEqual(["0"]);
+});
+
+test("how long a rest was has a unit, however little room there is", () => {
+  expect([700, 8000, 59_960, 60_000, 5_400_000, 30 * 86_400_000 + 3_600_000].map(restTexts)).toEqual([
+    ["700 ms", "700 ms"],
+    ["8.00 s", "8 s"],
+    ["60.0 s", "60 s"],
+    ["1m", "1m"],
+    ["1h 30m", "1h"],
+    ["30d 1h", "30d"],
+  ]);
 });

@@ -112,10 +112,39 @@ export const tickText = (t: number) =>
         .replace(/\.0+ s$/, " s")
         .replace(/(\.\d)0 s$/, "$1 s");
 
-/** What stands at ticks: exact, where two that are a rest apart would be rounded to the same. */
+const [second, minute, hour, day] = [1000, 60_000, 3_600_000, 86_400_000];
+
+/** To what tickText rounds a time. */
+const unitOf = (t: number) => (t < second ? 1 : t < 10 * second ? 10 : t < minute ? 100 : t < hour ? second : t < day ? minute : hour);
+
+/** A time that is not rounded, as lasted writes those that are. */
+const wholeText = (t: number) =>
+  [
+    [Math.floor(t / day), "d"],
+    [Math.floor((t % day) / hour), "h"],
+    [Math.floor((t % hour) / minute), "m"],
+    [(t % minute) / second, "s"],
+  ]
+    .filter(([n]) => n !== 0)
+    .map((part) => part.join(""))
+    .join(" ");
+
+const secondsText = (t: number) => `${Number((t / second).toFixed(3))} s`;
+
+/** What stands at ticks: those of one axis are told as exactly as it takes to tell how far apart the closest are. */
 export function tickTexts(ticks: number[]): string[] {
-  const rounded = ticks.map(tickText);
-  return rounded.map((text, i) =>
-    rounded.indexOf(text) === rounded.lastIndexOf(text) ? text : `${Number((ticks[i]! / 1000).toFixed(3))} s`,
-  );
+  const gap = Math.min(...ticks.slice(1).map((t, i) => t - ticks[i]!));
+  const isRounded = (t: number) => t % unitOf(t) !== 0 && unitOf(t) > gap / 10;
+  // Parts of a second are written with seconds alone, and then all that is beside them.
+  const fine = ticks.some((t) => t >= minute && t % second !== 0 && isRounded(t));
+  return ticks.map((t) => {
+    if (t >= minute ? fine : isRounded(t)) return secondsText(t);
+    return isRounded(t) ? wholeText(t) : tickText(t);
+  });
+}
+
+/** How long a rest was, and the same in less room. */
+export function restTexts(length: number): [string, string] {
+  const long = lasted(length);
+  return [long, length < second || length >= minute ? long.replace(/(\d[dhm]) .*/, "$1") : `${Math.round(length / second)} s`];
 }
