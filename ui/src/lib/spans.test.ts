@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Span } from "@/api/client";
-import { barsOf, sortOf, spanTook, spanWaited } from "./spans";
+import { barsOf, sortOf, spanTook, spanWaited, withoutSteps } from "./spans";
 
 const zero = Date.UTC(2026, 0, 1);
 const at = (s: number) => new Date(zero + s * 1000).toISOString();
@@ -60,4 +60,16 @@ test("steps are found by what became of them", () => {
   ]);
   expect(sortOf(step({ status: "sleeping" }))).toEqual(["waiting"]);
   expect(sortOf(step({}))).toEqual([]);
+});
+
+test("only a run that completed is said to have returned", () => {
+  expect(withoutSteps("Completed").text).toContain("The function returned");
+  for (const [status, word] of [
+    ["Failed", "failed"],
+    ["Cancelled", "cancelled"],
+    ["Skipped", "skipped"],
+  ] as const) {
+    expect(withoutSteps(status).text).toContain(word);
+    expect(withoutSteps(status).text).not.toContain("returned");
+  }
 });

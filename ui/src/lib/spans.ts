@@ -80,3 +80,18 @@ export function sortOf(span: Span): StepSort[] {
   if (open.has(span.status)) list.push("waiting");
   return list;
 }
+
+/** What is said of a run that has ended and has no step to show, by its status. */
+export function withoutSteps(status: string): { title: string; text: string } {
+  const title = "No step of it was remembered";
+  switch (status) {
+    case "Failed":
+      return { title, text: "It failed before. Why is told above." };
+    case "Cancelled":
+      return { title, text: "It was cancelled before." };
+    case "Skipped":
+      return { title: "It has no steps", text: "It was skipped: its function was not called." };
+    default:
+      return { title: "It ended without a step", text: "The function returned without a step that had to be remembered." };
+  }
+}

@@ -23,6 +23,7 @@ import { cn } from "@/lib/cn";
 import { failureOf } from "@/lib/json";
 import { useCommand } from "@/lib/keys";
 import { useNow } from "@/lib/now";
+import { withoutSteps } from "@/lib/spans";
 import { clock, cutTimes, many, shown, until, wall, zone } from "@/lib/text";
 import { failingOf } from "@/lib/trace";
 import { runRoute } from "@/router";
@@ -96,10 +97,8 @@ function Loaded({ trace, links, problem }: { trace: Schemas["Trace"]; links?: Sc
       <div className={span ? "xl:grid xl:grid-cols-[minmax(0,3fr)_minmax(0,2fr)] xl:grid-rows-[auto_1fr] xl:gap-x-4" : ""}>
         <Card bare className="overflow-hidden">
           {trace.steps.length === 0 ? (
-            <Empty title={ended ? "It ended without a step" : "Its first step has not come yet"} className="py-10">
-              {ended
-                ? "The function returned without a step that had to be remembered."
-                : "The steps show here as soon as the app tells of them."}
+            <Empty title={ended ? withoutSteps(run.status).title : "Its first step has not come yet"} className="py-10">
+              {ended ? withoutSteps(run.status).text : "The steps show here as soon as the app tells of them."}
             </Empty>
           ) : (
             <Waterfall trace={trace} chosen={chosen} onChoose={choose} />
