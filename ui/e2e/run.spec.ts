@@ -10,6 +10,7 @@ import { watch } from "./watch";
 const odd = {
   hebrew: "שלח קבלה ללקוח מספר שבע עשרה בדואר אלקטרוני וגם בדואר רגיל",
   mixed: "send the receipt of the order to לקוח שלנו number 17 by mail",
+  none: "",
   family:
     "welcome the \u{1f469}\u200d\u{1f469}\u200d\u{1f467} \u{1f469}\u200d\u{1f469}\u200d\u{1f467}\u{1f469}\u200d\u{1f469}\u200d\u{1f467}",
 };
@@ -201,6 +202,15 @@ test("a name that is written from right to left is whole, and ends where it ends
       .evaluate((e) => getComputedStyle(e).direction),
   ).toBe("rtl");
   await look(page, "scripts");
+});
+
+test("a step without a name is shown as one", async ({ page }) => {
+  await page.goto(`${lab.base}/runs/${runs.scripts}`);
+  const line = row(page, /^\(no name\): completed/);
+  await expect(line).toContainText("(no name)");
+  await line.click();
+  await expect(page.getByRole("region", { name: "Step (no name)" }).getByRole("heading", { name: "(no name)" })).toBeVisible();
+  await look(page, "nameless");
 });
 
 test("where there is little height, a step lies under the waterfall", async ({ page }) => {

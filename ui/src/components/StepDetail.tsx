@@ -8,7 +8,7 @@ import { stepQuery } from "@/api/queries";
 import { failureOf, write } from "@/lib/json";
 import { useCommand } from "@/lib/keys";
 import { useNow } from "@/lib/now";
-import { spanTook, spanWaited } from "@/lib/spans";
+import { nameOf, spanTook, spanWaited } from "@/lib/spans";
 import { bytes, clock, lasted, shown, until, zone } from "@/lib/text";
 import { Act } from "./Act";
 import { Editor } from "./Editor";
@@ -76,10 +76,10 @@ export function StepDetail({
   const failed = detail?.attempts.filter((a) => a.error) ?? [];
   const one = failed.length === 1 && detail?.error != null;
   return (
-    <section aria-label={`Step ${shown(span.name)}`} className="min-w-0">
+    <section aria-label={`Step ${nameOf(span)}`} className="min-w-0">
       <div className="sticky top-0 z-10 flex items-start gap-3 rounded-t-xl border-b border-line bg-panel px-4 py-3">
         <div className="min-w-0 flex-1">
-          <h2 className="text-sm font-semibold wrap-anywhere">{shown(span.name)}</h2>
+          <h2 className="text-sm font-semibold wrap-anywhere">{nameOf(span)}</h2>
           <div className="mt-1 flex flex-wrap items-center gap-x-3 gap-y-1 text-xs text-soft">
             <StatusPill status={span.status} />
             {opWord(span.op) && <span>{opWord(span.op)}</span>}
@@ -180,7 +180,7 @@ export function StepDetail({
       <Confirm
         open={asking === "rerun"}
         onOpenChange={(open) => setAsking(open ? "rerun" : undefined)}
-        title={`Rerun from ${shown(span.name)}`}
+        title={`Rerun from ${nameOf(span)}`}
         action="Start the run"
         onConfirm={async () => {
           const started = await rerun(run.run_id, { step: span.step });
@@ -192,7 +192,7 @@ export function StepDetail({
       </Confirm>
       {asking === "result" && (
         <Editor
-          title={`The result of ${shown(span.name)}`}
+          title={`The result of ${nameOf(span)}`}
           description="A new run starts in which this step has this result without being run. The steps that had ended before it keep theirs; what follows runs again."
           value={detail?.output === undefined ? null : detail.output}
           action="Start the run"

@@ -7,8 +7,8 @@ import { type Axis, axisOf, place, restTexts, ticks, tickText, tickTexts } from 
 import { cn } from "@/lib/cn";
 import { useCommand } from "@/lib/keys";
 import { useNow } from "@/lib/now";
-import { type Bar, type BarKind, barsOf, isOutside, type StepSort, sortOf, spanTook, spanWaited } from "@/lib/spans";
-import { count, halves, lasted, shown } from "@/lib/text";
+import { type Bar, type BarKind, barsOf, isOutside, nameOf, type StepSort, sortOf, spanTook, spanWaited } from "@/lib/spans";
+import { count, halves, lasted } from "@/lib/text";
 import { chosenStyle, Glyph, inkOf, toneOf } from "./status";
 import { Button } from "./ui/button";
 import { inputStyle } from "./ui/confirm";
@@ -322,7 +322,7 @@ export const opWord = (op: string) => opWords[op];
 
 /** A name, cut in its middle: what tells steps apart is often at the end. One from right to left is cut at its end. */
 function Name({ span }: { span: Span }) {
-  const name = shown(span.name);
+  const name = nameOf(span);
   const [first, last] = halves(name);
   return (
     <span dir="auto" className={cn("flex min-w-0", span.step === "step" && "text-soft italic")} title={name}>
@@ -361,7 +361,7 @@ const SpanRow = memo(function SpanRow({
       aria-pressed={chosen}
       data-step
       onClick={() => onChoose(chosen ? undefined : span.step)}
-      aria-label={`${shown(span.name)}: ${span.status}${took === undefined ? "" : `, ${lasted(took)}`}${failures ? `, ${failures} failed tries` : ""}${waited >= 100 ? `, ${lasted(waited)} in the queue` : ""}`}
+      aria-label={`${nameOf(span)}: ${span.status}${took === undefined ? "" : `, ${lasted(took)}`}${failures ? `, ${failures} failed tries` : ""}${waited >= 100 ? `, ${lasted(waited)} in the queue` : ""}`}
       className={cn("group flex h-full w-full items-center text-left text-sm", chosen ? chosenStyle : "hover:bg-sunken")}
     >
       <span className={cn("flex shrink-0 items-center gap-2 px-4", nameWidth)}>

@@ -1,6 +1,10 @@
 import type { Span } from "@/api/client";
+import { shown } from "./text";
 
 // What is drawn of a step, on the time axis of its run.
+
+/** What a step is called where it is shown: a name may be empty. */
+export const nameOf = ({ name }: { name: string }) => (name.trim() === "" ? "(no name)" : shown(name));
 
 const ms = (at: string | null | undefined) => (at ? Date.parse(at) : undefined);
 

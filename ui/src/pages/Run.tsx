@@ -23,7 +23,7 @@ import { cn } from "@/lib/cn";
 import { failureOf } from "@/lib/json";
 import { useCommand } from "@/lib/keys";
 import { useNow } from "@/lib/now";
-import { withoutSteps } from "@/lib/spans";
+import { nameOf, withoutSteps } from "@/lib/spans";
 import { clock, cutTimes, many, shown, until, wall, zone } from "@/lib/text";
 import { failingOf } from "@/lib/trace";
 import { runRoute } from "@/router";
@@ -216,7 +216,7 @@ function Failing({ run, failing, most, onStep }: { run: Schemas["Row"]; failing:
             onClick={() => onStep(span.step)}
             className="max-w-full text-left font-semibold text-warn underline decoration-warn/40 underline-offset-2 hover:decoration-warn"
           >
-            {shown(span.name)}
+            {nameOf(span)}
           </button>
           {failing.length > 1 && <>, and {many(failing.length - 1, "more step", "more steps")}</>}
         </span>
@@ -280,7 +280,7 @@ function Failure({ trace, links, onStep }: { trace: Schemas["Trace"]; links?: Sc
               onClick={() => onStep(own.step)}
               className="max-w-full text-left font-semibold text-bad underline decoration-bad/40 underline-offset-2 hover:decoration-bad"
             >
-              {shown(own.name)}
+              {nameOf(own)}
             </button>
           ) : (
             <strong className="text-bad">{letter?.step ? shown(letter.step) : "the function"}</strong>
