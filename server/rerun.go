@@ -55,7 +55,7 @@ func readLoose(body []byte, into any) string {
 // rerunIn says how a run is started anew.
 type rerunIn struct {
 	FromStep *fromStepIn    `json:"fromStep,omitzero"`
-	Data     jsontext.Value `json:"data,omitzero"` // in place of the event's data
+	Data     jsontext.Value `json:"data,omitzero"` // an object in place of the event's data
 }
 
 // fromStepIn is the step from which a run is started anew; what was before it is
@@ -91,7 +91,7 @@ func (in *fromStepIn) from() (from durable.From, wrong string) {
 // What people send about a dead letter.
 type (
 	retryIn struct {
-		Data jsontext.Value `json:"data,omitzero"` // in place of the event's data
+		Data jsontext.Value `json:"data,omitzero"` // an object in place of the event's data
 	}
 	discardIn struct {
 		Reason string `json:"reason"`
@@ -104,7 +104,7 @@ type (
 // letterActionIn is what POST /v1/dead-letters/{run}/{action} takes; each action
 // has its own member.
 type letterActionIn struct {
-	Data   jsontext.Value `json:"data,omitzero"`   // to retry: in place of the event's data
+	Data   jsontext.Value `json:"data,omitzero"`   // to retry: an object in place of the event's data
 	Reason string         `json:"reason,omitzero"` // to discard
 	Note   string         `json:"note,omitzero"`   // to note
 }
@@ -141,7 +141,7 @@ func (s *Server) rerun(w http.ResponseWriter, r *http.Request, body []byte) {
 		fail(w, http.StatusBadRequest, wrong)
 		return
 	}
-	s.startAnew(w, r, body, engine.Rerun{From: from, Data: orNothing(in.Data)})
+	s.startAnew(w, r, body, engine.Rerun{From: from, Data: in.Data.Clone()})
 }
 
 // orNothing is a copy of v that outlives the body it is in; nil for null.
@@ -225,7 +225,7 @@ func (s *Server) retryLetter(w http.ResponseWriter, r *http.Request, body []byte
 		fail(w, http.StatusBadRequest, message)
 		return
 	}
-	s.startAnew(w, r, body, engine.Rerun{Letter: true, Data: orNothing(in.Data)})
+	s.startAnew(w, r, body, engine.Rerun{Letter: true, Data: in.Data.Clone()})
 }
 
 func (s *Server) discardLetter(w http.ResponseWriter, r *http.Request, body []byte) {

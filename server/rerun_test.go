@@ -69,7 +69,7 @@ func TestRetryWithEditedData(t *testing.T) {
 	m.mended.Store(true)
 	path := "/v1/dead-letters/" + failed.RunID
 	for body, want := range map[string]string{
-		`{"data":[]}`: "data must be an object", `{"data":1`: "JSON", `{"dta":{}}`: "nobody knows the member dta", `[]`: "JSON",
+		`{"data":[]}`: "data must be an object", `{"data":null}`: "data must be an object", `{"data":1`: "JSON", `{"dta":{}}`: "nobody knows the member dta", `[]`: "JSON",
 	} {
 		require.Contains(t, wantRefusal(t, f.post(path+"/retry", body), http.StatusBadRequest), want)
 	}
@@ -126,6 +126,8 @@ func TestRerun(t *testing.T) {
 		`{"fromStep":{}}`:                            "fromStep.stepId is required",
 		`{"fromStep":{"stepID":"x"}}`:                "nobody knows the member fromStep/stepID",
 		`{"fromStep":{"stepId":"x","input":{"a":1}}`: "JSON",
+		`{"data":5}`:                                 "data must be an object",
+		`{"data":null}`:                              "data must be an object",
 	} {
 		require.Contains(t, wantRefusal(t, f.post(path, body), http.StatusBadRequest), want, body)
 	}

@@ -250,7 +250,7 @@ func (s *Server) rerunV2(w http.ResponseWriter, r *http.Request, body []byte) {
 		return
 	}
 	run, err := s.eng.Rerun(r.Context(), id, engine.Rerun{
-		From: from, Data: orNothing(in.Data),
+		From: from, Data: in.Data.Clone(),
 		Once: key, Reply: func(run string) []byte { return []byte(run) }, By: s.actor(r),
 	})
 	if s.inTheWayV2(w, r, err) {

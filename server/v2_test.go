@@ -259,6 +259,7 @@ func TestV2Rerun(t *testing.T) {
 	wantRefusalV2(t, f.post("/v2/runs/"+unknownRun+"/rerun", ""), http.StatusNotFound, codeNotFound)
 	for body, code := range map[string]string{
 		`{"fromStep":{"stepId":"nobody"}}`: codeInvalid, `{"fromStep":{"input":[1]}}`: codeMissing, `{"from":1}`: codeInvalid, `[`: codeInvalid,
+		`{"data":5}`: codeInvalid, `{"data":null}`: codeInvalid,
 	} {
 		wantRefusalV2(t, f.post(path, body), http.StatusBadRequest, code)
 	}
