@@ -50,9 +50,28 @@ export function obey(command: Command) {
 
 const dialogOpen = () => document.querySelector("[role=dialog][data-open]") !== null;
 
+/** The key that has begun a sequence, and when; "": none has. */
+export type Prefix = { key: string; at: number };
+
+/** For how long a sequence that was begun waits for its end, in milliseconds. */
+const patience = 3000;
+
+/**
+ * What a key means, and what it begins. One that comes after the beginning of a sequence is its end
+ * and nothing else: whoever types "g r" slowly, or mistypes it, has not asked for what r does alone.
+ */
+export function meaning<C extends { keys?: string }>(commands: C[], key: string, prefix: Prefix, now: number) {
+  const begins = commands.some((c) => c.keys?.startsWith(`${key} `));
+  const ends = prefix.key !== "" && now - prefix.at < patience;
+  const command = commands.findLast((c) => c.keys === (ends ? `${prefix.key} ${key}` : key));
+  return { command, prefix: { key: begins && !command ? key : "", at: now } };
+}
+
+const modifiers = new Set(["Shift", "CapsLock", "AltGraph"]);
+
 /** Listens for the keys of all commands. */
 export function useKeys() {
-  const prefix = useRef({ key: "", at: 0 });
+  const prefix = useRef<Prefix>({ key: "", at: 0 });
   useHotkeys("*", (event) => {
     if (event.metaKey || event.ctrlKey || event.altKey) {
       if ((event.metaKey || event.ctrlKey) && event.key.toLowerCase() === "k") {
@@ -67,9 +86,9 @@ export function useKeys() {
     if (useCommands.getState().paletteOpen || dialogOpen()) return;
     const { commands } = useCommands.getState();
     const key = event.key === " " ? "Space" : event.key;
-    const sequence = Date.now() - prefix.current.at < 900 ? `${prefix.current.key} ${key}` : "";
-    const command = commands.findLast((c) => c.keys === sequence) ?? commands.findLast((c) => c.keys === key);
-    prefix.current = { key, at: Date.now() };
+    if (modifiers.has(key)) return;
+    const { command, prefix: next } = meaning(commands, key, prefix.current, Date.now());
+    prefix.current = next;
     if (!command) return;
     // Enter and the like belong to what has the focus.
     if (key === "Enter" && document.activeElement?.matches("a,button")) return;
