@@ -40,7 +40,7 @@ vi.stubGlobal(
 );
 vi.useFakeTimers();
 const { start } = await import("./live");
-const { linksQuery, queryClient, runsQuery, traceQuery } = await import("./queries");
+const { linksQuery, queryClient, runsQuery, schedulesQuery, traceQuery } = await import("./queries");
 start();
 
 const pass = (ms = 5) => vi.advanceTimersByTimeAsync(ms);
@@ -364,4 +364,28 @@ test("what fails is not asked for again and again", async () => {
   await pass(60_000);
   expect(asked.length).toBeLessThan(6);
   hide();
+});
+
+test("which ticks come next is asked for again when the first of them has passed, and only then", async () => {
+  const tick = Date.now() + 90_000;
+  const schedule = (...next: number[]) => ({ function: "shop-rates", next: next.map((at) => new Date(at).toISOString()) });
+  auto = () => [schedule(tick + 600_000), schedule(tick, tick + 60_000), schedule()];
+  const hide = show(schedulesQuery);
+  await pass(89_000);
+  expect(count("/v1/schedules")).toBe(1);
+  auto = () => [schedule(tick + 600_000), schedule(tick + 60_000)];
+  await pass(3000);
+  expect(count("/v1/schedules"), "the tick has passed").toBe(2);
+  await pass(50_000);
+  expect(count("/v1/schedules")).toBe(2);
+  await pass(20_000);
+  expect(count("/v1/schedules"), "a server whose clock is behind is not stormed").toBeLessThan(6);
+  hide();
+  await pass(10_000);
+  asked = [];
+  await pass(600_000);
+  expect(asked, "nobody looks at it").toEqual([]);
+  show(schedulesQuery)();
+  await pass();
+  expect(count("/v1/schedules"), "it is old when it is shown again").toBe(1);
 });

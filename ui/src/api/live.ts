@@ -1,9 +1,9 @@
-import type { InfiniteData, Query } from "@tanstack/react-query";
+import { hashKey, type InfiniteData, type Query } from "@tanstack/react-query";
 import { useSyncExternalStore } from "react";
 import { base, type Search } from "./ask";
 import type { Schemas } from "./client";
 import { type Changed, type Pages, patch, withHead } from "./lists";
-import { firstPage, queryClient } from "./queries";
+import { firstPage, queryClient, schedulesQuery } from "./queries";
 
 // One stream tells of all that changes on the server and patches what the queries
 // have. A page that is hidden lets go of it: browsers allow few connections to one
@@ -161,8 +161,9 @@ function markOld(queries: Query[], wait: number) {
   }
 }
 
-function forget({ queryHash }: Query) {
+function forget({ queryHash, queryKey }: Query) {
   clearTimeout(waiting.get(queryHash)?.timer);
+  if (isSchedules(queryKey)) clearTimeout(ticking);
   for (const map of [old, begun, read, missed, missedHead, waiting, lastRenewed]) map.delete(queryHash);
 }
 
@@ -171,6 +172,7 @@ function follow(query: Query, action: { type: string; manual?: boolean; meta?: {
   // With a further page, those before it are not asked for: they are as old as they were.
   if (action.type === "fetch") begun.set(queryHash, action.meta?.fetchMore ? (read.get(queryHash) ?? 0) : ++tick);
   if (action.type === "success" && !action.manual) read.set(queryHash, begun.get(queryHash) ?? 0);
+  if (action.type === "success" && isSchedules(query.queryKey)) waitForTick(query);
   if (query.state.fetchStatus !== "idle") return;
   const news = missed.get(queryHash);
   missed.delete(queryHash);
@@ -179,6 +181,25 @@ function follow(query: Query, action: { type: string; manual?: boolean; meta?: {
   if (!isOld(query) || action.type === "error") return;
   if (query.isActive()) later(queryHash, old.get(queryHash)!.wait, () => renew(query));
   else if (!query.state.isInvalidated) query.invalidate();
+}
+
+const isSchedules = (queryKey: readonly unknown[]) => hashKey(queryKey) === hashKey(schedulesQuery.queryKey);
+let ticking: ReturnType<typeof setTimeout> | undefined;
+
+/** Which ticks come next is old when the first of them has passed, which the server has no news of. */
+function waitForTick(query: Query) {
+  clearTimeout(ticking);
+  const first = Math.min(...(query.state.data as Schemas["Schedule"][]).flatMap((s) => s.next.slice(0, 1)).map(Date.parse));
+  if (!Number.isFinite(first)) return;
+  // If it is not old for the server, the clocks differ: it is not asked again and again.
+  const due = Math.max(first + 500, Date.now() + 5000);
+  const look = () => {
+    const rest = due - Date.now();
+    // No timer counts on while a machine sleeps, nor for more than some weeks.
+    if (rest > 0) ticking = setTimeout(look, Math.min(rest, 60_000));
+    else if (!document.hidden) markOld([query], 0); // a page that is looked at again reads all
+  };
+  look();
 }
 
 /** Asks again for what is old; what is on the way, when it has come. */
