@@ -40,7 +40,7 @@ vi.stubGlobal(
 );
 vi.useFakeTimers();
 const { start } = await import("./live");
-const { linksQuery, queryClient, runsQuery, schedulesQuery, traceQuery } = await import("./queries");
+const { configQuery, linksQuery, queryClient, runsQuery, schedulesQuery, traceQuery } = await import("./queries");
 start();
 
 const pass = (ms = 5) => vi.advanceTimersByTimeAsync(ms);
@@ -327,6 +327,17 @@ test("a storm of news costs a list a request now and then", async () => {
   news([], "runs");
   await pass(60_000);
   expect(asked, "a head is asked for once").toHaveLength(1);
+  hide();
+});
+
+test("what a function is configured with is asked for again after a sync", async () => {
+  auto = () => ({ configuration: {} });
+  const hide = show(configQuery("shop", "pay"));
+  await pass(1000);
+  expect(count("/v2/apps/shop/functions/pay")).toBe(1);
+  news([], "apps");
+  await pass(1000);
+  expect(count("/v2/apps/shop/functions/pay")).toBe(2);
   hide();
 });
 

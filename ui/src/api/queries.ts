@@ -46,6 +46,13 @@ export const serverQuery = queryOptions({ queryKey: ["server"], queryFn: ({ sign
 export const meQuery = queryOptions({ queryKey: ["me"], queryFn: ({ signal }) => data(api.GET("/v1/me", { signal })) });
 export const appsQuery = queryOptions({ queryKey: ["apps"], queryFn: ({ signal }) => data(api.GET("/v1/apps", { signal })) });
 export const controlsQuery = queryOptions({ queryKey: ["controls"], queryFn: ({ signal }) => data(api.GET("/v1/controls", { signal })) });
+/** What a function is configured with, which an app's next sync may change. */
+export const configQuery = (app: string, id: string) =>
+  queryOptions({
+    queryKey: ["apps", "config", app, id],
+    queryFn: async ({ signal }) =>
+      (await api.GET("/v2/apps/{app}/functions/{function}", { signal, params: { path: { app, function: id } } })).data!.data,
+  });
 export const schedulesQuery = queryOptions({
   queryKey: ["apps", "schedules"],
   queryFn: ({ signal }) => data(api.GET("/v1/schedules", { signal, params: { query: { limit: 500 } } })),

@@ -1,10 +1,9 @@
-import { queryOptions, useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Link, useNavigate } from "@tanstack/react-router";
 import { CirclePause, Gauge, Play } from "lucide-react";
 import { useState } from "react";
 import { invoke, pause, setLimits } from "@/api/actions";
-import { api } from "@/api/client";
-import { appsQuery, controlsQuery, overviewQuery, runsQuery, schedulesQuery } from "@/api/queries";
+import { appsQuery, configQuery, controlsQuery, overviewQuery, runsQuery, schedulesQuery } from "@/api/queries";
 import { Act, useLacks, useOnce } from "@/components/Act";
 import { Editor } from "@/components/Editor";
 import { JsonView } from "@/components/JsonView";
@@ -27,13 +26,6 @@ import { functionRoute } from "@/router";
 
 /** How many functions the overview has at most. */
 const mostCounted = 50;
-
-const configQuery = (app: string, id: string) =>
-  queryOptions({
-    queryKey: ["function", app, id],
-    queryFn: async ({ signal }) =>
-      (await api.GET("/v2/apps/{app}/functions/{function}", { signal, params: { path: { app, function: id } } })).data!.data,
-  });
 
 function Configuration({ of: options }: { of: object }) {
   const { facts, rest } = configured(options);
