@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -63,6 +64,25 @@ func (e *Engine) timer(ctx context.Context, key string, doc *match.Doc, now time
 	default:
 		return short(value)
 	}
+}
+
+// Parked is a function for which an event waits for others.
+type Parked struct {
+	Function string
+	Batch    bool      // it waits for its batch to be full; else for none to come that takes its place
+	Until    time.Time // when its run starts, if nothing changes that
+}
+
+// ParkedFor returns the functions for which an event waits for others, by their slugs.
+func (e *Engine) ParkedFor(ctx context.Context, event string) ([]Parked, error) {
+	items, err := e.store.ParkedFor(ctx, event)
+	list := make([]Parked, len(items))
+	for i, p := range items {
+		slug, batch := strings.CutPrefix(p.Item.Run, batches)
+		list[i] = Parked{strings.TrimPrefix(slug, debounces), batch, p.Due}
+	}
+	slices.SortFunc(list, func(a, b Parked) int { return strings.Compare(a.Function, b.Function) })
+	return list, err
 }
 
 // fire works an item of kind Fire: it starts the run of what waits.

@@ -40,6 +40,25 @@ type eventView struct {
 	V             string         `json:"v,omitzero"`
 }
 
+// eventDetail is an event with what has not become of it yet.
+type eventDetail struct {
+	eventView
+	Waits []eventWaitView `json:"waits"` // for which functions it waits for other events
+}
+
+// For what an event waits.
+const (
+	waitDebounce = "debounce" // for none to come that takes its place
+	waitBatch    = "batch"    // for its batch to be full
+)
+
+// eventWaitView is a function for which an event waits for others.
+type eventWaitView struct {
+	Function string    `json:"function"`
+	For      string    `json:"for"`   // debounce or batch
+	Until    time.Time `json:"until"` // when its run starts, if nothing changes that
+}
+
 func viewEvent(e durable.Event) eventView {
 	v := eventView{
 		InternalID: e.ID, AccountID: accountID, EnvironmentID: environmentID, ReceivedAt: e.Received.UTC(),
@@ -185,7 +204,20 @@ func (s *Server) showEvent(w http.ResponseWriter, r *http.Request, _ []byte) {
 		s.failWith(w, r, err, noEvent(r.PathValue("event")))
 		return
 	}
-	s.reply(w, viewEvent(e))
+	waits, err := s.eng.ParkedFor(r.Context(), e.ID)
+	if err != nil {
+		s.failWith(w, r, err, "")
+		return
+	}
+	v := eventDetail{eventView: viewEvent(e)}
+	for _, p := range waits {
+		kind := waitDebounce
+		if p.Batch {
+			kind = waitBatch
+		}
+		v.Waits = append(v.Waits, eventWaitView{p.Function, kind, p.Until.UTC()})
+	}
+	s.reply(w, v)
 }
 
 // mostRuns bounds the runs of one event that are listed.

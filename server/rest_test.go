@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -164,5 +165,33 @@ func TestParametersThatAreNotThere(t *testing.T) {
 		"/v1/runs/" + event + "/steps?seq=3":    "there is no parameter seq here; there are after, wait",
 	} {
 		require.Equal(t, want, wantRefusal(t, f.get(path), http.StatusBadRequest), path)
+	}
+}
+
+// TestAnEventWaitsForOthers: who looks at an event learns that its run is yet to start.
+func TestAnEventWaitsForOthers(t *testing.T) {
+	const option = `"singleton":{"key":"false","mode":"skip"}`
+	for kind, options := range map[string]string{
+		waitDebounce: `"debounce":{"period":"10s"}`,
+		waitBatch:    `"batchEvents":{"maxSize":3,"timeout":"10s"}`,
+	} {
+		t.Run(kind, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFixture(t, withApp(func(*http.Request) *http.Response { return sdk(200, `1`) }))
+				w := f.post("/fn/register", strings.Replace(registration, option, options, 1))
+				require.Equal(t, http.StatusOK, w.Code, w.Body)
+				first := f.send(`{"name":"order/paid"}`)
+				shown := func(id string) eventDetail { return data[eventDetail](t, f.get("/v1/events/"+id)) }
+				require.Equal(t, []eventWaitView{{"shop-charge", kind, time.Now().Add(10 * time.Second).UTC()}}, shown(first).Waits)
+				time.Sleep(time.Second)
+				second := f.send(`{"name":"order/paid"}`)
+				require.Len(t, shown(second).Waits, 1)
+				require.Equal(t, kind == waitBatch, len(shown(first).Waits) == 1, "a later one takes the place of what is debounced")
+				time.Sleep(time.Minute)
+				for _, id := range []string{first, second} {
+					require.Equal(t, []eventWaitView{}, shown(id).Waits)
+				}
+			})
+		})
 	}
 }

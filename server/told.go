@@ -136,7 +136,7 @@ var told = sync.OnceValue(func() map[string]about {
 		},
 		"GET /v1/functions/{slug}/versions":         {id: "listVersions", what: "A function in its versions, and what each changed; the newest first", data: []versionView{}},
 		"GET /v1/dead-letters/groups/{fingerprint}": {id: "getDeadGroup", what: "A group of dead letters, and how it grew", data: groupTrendView{}},
-		"GET /v1/events/{event}":                    {id: "getEvent", what: "An event", data: eventView{}},
+		"GET /v1/events/{event}":                    {id: "getEvent", what: "An event, and for which functions it waits for others", data: eventDetail{}},
 		"GET /v1/events/{event}/runs":               {id: "listRunsOfEvent", what: "The runs that an event started", data: []runView{}},
 		"GET /v1/runs": {
 			id: "listRuns", what: "Runs, newest first", data: []runView{},

@@ -195,6 +195,12 @@ type Parked struct {
 	Target *Target // the event's, which is not stored with it
 }
 
+// ParkedFor is what an event waits for before a run is started for it.
+type ParkedFor struct {
+	Item Ref       // in the queue
+	Due  time.Time // when it ends the waiting, if nothing puts that off
+}
+
 // StartLimit is how often runs of a function may be started: what is more is left
 // out. One time is kept for each Gate; package flow says what it means.
 type StartLimit struct {

@@ -189,6 +189,8 @@ type Runs interface {
 type Parking interface {
 	// Parked returns what waits for an item, in the order of its coming.
 	Parked(ctx context.Context, item durable.Ref) ([]durable.Parked, error)
+	// ParkedFor returns what an event waits for, by the names of the items.
+	ParkedFor(ctx context.Context, event string) ([]durable.ParkedFor, error)
 }
 
 // Waits finds who waits. Runs register their waits by their changes, and lose

@@ -211,6 +211,19 @@ func (s *Store) Parked(ctx context.Context, item durable.Ref) (list []durable.Pa
 	return list, err
 }
 
+// ParkedFor returns what an event waits for. The index parked_event finds it.
+func (s *Store) ParkedFor(ctx context.Context, event string) (list []durable.ParkedFor, err error) {
+	err = s.read(ctx, func(c *conn) error {
+		stmt := c.Prep(`SELECT p.run, p.step, q.due FROM parked AS p JOIN queue AS q ON q.run = p.run AND q.step = p.step WHERE p.event = ? ORDER BY p.run, p.step`)
+		stmt.BindText(1, event)
+		return rows(stmt, func() {
+			item := durable.Ref{Run: stmt.ColumnText(0), Step: stmt.ColumnText(1)}
+			list = append(list, durable.ParkedFor{Item: item, Due: fromMicros(stmt.ColumnInt64(2))})
+		})
+	})
+	return list, err
+}
+
 // fired reports whether an item ends the waiting of events. What it starts
 // begins now, and not when its event came.
 func fired(k durable.ItemKind) bool { return k == durable.Fire }

@@ -69,6 +69,32 @@ var parkedTests = []test{
 		_, err = d.Run(d.Context(), r.ID)
 		require.NoError(d, err)
 	}},
+	{"tells what an event waits for", func(d *db) {
+		e := event("order/placed")
+		box := durable.Ref{Run: "batch/shop-mail", Step: "k"}
+		ship, mail := starts(start("shop-ship", e, noon))[0], starts(start("shop-mail", e, noon))[0]
+		ship.Park = &durable.StartPark{Item: timer, Debounce: &durable.Debounce{Period: 10 * time.Second}}
+		mail.Park = &durable.StartPark{Item: box, Batch: &durable.Batch{Size: 3, Timeout: time.Minute}}
+		d.acceptAt(noon, store.Accepted{Event: e, Starts: []durable.Start{ship, mail}})
+		batch, debounce := durable.ParkedFor{Item: box, Due: noon.Add(time.Minute)}, durable.ParkedFor{Item: timer, Due: noon.Add(10 * time.Second)}
+		waits := func(event string) []durable.ParkedFor {
+			list, err := d.ParkedFor(d.Context(), event)
+			require.NoError(d, err)
+			for i := range list {
+				list[i].Due = list[i].Due.In(noon.Location())
+			}
+			return list
+		}
+		require.Equal(d, []durable.ParkedFor{batch, debounce}, waits(e.ID))
+		next := debounced(noon.Add(time.Second))
+		d.acceptAt(noon.Add(4*time.Second), next)
+		require.Equal(d, []durable.ParkedFor{batch}, waits(e.ID), "another has taken its place")
+		debounce.Due = noon.Add(14 * time.Second)
+		require.Equal(d, []durable.ParkedFor{debounce}, waits(next.Event.ID))
+		require.NoError(d, d.Settle(d.Context(), d.claimOne(noon.Add(14*time.Second)), noon.Add(14*time.Second), store.Settled{}))
+		require.Empty(d, waits(next.Event.ID))
+		require.Empty(d, waits("nobody"))
+	}},
 	{"opens a timer for an event that comes while another is about to start", func(d *db) {
 		first, second := debounced(noon), debounced(noon)
 		d.acceptAt(noon, first)

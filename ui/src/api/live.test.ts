@@ -40,7 +40,7 @@ vi.stubGlobal(
 );
 vi.useFakeTimers();
 const { start } = await import("./live");
-const { configQuery, linksQuery, queryClient, runsQuery, schedulesQuery, traceQuery } = await import("./queries");
+const { configQuery, eventQuery, linksQuery, queryClient, runsQuery, schedulesQuery, traceQuery } = await import("./queries");
 start();
 
 const pass = (ms = 5) => vi.advanceTimersByTimeAsync(ms);
@@ -338,6 +338,25 @@ test("what a function is configured with is asked for again after a sync", async
   news([], "apps");
   await pass(1000);
   expect(count("/v2/apps/shop/functions/pay")).toBe(2);
+  hide();
+});
+
+test("an event that waits for others is asked for again until it waits no more", async () => {
+  const event = (...waits: object[]) => ({ internal_id: "e1", waits });
+  auto = () => event({ function: "shop-ship", for: "debounce" });
+  const hide = show(eventQuery("e1"));
+  await pass(1000);
+  expect(count("/v1/events/e1")).toBe(1);
+  news([], "events"); // another one came
+  await pass(1000);
+  expect(count("/v1/events/e1")).toBe(2);
+  auto = () => event();
+  news([row(1)]); // its run
+  await pass(1000);
+  expect(count("/v1/events/e1")).toBe(3);
+  news([row(1, { seq: 2 })], "events", "runs");
+  await pass(10_000);
+  expect(count("/v1/events/e1"), "the rest of it stays as it is").toBe(3);
   hide();
 });
 

@@ -112,8 +112,12 @@ const topics: Record<string, { key: string; wait: number }[]> = {
   runs: [
     { key: "runs", wait: 800 },
     { key: "runs-of-event", wait: 800 },
+    { key: "event", wait: 800 },
   ],
-  events: [{ key: "events", wait: 800 }],
+  events: [
+    { key: "events", wait: 800 },
+    { key: "event", wait: 800 }, // another may take its place in a debounce, or fill its batch
+  ],
   letters: [{ key: "letters", wait: 700 }],
   apps: [
     { key: "apps", wait: 200 },
@@ -263,7 +267,7 @@ function patchLists(runs: Changed[]) {
   }
   const events = new Set<unknown>(runs.map((run) => run.event_id));
   markOld(
-    known(["runs-of-event"]).filter(({ queryKey }) => events.has(queryKey[1])),
+    [...known(["runs-of-event"]), ...known(["event"])].filter(({ queryKey }) => events.has(queryKey[1])),
     200,
   );
 }

@@ -181,11 +181,13 @@ export const versionsQuery = (slug: string) =>
     queryFn: ({ signal }) =>
       exact<Schemas["Version"][]>(api.GET("/v1/functions/{slug}/versions", { signal, params: { path: { slug } }, parseAs: "text" })),
   });
+/** An event. It stays as it is, but for what it waits for, which becomes less. */
 export const eventQuery = (id: string) =>
-  queryOptions({
+  queryOptions<Schemas["EventDetail"]>({
     queryKey: ["event", id],
+    enabled: ({ state }) => state.data?.waits.length !== 0,
     queryFn: ({ signal }) =>
-      exact<Schemas["Event"]>(api.GET("/v1/events/{event}", { signal, params: { path: { event: id } }, parseAs: "text" })),
+      exact<Schemas["EventDetail"]>(api.GET("/v1/events/{event}", { signal, params: { path: { event: id } }, parseAs: "text" })),
   });
 export const eventRunsQuery = (id: string) =>
   queryOptions({

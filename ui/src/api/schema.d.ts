@@ -475,7 +475,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** An event */
+        /** An event, and for which functions it waits for others */
         get: operations["getEvent"];
         put?: never;
         post?: never;
@@ -1790,6 +1790,24 @@ export interface components {
             user?: unknown;
             v?: string;
         };
+        EventDetail: {
+            account_id: string;
+            /** @description any JSON value */
+            data: unknown;
+            environment_id: string;
+            id: string;
+            internal_id: string;
+            name: string;
+            /** Format: date-time */
+            received_at: string;
+            source: string;
+            source_id: string | null;
+            ts: number;
+            /** @description any JSON value */
+            user?: unknown;
+            v?: string;
+            waits: components["schemas"]["EventWait"][];
+        };
         EventInV2: {
             /** @description any JSON value */
             data?: unknown;
@@ -1799,6 +1817,12 @@ export interface components {
             /** @description any JSON value */
             user?: unknown;
             v?: string;
+        };
+        EventWait: {
+            for: string;
+            function: string;
+            /** Format: date-time */
+            until: string;
         };
         Exchange: {
             answer: components["schemas"]["Received"] | null;
@@ -3807,7 +3831,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": {
-                        data: components["schemas"]["Event"];
+                        data: components["schemas"]["EventDetail"];
                         metadata: components["schemas"]["Metadata"];
                     };
                 };

@@ -1,5 +1,5 @@
 import { useQuery } from "@tanstack/react-query";
-import { useNavigate } from "@tanstack/react-router";
+import { Link, useNavigate } from "@tanstack/react-router";
 import { PencilLine } from "lucide-react";
 import { useState } from "react";
 import { sendEvent } from "@/api/actions";
@@ -7,7 +7,7 @@ import { eventQuery, eventRunsQuery } from "@/api/queries";
 import { Act, useLacks } from "@/components/Act";
 import { Editor } from "@/components/Editor";
 import { JsonView } from "@/components/JsonView";
-import { Ago, Card, Fact, Facts, Id, Page, useTitle } from "@/components/layout";
+import { Ago, Card, Clock, Fact, Facts, Id, Page, useTitle } from "@/components/layout";
 import { RunRow } from "@/components/RunRow";
 import { Bones, Empty, Failed, isMissing } from "@/components/states";
 import { tell } from "@/components/ui/toast";
@@ -15,6 +15,11 @@ import { useCommand } from "@/lib/keys";
 import { useRows } from "@/lib/rows";
 import { clock, shown } from "@/lib/text";
 import { eventRoute } from "@/router";
+
+const waitWords: Record<string, string> = {
+  debounce: "a later event takes its place, and the run starts when none comes any more.",
+  batch: "the run starts with all events of its batch, sooner if that is full.",
+};
 
 export function EventPage() {
   const { event: id } = eventRoute.useParams();
@@ -54,6 +59,20 @@ export function EventPage() {
             <JsonView value={e.data} label="data" />
           </Card>
           <Card title="Runs that it started" bare className="overflow-hidden">
+            {e.waits.length > 0 && (
+              <ul className="divide-y divide-line border-b border-line text-sm">
+                {e.waits.map((w) => (
+                  <li key={w.function + w.for} className="px-4 py-2.5 wrap-anywhere">
+                    Waits for{" "}
+                    <Link to="/functions/$slug" params={{ slug: w.function }} className="font-medium hover:text-accent">
+                      {shown(w.function)}
+                    </Link>{" "}
+                    until <Clock at={w.until} /> (<Ago at={w.until} />
+                    ): <span className="text-soft">{waitWords[w.for]}</span>
+                  </li>
+                ))}
+              </ul>
+            )}
             {runs.isPending ? (
               <Bones rows={2} />
             ) : runs.data?.runs.length ? (
@@ -62,11 +81,11 @@ export function EventPage() {
                   <RunRow key={run.run_id} run={run} caused />
                 ))}
               </div>
-            ) : (
+            ) : e.waits.length === 0 ? (
               <Empty title="It started nothing" className="py-10">
-                No function had it as a trigger when it came, or its limits left it out.
+                No function had it as a trigger when it came, the function's limits left it out, or a later event took its place.
               </Empty>
-            )}
+            ) : null}
           </Card>
         </div>
         <Card title="Event" className="self-start">
