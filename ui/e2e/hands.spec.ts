@@ -31,3 +31,26 @@ test("an event that waits for others says so, and what becomes of it", async ({ 
   await expect(page.locator("#content [data-row]")).toContainText("lab-pack");
   await expect(page.getByText("Waits for lab-pack")).toHaveCount(0);
 });
+
+test("what was typed in an editor does not go away by a click beside it, or by Escape", async ({ page }) => {
+  await page.goto(`${lab.base}/events`);
+  const dialog = page.getByRole("dialog");
+  const beside = () => page.mouse.click(5, 5);
+  for (const leave of [beside, () => page.keyboard.press("Escape")]) {
+    await page.getByRole("button", { name: "Send an event" }).click();
+    await expect(dialog.getByRole("textbox")).toBeFocused();
+    await leave();
+    await expect(dialog, "there was nothing to lose").toHaveCount(0);
+  }
+  await page.getByRole("button", { name: "Send an event" }).click();
+  await expect(dialog.getByRole("textbox")).toBeFocused();
+  await page.keyboard.press("Control+A");
+  await page.keyboard.insertText('{"name": "lab/typed"}');
+  await beside();
+  await page.keyboard.press("Escape");
+  await page.keyboard.press("Escape");
+  await expect(dialog.getByRole("alert")).toHaveText("What you have edited is still here. Leave it throws it away.");
+  await expect(dialog.getByRole("textbox")).toContainText("lab/typed");
+  await dialog.getByRole("button", { name: "Leave it" }).click();
+  await expect(dialog).toHaveCount(0);
+});

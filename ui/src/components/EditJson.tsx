@@ -30,7 +30,11 @@ export default function EditJson({
   /** It is a whole event that is edited, which has its name in it. */
   event?: boolean;
 }) {
-  const [text, setText] = useState(() => write(value));
+  const [first] = useState(() => write(value));
+  const [text, setText] = useState(first);
+  // What was typed goes away by a button alone.
+  const typed = text !== first;
+  const [leaving, setLeaving] = useState(false);
   const [problem, setProblem] = useState("");
   const [busy, once] = useOnce();
   const named = event ? nameIn(text) : undefined;
@@ -64,11 +68,24 @@ export default function EditJson({
     }
   };
   return (
-    <Dialog open onOpenChange={(open) => !open && onClose()} title={title} description={description} wide>
+    <Dialog
+      open
+      onOpenChange={(open) => !open && onClose()}
+      title={title}
+      description={description}
+      wide
+      firm={typed}
+      onEscape={typed ? () => setLeaving(true) : undefined}
+    >
       <JsonEditor value={text} onChange={setText} onSubmit={() => void once(submit)} label={title} hints={hints} />
       {problem && (
         <p role="alert" className="mt-3 text-sm text-bad">
           {problem}
+        </p>
+      )}
+      {leaving && typed && !problem && (
+        <p role="alert" className="mt-3 text-sm text-warn">
+          What you have edited is still here. Leave it throws it away.
         </p>
       )}
       <div className="mt-4 flex items-center justify-end gap-2">

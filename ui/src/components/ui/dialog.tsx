@@ -13,6 +13,7 @@ export function Dialog({
   children,
   wide,
   firm,
+  onEscape,
 }: {
   open: boolean;
   onOpenChange: (open: boolean) => void;
@@ -22,9 +23,15 @@ export function Dialog({
   wide?: boolean;
   /** A click beside it does not close it. */
   firm?: boolean;
+  /** What Escape does in place of closing it. */
+  onEscape?: () => void;
 }) {
   return (
-    <Base.Root open={open} onOpenChange={onOpenChange} disablePointerDismissal={firm}>
+    <Base.Root
+      open={open}
+      onOpenChange={(open, { reason }) => (onEscape && reason === "escape-key" ? onEscape() : onOpenChange(open))}
+      disablePointerDismissal={firm}
+    >
       <Base.Portal>
         <Base.Backdrop className="fixed inset-0 z-40 bg-black/35 transition-opacity data-ending-style:opacity-0 data-starting-style:opacity-0" />
         <Base.Popup
