@@ -54,3 +54,29 @@ test("what was typed in an editor does not go away by a click beside it, or by E
   await dialog.getByRole("button", { name: "Leave it" }).click();
   await expect(dialog).toHaveCount(0);
 });
+
+test("the filter's completions come when somebody types or asks for them, and lie over nothing before", async ({ page }) => {
+  await page.goto(`${lab.base}/runs`);
+  const filter = page.getByRole("combobox", { name: "Filter runs" });
+  const list = page.getByRole("listbox", { name: "Completions" });
+  await filter.click();
+  await expect(filter).toBeFocused();
+  await page.getByRole("button", { name: "Failed", exact: true }).click();
+  await expect(page).toHaveURL(/status(:|%3A)failed/);
+  await page.getByRole("button", { name: "All", exact: true }).click();
+  await filter.click();
+  await expect(list).toHaveCount(0);
+  await page.keyboard.press("ArrowDown");
+  await expect(list.getByRole("option", { selected: true })).toContainText("status:");
+  await page.keyboard.press("Escape");
+  await expect(list).toHaveCount(0);
+  await page.keyboard.press("Control+Space");
+  await expect(list.getByRole("option").first()).toBeVisible();
+  await page.keyboard.press("Escape");
+  await page.keyboard.type("sta");
+  await expect(list.getByRole("option")).toHaveCount(1);
+  await page.keyboard.press("ArrowDown");
+  await page.keyboard.press("Enter");
+  await expect(filter).toHaveValue("status:");
+  await expect(list.getByRole("option", { name: "status:failed" })).toBeVisible();
+});

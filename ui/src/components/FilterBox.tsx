@@ -85,13 +85,13 @@ export function FilterBox({
           setAt(-1);
         }}
         onSelect={(event) => setCursor(event.currentTarget.selectionStart ?? 0)}
-        onFocus={() => {
-          setOpen(true);
-          onFocus?.();
-        }}
+        onFocus={onFocus} // the list comes with what is typed: it lies over what else can be chosen
         onBlur={() => setTimeout(() => setOpen(false), 120)}
         onKeyDown={(event) => {
-          if (event.key === "ArrowDown" && showing) setAt((at + 1) % options.length);
+          if ((event.key === "ArrowDown" || (event.key === " " && event.ctrlKey)) && !showing) {
+            setOpen(true);
+            setAt(event.key === "ArrowDown" ? 0 : -1);
+          } else if (event.key === "ArrowDown") setAt((at + 1) % options.length);
           else if (event.key === "ArrowUp" && showing) setAt((at - 1 + options.length) % options.length);
           else if ((event.key === "Enter" || event.key === "Tab") && showing && at >= 0) pick(at);
           else if (event.key === "Enter") {
