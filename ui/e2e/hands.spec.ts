@@ -6,6 +6,7 @@ import { watch } from "./watch";
 
 const lab = new Lab(() => ({
   merge: [{ debounce: { period: "1h" } }, async () => "merged"],
+  aaa: [{ name: "Zebra crossing" }, async () => "crossed"],
   pack: [{ batchEvents: { maxSize: 2, timeout: "60s" } }, async () => "packed"],
 }));
 
@@ -79,4 +80,20 @@ test("the filter's completions come when somebody types or asks for them, and li
   await page.keyboard.press("Enter");
   await expect(filter).toHaveValue("status:");
   await expect(list.getByRole("option", { name: "status:failed" })).toBeVisible();
+});
+
+test("functions are listed and found by the names that are shown", async ({ page }) => {
+  await page.goto(`${lab.base}/functions`);
+  await expect(page.locator("#content [data-row] .font-medium")).toHaveText([/merge/, /pack/, "Zebra crossing"]);
+  await page.keyboard.press("Control+K");
+  for (const text of ["zebra", "lab-aaa"]) {
+    await page.getByRole("combobox").fill(text);
+    await expect(page.getByRole("option").first()).toContainText("Zebra crossing");
+  }
+  const error = "TypeError: a is undefined";
+  await page.getByRole("combobox").fill(error);
+  await expect(page.getByRole("option")).toHaveText([new RegExp(`Runs whose error has ${error}`)]);
+  await page.keyboard.press("Enter");
+  await expect(page.getByRole("combobox", { name: "Filter runs" })).toHaveValue(`error:"${error}"`);
+  await expect(page.getByRole("alert")).toHaveCount(0);
 });

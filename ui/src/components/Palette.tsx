@@ -3,7 +3,9 @@ import { useNavigate } from "@tanstack/react-router";
 import { useEffect, useMemo, useRef, useState } from "react";
 import { appsQuery } from "@/api/queries";
 import { cn } from "@/lib/cn";
+import { filterFor } from "@/lib/filter";
 import { type Command, obey, useCommands } from "@/lib/keys";
+import { shown } from "@/lib/text";
 import { Dialog } from "./ui/dialog";
 
 const ulid = /^[0-9A-HJKMNP-TV-Z]{26}$/i;
@@ -32,17 +34,21 @@ function Choices({ close }: { close: () => void }) {
     const all = [...commands];
     for (const app of apps.data ?? []) {
       for (const f of app.functions)
-        all.push(go(f.slug, "Function", () => void navigate({ to: "/functions/$slug", params: { slug: f.slug } })));
+        all.push({
+          ...go(f.slug, "Function", () => void navigate({ to: "/functions/$slug", params: { slug: f.slug } })),
+          label: shown(f.name || f.slug),
+          also: shown(f.slug),
+        });
     }
     const words = wanted.toLowerCase().split(/\s+/).filter(Boolean);
-    const hits = all.filter((c) => words.every((w) => `${c.group} ${c.label}`.toLowerCase().includes(w)));
+    const hits = all.filter((c) => words.every((w) => `${c.group} ${c.label} ${c.also ?? ""}`.toLowerCase().includes(w)));
     if (ulid.test(wanted)) {
       hits.unshift(
         go(`Run ${wanted}`, "Open", () => void navigate({ to: "/runs/$run", params: { run: wanted.toUpperCase() } })),
         go(`Event ${wanted}`, "Open", () => void navigate({ to: "/events/$event", params: { event: wanted.toUpperCase() } })),
       );
     } else if (wanted) {
-      hits.push(go(`Runs that match ${wanted}`, "Search", () => void navigate({ to: "/runs", search: { q: wanted } })));
+      hits.push(go(`Runs that match ${wanted}`, "Search", () => void navigate({ to: "/runs", search: { q: filterFor(wanted) } })));
     }
     return hits.slice(0, 50);
   }, [text, commands, apps.data, navigate]);
@@ -99,6 +105,7 @@ function Choices({ close }: { close: () => void }) {
             <span className="w-20 shrink-0 truncate text-xs text-faint">{command.group}</span>
             <span className="min-w-0 flex-1 truncate">
               <span className={command.off && "text-faint"}>{command.label}</span>
+              {command.also && command.also !== command.label && <span className="ml-3 text-xs text-faint">{command.also}</span>}
               {command.off && <span className="ml-3 text-xs text-faint">{command.off}</span>}
             </span>
             {command.keys && <Keys keys={command.keys} />}

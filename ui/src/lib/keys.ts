@@ -8,6 +8,8 @@ import { create } from "zustand";
 export type Command = {
   id: string;
   label: string;
+  /** What else it is found by, which stands beside it. */
+  also?: string;
   group: string;
   keys?: string;
   run: () => void;

@@ -14,6 +14,9 @@ import { pausesOf } from "@/lib/paused";
 import { useRows } from "@/lib/rows";
 import { many, shown } from "@/lib/text";
 
+/** What a function is called here. */
+const nameOf = (f: { name: string; slug: string }) => f.name || f.slug;
+
 export function Functions() {
   useTitle("Functions");
   useRows();
@@ -24,7 +27,12 @@ export function Functions() {
   const recent = new Map(overview.data?.functions.map((f) => [f.slug, f]));
   const from = overview.data && knownFrom(overview.data);
   const list = (apps.data ?? [])
-    .map((app) => ({ ...app, functions: app.functions.filter((f) => `${f.slug} ${f.name}`.toLowerCase().includes(find.toLowerCase())) }))
+    .map((app) => ({
+      ...app,
+      functions: app.functions
+        .filter((f) => `${f.slug} ${f.name}`.toLowerCase().includes(find.toLowerCase()))
+        .sort((a, b) => nameOf(a).localeCompare(nameOf(b))),
+    }))
     .filter((app) => app.functions.length > 0);
   return (
     <Page
@@ -81,7 +89,7 @@ export function Functions() {
                     >
                       <span className="min-w-0">
                         <span className="flex items-center gap-2">
-                          <span className="truncate font-medium">{shown(f.name || f.slug)}</span>
+                          <span className="truncate font-medium">{shown(nameOf(f))}</span>
                           {(held || paused.values.length > 0) && (
                             <span className="rounded bg-warn-wash px-1.5 text-2xs font-medium text-warn">
                               {held ? "paused" : `paused for ${many(paused.values.length, "value")}`}
