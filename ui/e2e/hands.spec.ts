@@ -97,3 +97,21 @@ test("functions are listed and found by the names that are shown", async ({ page
   await expect(page.getByRole("combobox", { name: "Filter runs" })).toHaveValue(`error:"${error}"`);
   await expect(page.getByRole("alert")).toHaveCount(0);
 });
+
+for (const [of, userAgent, key] of [
+  ["Linux", "Mozilla/5.0 (X11; Linux x86_64)", "Ctrl"],
+  ["a Mac", "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7)", "⌘"],
+] as const) {
+  test.describe("on a keyboard", () => {
+    test.use({ userAgent });
+    test(`keys are called as on that of ${of}`, async ({ page }) => {
+      await page.goto(`${lab.base}/runs`);
+      const box = page.getByRole("button", { name: "Find or do" }).locator("kbd");
+      await expect(box, "at first").toHaveText(key === "⌘" ? "⌘K" : "Ctrl K");
+      await expect(page.getByRole("region", { name: "Notifications" })).toBeAttached();
+      await expect(box, "and when the dashboard is there").toHaveText(key === "⌘" ? "⌘K" : "Ctrl K");
+      await page.keyboard.press("?");
+      await expect(page.getByRole("dialog").locator("kbd").filter({ hasText: key })).toHaveCount(1);
+    });
+  });
+}

@@ -3,6 +3,7 @@ import { askAhead, base, queryText, runsAsked } from "./api/ask";
 import type { Row, Schemas } from "./api/client";
 import { cameScrolled, drawFirst } from "./lib/begun";
 import { parse } from "./lib/filter";
+import { findKeys } from "./lib/platform";
 import { detail, rowHeight, took } from "./lib/runs";
 import { ago, clock, shown } from "./lib/text";
 import { applyTheme, keptTheme } from "./lib/theme";
@@ -44,6 +45,7 @@ function frame(filter: string, statuses: readonly string[]): DocumentFragment | 
     const on = button.textContent === "All" ? statuses.length === 0 : statuses.includes(button.textContent!);
     button.setAttribute("aria-pressed", String(on));
   }
+  for (const kbd of page.querySelectorAll("kbd")) kbd.textContent = findKeys;
   for (const link of page.querySelectorAll('a[href^="/"]')) link.setAttribute("href", base + link.getAttribute("href"));
   return page;
 }

@@ -3,6 +3,7 @@ import { useState } from "react";
 import { shapeQuery } from "@/api/queries";
 import { hintsAt, nameIn } from "@/lib/hints";
 import { parseExact, write } from "@/lib/json";
+import { commandKey } from "@/lib/platform";
 import { useOnce } from "./Act";
 import { JsonEditor } from "./JsonEditor";
 import { Button } from "./ui/button";
@@ -90,7 +91,8 @@ export default function EditJson({
       )}
       <div className="mt-4 flex items-center justify-end gap-2">
         <span className="mr-auto hidden text-xs text-faint sm:inline">
-          {fields.length > 0 && "Ctrl Space: what the newest events have · "}⌘ Enter or Ctrl Enter: {action.toLowerCase()}
+          {fields.length > 0 && "Ctrl Space: what the newest events have · "}
+          {commandKey} Enter: {action.toLowerCase()}
         </span>
         <Button onClick={onClose}>Leave it</Button>
         <Button kind="main" disabled={busy} onClick={() => void once(submit)}>

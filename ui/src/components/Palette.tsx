@@ -5,6 +5,7 @@ import { appsQuery } from "@/api/queries";
 import { cn } from "@/lib/cn";
 import { filterFor } from "@/lib/filter";
 import { type Command, obey, useCommands } from "@/lib/keys";
+import { commandKey } from "@/lib/platform";
 import { shown } from "@/lib/text";
 import { Dialog } from "./ui/dialog";
 
@@ -161,7 +162,7 @@ export function Help() {
             <div className="flex items-center justify-between gap-3">
               <dt>Find or do anything</dt>
               <dd>
-                <Keys keys="⌘ K" />
+                <Keys keys={`${commandKey} K`} />
               </dd>
             </div>
           </dl>

@@ -9,6 +9,7 @@ import { goOn } from "@/lib/begun";
 import { cn } from "@/lib/cn";
 import { useCommand, useCommands, useKeys } from "@/lib/keys";
 import { drawn, usePainted } from "@/lib/painted";
+import { findKeys } from "@/lib/platform";
 import { usePrefs } from "@/lib/prefs";
 import { Foot, Logo, Places, themes, usePlaces } from "./Nav";
 import { PlainLink } from "./PlainLink";
@@ -74,7 +75,7 @@ const SearchBox = ({ className }: { className?: string }) => (
   >
     <Search className="size-3.5" />
     <span className="flex-1 text-left">Find or do…</span>
-    <kbd className="font-sans text-2xs">⌘K</kbd>
+    <kbd className="font-sans text-2xs">{findKeys}</kbd>
   </button>
 );
 
