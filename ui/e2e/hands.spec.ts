@@ -92,9 +92,9 @@ test("functions are listed and found by the names that are shown", async ({ page
   }
   const error = "TypeError: a is undefined";
   await page.getByRole("combobox").fill(error);
-  await expect(page.getByRole("option")).toHaveText([new RegExp(`Runs whose error has ${error}`)]);
+  await expect(page.getByRole("option")).toHaveText([new RegExp(`Runs that match ${error}`)]);
   await page.keyboard.press("Enter");
-  await expect(page.getByRole("combobox", { name: "Filter runs" })).toHaveValue(`error:"${error}"`);
+  await expect(page.getByRole("combobox", { name: "Filter runs" })).toHaveValue(error);
   await expect(page.getByRole("alert")).toHaveCount(0);
 });
 
@@ -115,3 +115,16 @@ for (const [of, userAgent, key] of [
     });
   });
 }
+
+test("a question that was left is asked anew as it was at first", async ({ page }) => {
+  await page.goto(`${lab.base}/functions/lab-merge`);
+  const dialog = page.getByRole("dialog");
+  await page.getByRole("button", { name: "Pause" }).click();
+  await dialog.getByLabel(/^Why/).fill("the printer is broken");
+  await dialog.getByLabel(/No request is made/).check();
+  await dialog.getByRole("button", { name: "Leave it" }).click();
+  await expect(dialog).toHaveCount(0);
+  await page.getByRole("button", { name: "Pause" }).click();
+  await expect(dialog.getByLabel(/^Why/)).toHaveValue("");
+  await expect(dialog.getByLabel(/Nothing begins/)).toBeChecked();
+});

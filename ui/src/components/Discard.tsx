@@ -1,5 +1,5 @@
 import { useState } from "react";
-import { Confirm, Field, inputStyle } from "./ui/confirm";
+import { Confirm, Field, inputStyle, useForgotten } from "./ui/confirm";
 
 /** Asks why dead letters are discarded. */
 export function Discard({
@@ -16,6 +16,7 @@ export function Discard({
   onConfirm: (reason: string) => Promise<unknown>;
 }) {
   const [reason, setReason] = useState("");
+  useForgotten(open, () => setReason(""));
   return (
     <Confirm
       open={open}
@@ -24,10 +25,7 @@ export function Discard({
       action="Discard"
       danger
       disabled={reason.trim() === ""}
-      onConfirm={async () => {
-        await onConfirm(reason);
-        setReason("");
-      }}
+      onConfirm={() => onConfirm(reason)}
     >
       <p>{what} Each can still be retried on its run's page.</p>
       <Field label="Why it need not be run again" hint="kept with each dead letter">

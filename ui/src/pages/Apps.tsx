@@ -11,7 +11,7 @@ import { Ago, Card, Fact, Facts, Page, useTitle } from "@/components/layout";
 import { Bones, Failed } from "@/components/states";
 import { StatusPill } from "@/components/status";
 import { Button } from "@/components/ui/button";
-import { Confirm, Field, inputStyle } from "@/components/ui/confirm";
+import { Confirm, Field, inputStyle, useForgotten } from "@/components/ui/confirm";
 import { tell, tellError } from "@/components/ui/toast";
 import { useRows } from "@/lib/rows";
 import { many, shown } from "@/lib/text";
@@ -59,6 +59,7 @@ function AppCard({ app }: { app: Schemas["App"] }) {
   const [busy, once] = useOnce();
   const [asking, setAsking] = useState(false);
   const [reason, setReason] = useState("");
+  useForgotten(asking, () => setReason(""));
   const circuit = app.circuit;
   const held = controls.data?.find((c) => c.name === `app/${app.name}` && c.paused);
   const state = circuit ? "unreachable" : app.problem ? "failed" : held ? "waiting" : "completed";

@@ -11,7 +11,7 @@ import { Ago, Card, Fact, Facts, Page, useTitle } from "@/components/layout";
 import { letGo, PausedValues, PausedWhole } from "@/components/Paused";
 import { RunRow } from "@/components/RunRow";
 import { Bones, Empty, Failed } from "@/components/states";
-import { Confirm, Field, inputStyle } from "@/components/ui/confirm";
+import { Confirm, Field, inputStyle, useForgotten } from "@/components/ui/confirm";
 import { tell } from "@/components/ui/toast";
 import { Versions } from "@/components/Versions";
 import { configured } from "@/lib/configured";
@@ -63,6 +63,10 @@ export function FunctionPage() {
   const [asking, setAsking] = useState<"pause" | "invoke" | "limits">();
   const [reason, setReason] = useState("");
   const [hold, setHold] = useState<"starts" | "all">("starts");
+  useForgotten(asking === "pause", () => {
+    setReason("");
+    setHold("starts");
+  });
   const navigate = useNavigate();
   const limits = controls.data?.find((c) => c.name === slug && !c.key && c.limits != null);
   const paused = pausesOf(controls.data ?? [], slug, app?.name);

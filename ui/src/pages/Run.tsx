@@ -16,7 +16,7 @@ import { Took } from "@/components/RunRow";
 import { StepDetail } from "@/components/StepDetail";
 import { Bones, Empty, Failed, isMissing } from "@/components/states";
 import { StatusPill, StatusWord } from "@/components/status";
-import { Confirm, Field, inputStyle } from "@/components/ui/confirm";
+import { Confirm, Field, inputStyle, useForgotten } from "@/components/ui/confirm";
 import { tell, tellError } from "@/components/ui/toast";
 import { Waterfall } from "@/components/Waterfall";
 import { cn } from "@/lib/cn";
@@ -463,6 +463,7 @@ function RunLink({ run }: { run: Schemas["Row"] }) {
 function Actions({ run, links }: { run: Schemas["Row"]; links?: Schemas["Links"] }) {
   const [asking, setAsking] = useState<"cancel" | "edit" | "discard">();
   const [reason, setReason] = useState("");
+  useForgotten(asking === "discard", () => setReason(""));
   const [busy, once] = useOnce();
   const why = useLacks();
   const navigate = useNavigate();

@@ -1,4 +1,4 @@
-import type { ReactNode } from "react";
+import { type ReactNode, useLayoutEffect, useRef } from "react";
 import type { Role } from "@/api/people";
 import { useLacks, useOnce } from "../Act";
 import { Button } from "./button";
@@ -59,6 +59,15 @@ export function Confirm({
       </form>
     </Dialog>
   );
+}
+
+/** Forgets what was typed into a question when it is asked anew: it may be about something else now. */
+export function useForgotten(open: boolean, forget: () => void) {
+  const latest = useRef(forget);
+  latest.current = forget;
+  useLayoutEffect(() => {
+    if (open) latest.current();
+  }, [open]);
 }
 
 export function Field({ label, hint, children }: { label: string; hint?: ReactNode; children: ReactNode }) {
