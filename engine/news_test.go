@@ -84,6 +84,16 @@ func TestQuantilesAreRightToAFifth(t *testing.T) {
 	}
 	s.note(1000 * 24 * time.Hour)
 	require.Positive(t, s.quantile(1))
+	longest := 113170 * time.Millisecond
+	var one, both spread
+	one.note(longest)
+	both.note(time.Second)
+	both.add(&one)
+	require.Equal(t, Quantiles{longest, longest, longest}, one.quantiles(), "nothing took longer")
+	require.Equal(t, longest, both.quantile(.95))
+	var short spread
+	short.note(0)
+	require.Equal(t, time.Millisecond, short.quantile(.5), "there was one")
 }
 
 // What is older than an hour is not counted any more, however long nothing happened.

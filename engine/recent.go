@@ -69,8 +69,12 @@ func (c *Counts) end(s durable.Status) {
 }
 
 // spread counts durations in four bins for each doubling, from a millisecond to
-// about a month: what is read from it is right to a fifth.
-type spread [spreadBins]uint32
+// about a month: what is read from it is right to a fifth, and never longer than the
+// longest of them or a millisecond.
+type spread struct {
+	bins [spreadBins]uint32
+	most time.Duration
+}
 
 const (
 	spreadBins   = 128
@@ -78,7 +82,8 @@ const (
 )
 
 func (s *spread) note(d time.Duration) {
-	s[binOf(d)]++
+	s.bins[binOf(d)]++
+	s.most = max(s.most, d, time.Millisecond)
 }
 
 func binOf(d time.Duration) int {
@@ -90,16 +95,17 @@ func binOf(d time.Duration) int {
 }
 
 func (s *spread) add(o *spread) {
-	for i := range s {
-		s[i] += o[i]
+	for i := range s.bins {
+		s.bins[i] += o.bins[i]
 	}
+	s.most = max(s.most, o.most)
 }
 
 // quantile is the time that a share q of what was noted took at most; 0 when
 // nothing was.
 func (s *spread) quantile(q float64) time.Duration {
 	var all uint64
-	for _, n := range s {
+	for _, n := range s.bins {
 		all += uint64(n)
 	}
 	if all == 0 {
@@ -107,9 +113,9 @@ func (s *spread) quantile(q float64) time.Duration {
 	}
 	rank := uint64(math.Ceil(q * float64(all)))
 	var seen uint64
-	for bin, n := range s {
+	for bin, n := range s.bins {
 		if seen += uint64(n); seen >= rank && n > 0 {
-			return time.Duration(math.Exp2(float64(bin)/binsPerTwice) * float64(time.Millisecond))
+			return min(s.most, time.Duration(math.Exp2(float64(bin)/binsPerTwice)*float64(time.Millisecond)))
 		}
 	}
 	return 0
