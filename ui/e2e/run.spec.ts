@@ -213,6 +213,13 @@ test("a step without a name is shown as one", async ({ page }) => {
   await look(page, "nameless");
 });
 
+test("what cannot be a run is not here", async ({ page }) => {
+  await page.goto(`${lab.base}/runs/x`);
+  await expect(page.locator("h1")).toHaveText("It is not here");
+  await expect(page.locator("#content")).toContainText("Invalid run ID: x");
+  await expect(page.getByRole("button", { name: "Try again" })).toHaveCount(0);
+});
+
 test("where there is little height, a step lies under the waterfall", async ({ page }) => {
   await page.setViewportSize({ width: 720, height: 450 });
   await page.goto(`${lab.base}/runs/${runs.queue}`);

@@ -3,7 +3,7 @@ import { Link, useNavigate } from "@tanstack/react-router";
 import { Ban, PencilLine, RotateCcw, Trash2 } from "lucide-react";
 import { type ReactNode, useEffect, useMemo, useRef, useState } from "react";
 import { cancelRun, discardLetter, rerun, retryLetter } from "@/api/actions";
-import type { Schemas, Span } from "@/api/client";
+import { ApiError, type Schemas, type Span } from "@/api/client";
 import { linksQuery, stepQuery, traceQuery, whyQuery } from "@/api/queries";
 import { Act, useLacks, useOnce } from "@/components/Act";
 import { Editor } from "@/components/Editor";
@@ -40,6 +40,8 @@ function RunView({ id }: { id: string }) {
   const missing = isMissing(trace.error);
   useTitle(trace.data && !missing ? `${trace.data.run.status} · ${shown(trace.data.run.function)}` : "Run");
   if (trace.isPending) return <Bones rows={10} className="mx-auto max-w-6xl p-8" />;
+  // The server refuses to look for what cannot be the id of a run.
+  if (trace.error instanceof ApiError && trace.error.status === 400) return <Failed error={new ApiError(404, trace.error.message)} whole />;
   if (trace.isError && (missing || !trace.data))
     return <Failed error={trace.error} retry={() => void trace.refetch()} was={trace.data !== undefined} whole />;
   return <Loaded trace={trace.data} links={links.data} problem={links.error} />;
