@@ -33,6 +33,14 @@ test("an event that waits for others says so, and what becomes of it", async ({ 
   await expect(page.getByText("Waits for lab-pack")).toHaveCount(0);
 });
 
+test("runs that cannot be read are not told to be none", async ({ page }) => {
+  const [event] = await send(lab.base, { name: "lab/aaa" });
+  await page.route(/event_id=/, (route) => route.fulfill({ status: 403, json: { error: "runs are not for everybody" } }));
+  await page.goto(`${lab.base}/events/${event}`);
+  await expect(page.getByText("runs are not for everybody")).toBeVisible();
+  await expect(page.getByText("It started nothing")).toHaveCount(0);
+});
+
 test("what was typed in an editor does not go away by a click beside it, or by Escape", async ({ page }) => {
   await page.goto(`${lab.base}/events`);
   const dialog = page.getByRole("dialog");

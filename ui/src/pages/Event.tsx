@@ -75,6 +75,8 @@ export function EventPage() {
             )}
             {runs.isPending ? (
               <Bones rows={2} />
+            ) : runs.isError && !runs.data ? (
+              <Failed error={runs.error} retry={() => void runs.refetch()} />
             ) : runs.data?.runs.length ? (
               <div className="divide-y divide-line">
                 {runs.data.runs.map((run) => (
