@@ -220,6 +220,35 @@ test("what cannot be a run is not here", async ({ page }) => {
   await expect(page.getByRole("button", { name: "Try again" })).toHaveCount(0);
 });
 
+test("Back closes a step that was opened, and a search for steps outlives a reload", async ({ page }) => {
+  await page.goto(`${lab.base}/runs`);
+  await page.locator(`#content a[href$="${runs.letters}"]`).click();
+  const find = page.getByLabel("Find a step");
+  await find.fill("number 3");
+  await expect(page).toHaveURL(/find=number\+3/);
+  const panel = page.getByTestId("step-panel");
+  await row(page, /number 3:/).click();
+  await row(page, /number 31:/).click();
+  await expect(panel.getByRole("heading", { name: "number 31" })).toBeVisible();
+  await page.reload();
+  await expect(panel.getByRole("heading", { name: "number 31" })).toBeVisible();
+  await expect(find).toHaveValue("number 3");
+  await expect(page.getByText("11 of 42")).toBeVisible();
+  await page.goBack();
+  await expect(panel).toHaveCount(0);
+  await expect(find).toHaveValue("number 3");
+  // Whatever way a step is closed, nothing is left behind of it.
+  await row(page, /number 3:/).click();
+  await expect(panel).toBeVisible();
+  await page.getByRole("button", { name: "Close the step" }).click();
+  await expect(panel).toHaveCount(0);
+  await row(page, /number 3:/).click();
+  await row(page, /number 3:/).click();
+  await expect(panel).toHaveCount(0);
+  await page.goBack();
+  await expect(page.getByRole("heading", { name: "Runs" })).toBeAttached();
+});
+
 test("where there is little height, a step lies under the waterfall", async ({ page }) => {
   await page.setViewportSize({ width: 720, height: 450 });
   await page.goto(`${lab.base}/runs/${runs.queue}`);

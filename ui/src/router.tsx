@@ -45,7 +45,7 @@ export const runsRoute = createRoute({
 export const runRoute = createRoute({
   getParentRoute: () => root,
   path: "/runs/$run",
-  validateSearch: v.object({ step: text, tab: text }),
+  validateSearch: v.object({ step: text, tab: text, find: text }),
   loader: ({ params }) => soon(queryClient.prefetchQuery(traceQuery(params.run))),
   component: page(() => import("./pages/Run").then((m) => m.RunPage)),
 });

@@ -39,17 +39,22 @@ export function Waterfall({
   trace,
   chosen,
   onChoose,
+  find: findFirst = "",
+  onFind,
 }: {
   trace: Schemas["Trace"];
   chosen?: string;
   onChoose: (step: string | undefined) => void;
+  /** What is searched for at first. */
+  find?: string;
+  onFind: (text: string) => void;
 }) {
   const { run } = trace;
   const ended = run.ended_at !== null;
   const second = useNow();
   // An ended run does not move; one that goes on does, each second.
   const now = ended ? Date.parse(run.ended_at!) : Math.max(second, Date.parse(run.queued_at) + 1000);
-  const [find, setFind] = useState("");
+  const [find, setFind] = useState(findFirst);
   const [sort, setSort] = useState<StepSort>();
   const sorts = useMemo(() => {
     const n = { failed: 0, waiting: 0 };
@@ -156,7 +161,10 @@ export function Waterfall({
             aria-label="Find a step"
             data-search
             value={find}
-            onChange={(e) => setFind(e.target.value)}
+            onChange={(e) => {
+              setFind(e.target.value);
+              onFind(e.target.value);
+            }}
           />
           {(["failed", "waiting"] as const).map((s) => (
             <Button

@@ -1,5 +1,5 @@
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
-import { Link, useNavigate } from "@tanstack/react-router";
+import { Link, useNavigate, useRouter } from "@tanstack/react-router";
 import { Ban, PencilLine, RotateCcw, Trash2 } from "lucide-react";
 import { type ReactNode, useEffect, useMemo, useRef, useState } from "react";
 import { cancelRun, discardLetter, rerun, retryLetter } from "@/api/actions";
@@ -49,10 +49,7 @@ function RunView({ id }: { id: string }) {
 
 function Loaded({ trace, links, problem }: { trace: Schemas["Trace"]; links?: Schemas["Links"]; problem: Error | null }) {
   const { run } = trace;
-  const { step: chosen } = runRoute.useSearch();
-  const navigate = useNavigate();
-  const choose = (step: string | undefined) =>
-    void navigate({ to: "/runs/$run", params: { run: run.run_id }, search: step ? { step } : {}, replace: true, resetScroll: false });
+  const { chosen, choose, find, setFind } = useSteps(run.run_id);
   const span = trace.steps.find((s) => s.step === chosen);
   const ended = run.ended_at !== null;
   const failing = useMemo(() => (ended ? [] : failingOf(trace.steps)), [ended, trace.steps]);
@@ -103,7 +100,7 @@ function Loaded({ trace, links, problem }: { trace: Schemas["Trace"]; links?: Sc
               {ended ? withoutSteps(run.status).text : "The steps show here as soon as the app tells of them."}
             </Empty>
           ) : (
-            <Waterfall trace={trace} chosen={chosen} onChoose={choose} />
+            <Waterfall trace={trace} chosen={chosen} onChoose={choose} find={find} onFind={setFind} />
           )}
         </Card>
         {span && (
@@ -130,6 +127,35 @@ function Loaded({ trace, links, problem }: { trace: Schemas["Trace"]; links?: Sc
       </div>
     </Page>
   );
+}
+
+/** The step that is chosen and what steps are searched for, as the address has them. To open a step is to go somewhere: Back closes it. */
+function useSteps(run: string) {
+  const { step: chosen, find } = runRoute.useSearch();
+  const navigate = useNavigate();
+  const { history } = useRouter();
+  // Keys come faster than what they choose is shown.
+  const asked = useRef(chosen);
+  // Whether it was opened here: then the page without it is the one before.
+  const opened = useRef(false);
+  useEffect(() => {
+    asked.current = chosen;
+    if (!chosen) opened.current = false;
+  }, [chosen]);
+  const go = (search: { step?: string; find?: string }, replace: boolean) =>
+    void navigate({ to: "/runs/$run", params: { run }, search, replace, resetScroll: false });
+  const choose = (step: string | undefined) => {
+    const opens = step !== undefined && !asked.current;
+    asked.current = step;
+    if (step === undefined && opened.current) {
+      opened.current = false;
+      history.back();
+      return;
+    }
+    opened.current ||= opens;
+    go({ step, find }, !opens);
+  };
+  return { chosen, choose, find, setFind: (text: string) => go({ step: chosen, find: text || undefined }, true) };
 }
 
 /** What is noted about a step, or about the run; what is noted about the function's body is the run's. */
