@@ -437,7 +437,6 @@ test("a page that was not opened before is there when the server is not", async 
 
 test("a page that cannot be loaded says so in its place, and comes when the server is back", async ({ page }) => {
   await page.route("**/assets/Schedules-*.js", (route) => route.abort());
-  await page.route("**/health", (route) => route.abort());
   await page.goto(`${shop()}/runs`);
   await page.getByRole("link", { name: "Schedules" }).click();
   await expect(page).toHaveURL(/schedules$/);
@@ -447,12 +446,20 @@ test("a page that cannot be loaded says so in its place, and comes when the serv
   await expect(page.getByRole("heading", { name: "Schedules" })).toBeVisible();
 });
 
-test("a server with another version of the dashboard gives its own", async ({ page }) => {
-  await page.route("**/assets/Schedules-*.js", (route) => route.fulfill({ status: 404 }), { times: 1 });
-  await page.goto(`${shop()}/runs`);
-  await page.getByRole("link", { name: "Schedules" }).click();
-  await expect(page.getByRole("heading", { name: "Schedules" })).toBeVisible();
-});
+for (const other of [true, false])
+  test(`a server with another version of the dashboard gives its own, and no other does: ${other}`, async ({ page }) => {
+    let loads = 0;
+    page.on("load", () => loads++);
+    await page.route("**/assets/Schedules-*.js", (route) => route.fulfill({ status: 404 }), { times: 1 });
+    await page.route(`${shop()}/`, async (route) => {
+      if (!other || route.request().isNavigationRequest()) return route.continue();
+      return route.fulfill({ contentType: "text/html", body: '<script src="./assets/first-other.js"></script>' });
+    });
+    await page.goto(`${shop()}/runs`);
+    await page.getByRole("link", { name: "Schedules" }).click();
+    await expect(page.getByRole("heading", { name: "Schedules" })).toBeVisible();
+    expect(loads).toBe(other ? 2 : 1);
+  });
 
 test("what is done while the server is away says that nothing is known to have changed", async ({ page }) => {
   await page.goto(`${shop()}/runs/${ids().good}`);

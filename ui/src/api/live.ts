@@ -92,7 +92,7 @@ function take(news: News) {
     takeRuns(new Map(news.runs.map((run) => [run.run_id, run])));
     patchLists(news.runs);
   }
-  for (const topic of news.stale) for (const { key, wait } of topics[topic] ?? []) markOld(known([key]), wait);
+  for (const topic of news.stale) for (const { key, wait } of topics[topic] ?? []) markOld(known([key]).filter(mayChange), wait);
   if (news.stale.includes("unnamed")) {
     const going = new Set<unknown>();
     for (const { queryKey, state } of known(["run"]))
@@ -104,6 +104,10 @@ function take(news: News) {
     renewWhole(5000);
   }
 }
+
+/** An event stays as it came, but for what it still waits for. */
+const mayChange = ({ queryKey, state }: Query) =>
+  queryKey[0] !== "event" || (state.data as Schemas["EventDetail"] | undefined)?.waits.length !== 0;
 
 const known = (queryKey: readonly unknown[]) => queryClient.getQueryCache().findAll({ queryKey });
 
@@ -267,7 +271,7 @@ function patchLists(runs: Changed[]) {
   }
   const events = new Set<unknown>(runs.map((run) => run.event_id));
   markOld(
-    [...known(["runs-of-event"]), ...known(["event"])].filter(({ queryKey }) => events.has(queryKey[1])),
+    [...known(["runs-of-event"]), ...known(["event"]).filter(mayChange)].filter(({ queryKey }) => events.has(queryKey[1])),
     200,
   );
 }

@@ -185,7 +185,6 @@ export const versionsQuery = (slug: string) =>
 export const eventQuery = (id: string) =>
   queryOptions<Schemas["EventDetail"]>({
     queryKey: ["event", id],
-    enabled: ({ state }) => state.data?.waits.length !== 0,
     queryFn: ({ signal }) =>
       exact<Schemas["EventDetail"]>(api.GET("/v1/events/{event}", { signal, params: { path: { event: id } }, parseAs: "text" })),
   });

@@ -81,14 +81,17 @@ export async function loadPages() {
 /** What the browser remembers of having been here. */
 const renewed = "pawl-renewed";
 
-/** A server that is there and does not have a page is another version of it: its own dashboard is loaded, once. */
+/**
+ * A server whose dashboard is another version does not have the pages of this one: its own is
+ * loaded, once. One that was away for a moment has them again.
+ */
 async function renew(error: unknown): Promise<never> {
-  const there = await fetch(`${base}/health`).then(
-    (answer) => answer.ok,
-    () => false,
-  );
   const version = document.querySelector("script[src]")?.getAttribute("src") ?? "";
-  if (there && sessionStorage.getItem(renewed) !== version) {
+  const its = await fetch(`${base}/`, { headers: { Accept: "text/html" } }).then(
+    (answer) => (answer.ok ? answer.text() : ""),
+    () => "",
+  );
+  if (its !== "" && !its.includes(version) && sessionStorage.getItem(renewed) !== version) {
     sessionStorage.setItem(renewed, version);
     location.reload();
   }

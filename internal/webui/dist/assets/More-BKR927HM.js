@@ -1,1 +1,0 @@
-import{gn as e,rt as t}from"./main-CNuprSp-.js";var n=e();function r({query:e}){return e.hasNextPage?(0,n.jsx)(`div`,{className:`flex justify-center p-3`,children:(0,n.jsx)(t,{disabled:e.isFetchingNextPage,onClick:()=>void e.fetchNextPage(),children:e.isFetchingNextPage?`Loading…`:`Show more`})}):null}export{r as t};
