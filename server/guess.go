@@ -56,7 +56,8 @@ func (l *logins) open() bool {
 }
 
 // begin counts a try as a wrong one, or says how long it has to wait. One that is made
-// ends with forgive when it was right, and one that cannot be made with takeBack.
+// ends with forgive when it was right, and one for which there is no place with takeBack,
+// before another can begin.
 func (l *logins) begin(key string, now time.Time) (wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -109,7 +110,9 @@ func (s *Server) tried(w http.ResponseWriter, r *http.Request, name, password st
 	}
 	good, err := s.logins.check(r, password, p.Password)
 	if err != nil {
-		s.logins.takeBack(key)
+		if errors.Is(err, errBusy) { // whoever goes away while it waits has made it
+			s.logins.takeBack(key)
+		}
 		s.failWith(w, r, err, "")
 		return false, false
 	}

@@ -1,11 +1,14 @@
 package server
 
 import (
+	"context"
 	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -99,6 +102,31 @@ func TestFewHashesWaitForTheirTurn(t *testing.T) {
 			require.Equal(t, 401, (<-answers).Code)
 		}
 		require.Equal(t, 200, p.loginFrom("192.0.2.9:1", "ada", goodPassword).Code)
+	})
+}
+
+// Whoever goes away while a try waits to be looked at has made it all the same: nobody
+// shortens the pause after wrong ones so.
+func TestTriesThatAreGivenUpCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPeopled(t)
+		require.NoError(t, p.s.logins.hashing.Acquire(t.Context(), hashesAtOnce))
+		ctx, leave := context.WithCancel(t.Context())
+		var gone sync.WaitGroup
+		for range freeTries {
+			gone.Go(func() {
+				r := httptest.NewRequestWithContext(ctx, "POST", "http://localhost:8288/v1/login", strings.NewReader(`{"name":"ada","password":"a wrong password"}`))
+				r.Header.Set("Content-Type", "application/json")
+				p.s.ServeHTTP(httptest.NewRecorder(), r)
+			})
+		}
+		synctest.Wait()
+		leave()
+		gone.Wait()
+		p.s.logins.hashing.Release(hashesAtOnce)
+		wantRefusal(t, p.jsonAs("", "POST", "/v1/login", `{"name":"ada","password":"`+goodPassword+`"}`), 429)
+		time.Sleep(time.Second)
+		require.Equal(t, 200, p.jsonAs("", "POST", "/v1/login", `{"name":"ada","password":"`+goodPassword+`"}`).Code)
 	})
 }
 
