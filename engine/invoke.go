@@ -26,8 +26,8 @@ func (e *NotStartedError) Error() string { return e.Message + ": " + ErrNotStart
 // Unwrap returns ErrNotStarted.
 func (e *NotStartedError) Unwrap() error { return ErrNotStarted }
 
-// Invoke starts a run of one function, which need not have a trigger, for a person by whom
-// the audit log then names, or for a program: "". It
+// Invoke starts a run of one function, which need not have a trigger. by is the person who
+// asks, of whom the audit log tells; "" is a program. It
 // returns the event that stands for it, and the run. It fails with
 // store.ErrNotFound when no function of that slug or ID is served, and with
 // ErrNotStarted, as a *NotStartedError where the store has decided, when the function's
